@@ -1,0 +1,1 @@
+"""Cutover: runbooks that move a live platform to AWS, prove that everything arrived, and roll back when they must."""

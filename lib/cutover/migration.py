@@ -1,0 +1,341 @@
+"""The typed description of one migration: `params/*.yml`, strict, with no secret in it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+
+from cutover.expectations import Expectations
+from cutover.secrets import is_reference, password_in, resolve
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LOOPBACK = re.compile(r"^(127(\.\d{1,3}){3}|localhost|\[?::1\]?)$")
+
+
+def parse_duration(value: Any) -> timedelta:
+    """`90s`, `10m`, `1h30m`, `250ms` as a time span; a number without a unit is refused."""
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str) or not re.fullmatch(r"(\d+(\.\d+)?(ms|s|m|h|d))+", value):
+        raise ValueError("a duration with its unit, such as 30s, 10m, 1h30m or 250ms")
+    pieces = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value)
+    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in pieces))
+
+
+def format_duration(span: timedelta) -> str:
+    """The inverse of `parse_duration`, in the largest units that are exact to the millisecond."""
+    rest = round(span.total_seconds() * 1000)
+    parts = []
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def _percent(value: Any) -> float:
+    if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?%", value):
+        return float(value[:-1]) / 100
+    raise ValueError("a percentage with its sign, such as 5%")
+
+
+def _date(value: Any) -> date:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+        return date.fromisoformat(value)
+    raise ValueError("a date such as 2026-12-31")
+
+
+def _no_clear_secret(value: Any) -> Any:
+    if isinstance(value, str) and password_in(value):
+        raise ValueError(
+            "a URL without a password; write a reference instead: env:NAME, secretsmanager:NAME or file:/path"
+        )
+    return value
+
+
+def _reference_only(value: Any) -> Any:
+    if isinstance(value, str) and not is_reference(value):
+        raise ValueError("a reference, never the secret itself: env:NAME, secretsmanager:NAME or file:/path")
+    return value
+
+
+def _account(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError('an account id in quotes, "012345678901": as a number it loses its leading zero')
+    if not isinstance(value, str) or not re.fullmatch(r"\d{12}", value):
+        raise ValueError('an AWS account id: twelve digits in quotes, "012345678901"')
+    return value
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration),
+    WithJsonSchema({"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", "examples": ["30s", "10m"]}),
+]
+Percent = Annotated[
+    float,
+    BeforeValidator(_percent),
+    PlainSerializer(lambda v: f"{v * 100:g}%"),
+    Field(ge=0, le=1),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?%$", "examples": ["5%"]}),
+]
+AccountId = Annotated[str, BeforeValidator(_account), WithJsonSchema({"type": "string", "pattern": r"^\d{12}$"})]
+Endpoint = Annotated[str, BeforeValidator(_no_clear_secret), Field(min_length=3)]
+"""A URL without a password, or a reference to one."""
+SecretRef = Annotated[str, BeforeValidator(_reference_only)]
+Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+Day = Annotated[date, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date"})]
+
+
+class Strict(BaseModel):
+    """No unknown key, no coercion, no NaN, and no change after it was read."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, populate_by_name=True)
+
+
+class Source(Strict):
+    """The Replit side."""
+
+    database_url: Endpoint
+    redis_url: Endpoint
+    app_url: Endpoint
+    reports: Endpoint = Field(description="where the PDF reports lie: file:///srv/reports or s3://bucket/prefix")
+    maintenance: str | None = Field(
+        default=None,
+        description="path of the application's maintenance switch (PUT {enabled: true} as an administrator); "
+        "without one, a person switches it and the notebook checks",
+    )
+
+
+class Target(Strict):
+    """The AWS side."""
+
+    database_url: Endpoint
+    redis_url: Endpoint
+    load_balancer: str = "shadowtwin-alb"
+    reports: Endpoint
+    app_url: Endpoint | None = Field(default=None, description="how the balancer is reached before DNS points to it")
+
+
+class Staging(Strict):
+    """Where the trial transfer and the load test go; never the day's database."""
+
+    database_url: Endpoint
+    redis_url: Endpoint | None = None
+    app_url: Endpoint
+
+
+class Release(Strict):
+    """What is deployed at T+30m."""
+
+    image: str = Field(description="repository:tag or repository@sha256:…, never :latest")
+    version: str = Field(description="what /api/health answers as `version` once it runs")
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if self.image.endswith(":latest") or (":" not in self.image.rsplit("/", 1)[-1] and "@" not in self.image):
+            raise ValueError("image: pin a tag or a digest; `latest` names another image tomorrow")
+        return self
+
+
+class Load(Strict):
+    """The load test's arrivals and where they go."""
+
+    arrivals_per_s: float = Field(default=50, gt=0, le=100_000)
+    duration: Duration = timedelta(minutes=10)
+    warm_up: Duration = timedelta(seconds=30)
+    workers: int = Field(default=2, ge=1, le=256)
+    against: Literal["staging", "target"] = "staging"
+    target_is_disposable: bool = Field(
+        default=False, description="load a target whose database is the day's, knowingly"
+    )
+
+
+class ErrorRate(Strict):
+    """Error rate exceeds `above` in each window for `hold` (guide line 936)."""
+
+    above: Percent = 0.05
+    window: Duration = timedelta(minutes=1)
+    hold: Duration = Field(default=timedelta(minutes=5), alias="for")
+
+
+class Latency(Strict):
+    """The 95th percentile exceeds `above` in each window for `hold` (guide line 937)."""
+
+    above: Duration = timedelta(seconds=3)
+    window: Duration = timedelta(minutes=1)
+    hold: Duration = Field(default=timedelta(minutes=1), alias="for")
+
+
+class Stalled(Strict):
+    """Nothing completes while at least `in_flight` requests wait, for `hold`."""
+
+    in_flight: int = Field(default=20, ge=1)
+    hold: Duration = Field(default=timedelta(seconds=10), alias="for")
+
+
+class CriticalFlows(Strict):
+    """A critical user flow fails for as long as this (guide line 938)."""
+
+    failing_for: Duration = timedelta(minutes=1)
+
+
+class Database(Strict):
+    """The database refuses connections for as long as this (guide line 939)."""
+
+    unreachable_for: Duration = timedelta(seconds=30)
+
+
+class Triggers(Strict):
+    """The rollback triggers. A window with fewer than `min_samples` requests decides nothing by itself."""
+
+    error_rate: ErrorRate = ErrorRate()
+    p95: Latency = Latency()
+    stalled: Stalled = Stalled()
+    critical_flows: CriticalFlows = CriticalFlows()
+    database: Database = Database()
+    min_samples: int = Field(default=20, ge=1)
+
+
+class Watch(Strict):
+    """How long the notebooks of the day look before they conclude, and how often."""
+
+    after_cutover: Duration = timedelta(minutes=10)
+    validation: Duration = timedelta(minutes=30)
+    every: Duration = timedelta(seconds=10)
+
+
+class Waiver(Strict):
+    """A finding that a named person accepted, until a day (in the rehearsal: for one version of the emulator)."""
+
+    id: str
+    reason: Annotated[str, Field(min_length=8)]
+    approved_by: Annotated[str, Field(min_length=2)]
+    until: Day | None = None
+    emulator: str | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if (self.until is None) == (self.emulator is None):
+            raise ValueError(
+                "a waiver ends: give `until: 2026-12-31` (in the rehearsal `emulator: <version>`), one of the two"
+            )
+        return self
+
+
+class ExpectedDifference(Strict):
+    """A difference between the two catalogs that is meant, such as an owner on RDS."""
+
+    kind: str
+    object: str
+    reason: Annotated[str, Field(min_length=8)]
+
+
+class Migration(Strict):
+    """One migration, as the top-level key `migration` of a parameter file describes it."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,30}$")]
+    environment: Literal["rehearsal", "staging", "production"]
+    account_id: AccountId
+    region: Region
+    dr_region: Region
+    compute: Literal["ecs", "ec2"] = "ecs"
+    transfer: Literal["dump", "replicate"] = "dump"
+    via: Annotated[str, Field(pattern=r"^(direct|ssm:i-[0-9a-f]+|ecs-task)$")] = "direct"
+    hostname: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+\.[A-Za-z]{2,}$")]
+    contacts: dict[str, str] = Field(min_length=1)
+    source: Source
+    target: Target
+    staging: Staging | None = None
+    release: Release
+    test_user: SecretRef = Field(description="`email:password` of the user for the critical flows")
+    admin_user: SecretRef | None = Field(default=None, description="`email:password` of an administrator")
+    state: str = "outputs/state"
+    expect: Expectations = Expectations()
+    load: Load = Load()
+    triggers: Triggers = Triggers()
+    watch: Watch = Watch()
+    waivers: tuple[Waiver, ...] = Field(default=(), strict=False)
+    expected_differences: tuple[ExpectedDifference, ...] = Field(default=(), strict=False)
+    aws_endpoint: Endpoint | None = Field(default=None, description="the emulator; `environment: rehearsal` only")
+    resolvers: tuple[Endpoint, ...] = Field(
+        default=(), strict=False, description="DNS servers to ask, `address` or `address:port`; the system's when empty"
+    )
+
+    @model_validator(mode="after")
+    def _rehearsal_stays_at_home(self) -> Self:
+        endpoints = [self.source.database_url, self.source.redis_url, self.source.app_url]
+        endpoints += [self.target.database_url, self.target.redis_url, self.target.app_url or ""]
+        endpoints += [self.aws_endpoint or "", *self.resolvers]
+        if self.staging:
+            endpoints += [self.staging.database_url, self.staging.redis_url or "", self.staging.app_url]
+        if self.environment == "rehearsal":
+            if not self.aws_endpoint:
+                raise ValueError("environment: rehearsal needs aws_endpoint, the emulator's address on loopback")
+            for endpoint in filter(None, endpoints):
+                require_loopback(endpoint)
+            if self.account_id != REHEARSAL_ACCOUNT:
+                raise ValueError(f'environment: rehearsal uses the emulator\'s account_id "{REHEARSAL_ACCOUNT}"')
+        else:
+            if self.aws_endpoint:
+                raise ValueError(f"environment: {self.environment} goes to AWS itself: remove aws_endpoint")
+            staged = [e for e in [*endpoints, self.test_user, self.admin_user or ""] if e.startswith("stage:")]
+            if staged:
+                raise ValueError(f"environment: {self.environment} cannot use the rehearsal's endpoint {staged[0]}")
+            if any(w.emulator for w in self.waivers):
+                raise ValueError(f"environment: {self.environment} needs waivers with `until`, not `emulator`")
+        return self
+
+    def resolve(self, reference: str) -> str:
+        """The value behind one of this migration's references; in the rehearsal it must be on loopback.
+
+        Raises:
+            SecretError: nothing stands behind it.
+            ValueError: a rehearsal's endpoint that is not on loopback.
+        """
+        endpoint = resolve(self.aws_endpoint) if self.aws_endpoint else None
+        value = resolve(reference, region=self.region, endpoint=endpoint)
+        if self.environment == "rehearsal" and "://" in value:
+            require_loopback(value)
+        return value
+
+    @property
+    def endpoint(self) -> str | None:
+        """The AWS endpoint override: the emulator's address in the rehearsal, None elsewhere."""
+        return resolve(self.aws_endpoint) if self.aws_endpoint else None
+
+    def waiver_for(self, finding_id: str, *, now: datetime, emulator: str | None = None) -> Waiver | None:
+        """The waiver that holds for a finding now, or None; an expired one does not."""
+        for waiver in self.waivers:
+            if waiver.id != finding_id:
+                continue
+            if waiver.until and now.astimezone(UTC).date() <= waiver.until:
+                return waiver
+            if waiver.emulator and waiver.emulator == emulator:
+                return waiver
+        return None
+
+
+REHEARSAL_ACCOUNT = "123456789012"
+"""The account that the emulator is: a rehearsal against any other is refused."""
+
+
+def require_loopback(endpoint: str) -> None:
+    """Refuse an endpoint of a rehearsal that is not on this machine.
+
+    Raises:
+        ValueError: `endpoint` is a URL, or `host[:port]`, whose host is not a loopback address.
+    """
+    if is_reference(endpoint) or endpoint.startswith(("file://", "s3://")):
+        return
+    address = endpoint.split("://", 1)[-1].rsplit("@", 1)[-1].split("/", 1)[0].split("?", 1)[0]
+    host = address if address.startswith("[") else address.rsplit(":", 1)[0] if ":" in address else address
+    host = host.split("]")[0].lstrip("[") if host.startswith("[") else host
+    if not _LOOPBACK.match(host):
+        raise ValueError(f"environment: rehearsal uses loopback addresses only (127.0.0.0/8), not {host!r}")
