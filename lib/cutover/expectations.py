@@ -1,4 +1,4 @@
-"""What the architecture should look like: names, sizes and settings, with the guide's (corrected) values as defaults."""
+"""What the architecture should look like: names, sizes and settings; defaults are the corrected guide's."""
 
 from __future__ import annotations
 
