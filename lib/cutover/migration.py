@@ -257,6 +257,9 @@ class Migration(Strict):
     test_user: SecretRef = Field(description="`email:password` of the user for the critical flows")
     admin_user: SecretRef | None = Field(default=None, description="`email:password` of an administrator")
     state: str = "outputs/state"
+    backups: Endpoint = Field(
+        default="file:///var/backups/cutover", description="folder for database dumps: private, never under outputs/"
+    )
     expect: Expectations = Expectations()
     load: Load = Load()
     triggers: Triggers = Triggers()
@@ -334,6 +337,8 @@ def require_loopback(endpoint: str) -> None:
     """
     if is_reference(endpoint) or endpoint.startswith(("file://", "s3://")):
         return
+    if re.search(r"[?&](host|hostaddr|service)=", endpoint):
+        raise ValueError("environment: rehearsal: name the host before the ?, not in the query of the URL")
     address = endpoint.split("://", 1)[-1].rsplit("@", 1)[-1].split("/", 1)[0].split("?", 1)[0]
     host = address if address.startswith("[") else address.rsplit(":", 1)[0] if ":" in address else address
     host = host.split("]")[0].lstrip("[") if host.startswith("[") else host
