@@ -1,0 +1,1 @@
+"""Steps, gates, approvals, execution and evidence."""
