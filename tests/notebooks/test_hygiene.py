@@ -1,0 +1,87 @@
+"""Notebooks in git: thin, output-free, with the common anatomy and stable ids."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+TABLE = ("When", "Who", "How long", "What it changes", "Stops if", "Guide")
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda p: p.stem)
+def notebook(request: pytest.FixtureRequest) -> Any:
+    """One notebook after the other, read strictly."""
+    node = nbformat.read(request.param, as_version=4)
+    nbformat.validate(node)
+    node.metadata["_path"] = str(request.param)
+    return node
+
+
+def code(notebook: Any) -> list[Any]:
+    """The code cells."""
+    return [c for c in notebook.cells if c.cell_type == "code"]
+
+
+def test_the_runbook_is_complete() -> None:
+    """The steps that a migration cannot do without."""
+    numbers = {p.stem.split("_")[0] for p in NOTEBOOKS}
+    assert {"00", "01", "02", "04", "05", "10", "11", "12", "13", "14", "15", "16", "20", "90"} <= numbers
+
+
+def test_no_outputs_and_no_execution_counts(notebook: Any) -> None:
+    """Evidence lives in outputs/, not in git."""
+    assert all(not c.outputs and c.execution_count is None for c in code(notebook))
+
+
+def test_cells_are_thin(notebook: Any) -> None:
+    """At most ten lines, nothing defined, no loops over services."""
+    for cell in code(notebook):
+        assert len(cell.source.splitlines()) <= 10, cell.source
+        for node in ast.walk(ast.parse(cell.source)):
+            assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.For | ast.While | ast.Lambda), cell.source
+
+
+def test_cell_ids_are_unique(notebook: Any) -> None:
+    """Stable ids make diffs readable."""
+    assert max(Counter(c.id for c in notebook.cells).values()) == 1
+
+
+def test_it_opens_with_a_title_and_the_table(notebook: Any) -> None:
+    """When, who, how long, what it changes, stops if, guide: before anything runs."""
+    first = notebook.cells[0]
+    assert first.cell_type == "markdown"
+    assert first.source.startswith("# ")
+    assert [row for row in TABLE if f"**{row}**" not in first.source] == []
+
+
+def test_parameters_are_declared_annotated_and_explained(notebook: Any) -> None:
+    """So that `papermill --help-notebook` is useful."""
+    tagged = [c for c in code(notebook) if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    for line in tagged[0].source.splitlines():
+        assert re.fullmatch(r"\w+: \w+ = [^#]+  # .{10,}", line), line
+    assert tagged[0].source.startswith("migration: dict = {}")
+
+
+def test_it_begins_and_concludes_its_own_step(notebook: Any) -> None:
+    """The step carries the notebook's name, and the last cell shows the verdict."""
+    stem = Path(notebook.metadata["_path"]).stem
+    sources = [c.source for c in code(notebook)]
+    assert any(f'runbook.begin("{stem}"' in s for s in sources)
+    if stem not in {"00_start_here", "90_rollback_decision"}:
+        assert sources[-1].strip() == "step.conclude()"
+
+
+def test_every_link_leads_somewhere(notebook: Any) -> None:
+    """A dead link at three in the morning costs more than the click."""
+    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert target.startswith("http") or (FOLDER / target).exists(), target
