@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from cutover.rehearsal import postgres as pg
 from cutover.rehearsal import processes
 from cutover.rehearsal import valkey as vk

@@ -83,10 +83,10 @@ class Server:
         secret = quote(self._passwords[user], safe="")
         return f"postgresql://{quote(user, safe='')}:{secret}@{self.host}:{self.port}/{quote(database, safe='')}"
 
-    def execute(self, statement: str | sql.Composable, *, database: str = "postgres") -> None:
+    def execute(self, statement: str | sql.Composed, *, database: str = "postgres") -> None:
         """One statement as superuser, in its own transaction or none (so CREATE DATABASE works)."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
-            connection.execute(statement if isinstance(statement, sql.Composable) else statement.encode())
+            connection.execute(statement.encode() if isinstance(statement, str) else statement)
 
     def create_database(self, name: str, owner: str | None = None) -> str:
         """Make an empty database (UTF-8, C.UTF-8); its URL as its owner where the password is known."""
@@ -115,7 +115,7 @@ class Server:
         with psycopg.connect(self.url(), autocommit=True) as connection:
             known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone()
             verb = sql.SQL("ALTER ROLE {} LOGIN" if known else "CREATE ROLE {} LOGIN").format(sql.Identifier(name))
-            connection.execute(verb + sql.SQL(f" {options} PASSWORD ") + sql.Literal(password))  # type: ignore[arg-type]
+            connection.execute(verb + sql.SQL(f" {options} PASSWORD ") + sql.Literal(password))
             for role in member_of:
                 connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(name)))
         self._passwords[name] = password
@@ -274,8 +274,8 @@ def initialise(folder: Path, major: int) -> Cluster:
     locale = (
         ["--locale=C.UTF-8"] if major < 17 else ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     )
-    command = [install(major) / "bin" / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--no-sync", *locale]
-    command += ["--auth=scram-sha-256", f"--pwfile={password}"]
+    command: list[str | Path] = [install(major) / "bin" / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8"]
+    command += ["--no-sync", "--auth=scram-sha-256", f"--pwfile={password}", *locale]
     log = folder / "initdb.log"
     with spawn(command, name="initdb", log=log, user=user, cwd=Path("/")) as process:
         try:
