@@ -1,0 +1,79 @@
+"""The write freeze across application, queues and database: how it is made, and how it is proven to hold."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+from cutover import app, objects, postgres
+from cutover.action import Action
+from cutover.finding import Finding, Severity, Status
+from cutover.runbook.step import Step
+
+_KEY = "write-position"
+_SETTLE_S = 2.0
+"""PostgreSQL publishes a backend's counters at most a second late (pgstat.c, PGSTAT_MIN_INTERVAL)."""
+
+
+def maintenance(step: Step, *, enabled: bool) -> Action | None:
+    """The source application's maintenance switch, or None where a person switches it."""
+    source, migration = step.migration.source, step.migration
+    if source.maintenance is None or migration.admin_user is None:
+        return None
+    admin = step.resolve(migration.admin_user)
+    return app.MaintenanceMode(step.resolve(source.app_url), source.maintenance, admin, enabled)
+
+
+def check_frozen(step: Step) -> list[Finding]:
+    """A visitor is refused, and for two seconds no table changes; where the source stands is remembered."""
+    migration = step.migration
+    source = step.resolve(migration.source.database_url)
+    login = step.resolve(migration.test_user)
+    findings = app.check_maintenance(step.resolve(migration.source.app_url), login)
+    before = postgres.write_position(source)
+    time.sleep(_SETTLE_S)
+    now = postgres.write_position(source)
+    step.remember(_KEY, asdict(now))
+    step.attach("raw/postgres/write-position.json", asdict(now))
+    return [*findings, *postgres.check_no_writes(before, now)]
+
+
+def check_still_frozen(step: Step) -> list[Finding]:
+    """Whether the source stands where the freeze left it; a write since then is named by its table."""
+    remembered = step.recall(_KEY)
+    if remembered is None:
+        return [
+            Finding(
+                "FRZ-00",
+                "Nothing was written to the source since the freeze",
+                Status.UNKNOWN,
+                Severity.BLOCKER,
+                "source database",
+                "a write position from 11_write_freeze",
+                "none is remembered for this migration",
+                "without it, nobody knows whether the copy is complete",
+                "run 11_write_freeze with apply, then this step again",
+            )
+        ]
+    before = postgres.WritePosition(**remembered)
+    return postgres.check_no_writes(before, postgres.write_position(step.resolve(step.migration.source.database_url)))
+
+
+def compare_reports(step: Step) -> list[Finding]:
+    """The PDF reports on both sides, by content."""
+    where = report_locations(step)
+    options = {"endpoint": where["endpoint"], "region": where["region"]}
+    return objects.compare(
+        objects.inventory(str(where["source"]), **options), objects.inventory(str(where["target"]), **options)
+    )
+
+
+def report_locations(step: Step) -> dict[str, str | None]:
+    """Source and target of the PDF reports, and how S3 is reached: arguments for `objects`."""
+    migration = step.migration
+    return {
+        "source": step.resolve(migration.source.reports),
+        "target": step.resolve(migration.target.reports),
+        "endpoint": migration.endpoint,
+        "region": migration.region,
+    }

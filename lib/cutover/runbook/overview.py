@@ -1,0 +1,229 @@
+"""Where a migration stands: the map of its notebooks, what its journal remembers, how its steps went."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cutover.finding import Finding, Severity, Status
+from cutover.runbook.step import Step
+
+PHASES: dict[str, tuple[str, ...]] = {
+    "prepare": (
+        "01_prerequisites",
+        "02_provisioning_checks",
+        "04_data_sync_test",
+        "05_load_test",
+    ),
+    "day": (
+        "10_final_backup",
+        "11_write_freeze",
+        "12_data_migration",
+        "13_data_integrity",
+        "14_deploy",
+        "15_dns_cutover",
+        "16_validation",
+    ),
+    "review": ("20_post_migration_review",),
+    "rollback": ("90_rollback_decision",),
+}
+"""The notebooks of each phase, in the order in which they run."""
+
+WHEN = {
+    "00": "any time",
+    "01": "T-7 d",
+    "02": "T-7 d, T-1 d",
+    "04": "T-7 d",
+    "05": "T-7 d, T-1 d",
+    "10": "T-2 h",
+    "11": "T-1 h",
+    "12": "T-0",
+    "13": "T-0",
+    "14": "T+30 min",
+    "15": "T+1 h",
+    "16": "T+2 h",
+    "20": "T+24 h",
+    "90": "on a trigger",
+}
+
+
+def find_notebooks() -> Path:
+    """The folder of the runbook: `notebooks/` beside this checkout, or under the working folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    for base in (Path.cwd(), Path.cwd().parent, Path(__file__).resolve().parents[3]):
+        if (base / "notebooks" / "00_start_here.ipynb").exists():
+            return base / "notebooks"
+    raise FileNotFoundError("no notebooks/ folder with 00_start_here.ipynb is near")
+
+
+def map_of(step: Step) -> pd.DataFrame:
+    """One row a notebook: when it runs, what it is, how it ended last and where the evidence lies."""
+    last = _last_steps(step.run.path.parent, step.migration.environment)
+    rows = []
+    for path in sorted(find_notebooks().glob("[0-9]*.ipynb")):
+        cells = json.loads(path.read_text())["cells"]
+        title = "".join(cells[0]["source"]).splitlines()[0].lstrip("# ")
+        ended = last.get(path.stem, {})
+        rows.append(
+            {
+                "when": WHEN.get(path.stem[:2], "on decision"),
+                "notebook": path.stem,
+                "title": re.sub(r"^\d+ · ", "", title),
+                "last verdict": ended.get("verdict") or ended.get("state") or "never run",
+                "at": ended.get("started", ""),
+                "evidence": ended.get("run", ""),
+            }
+        )
+    return pd.DataFrame(rows).set_index("notebook")
+
+
+def _last_steps(outputs: Path, environment: str) -> dict[str, dict[str, Any]]:
+    """The last ending of each notebook in this environment, from the runs' verdicts; unreadable runs are passed over."""
+    last: dict[str, dict[str, Any]] = {}
+    for path in sorted(outputs.glob(f"*-{environment}-*/verdict.json")):
+        try:
+            steps = json.loads(path.read_text()).get("steps", [])
+        except (OSError, ValueError):
+            continue
+        for one in steps:
+            if one.get("state") != "not-run":
+                last[one["name"]] = {**one, "run": path.parent.name}
+    return last
+
+
+def state_of(step: Step) -> pd.DataFrame:
+    """What the journal remembers, one row a key, long values shortened."""
+    remembered = step.journal.everything()
+    rows = [{"what": key, "value": _short(value)} for key, value in sorted(remembered.items())]
+    return pd.DataFrame(rows or [{"what": "(nothing yet)", "value": ""}]).set_index("what")
+
+
+def contacts_of(step: Step) -> pd.DataFrame:
+    """Who to call."""
+    rows = [{"role": role.replace("_", " "), "contact": who} for role, who in step.migration.contacts.items()]
+    return pd.DataFrame(rows).set_index("role")
+
+
+def table(rows: Iterable[Any], index: str | None = None) -> pd.DataFrame:
+    """A table of dataclasses, findings or mappings."""
+    frame = pd.DataFrame([plain(row) for row in rows])
+    return frame.set_index(index) if index else frame
+
+
+def plain(value: Any) -> Any:
+    """A dataclass or finding as JSON-ready values."""
+    if isinstance(value, Finding):
+        return value.to_dict()
+    if is_dataclass(value) and not isinstance(value, type):
+        return json.loads(json.dumps(asdict(value), default=str))
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def tally(findings: Sequence[Finding]) -> pd.DataFrame:
+    """How many findings of each status, a row for each service (the letters before the dash of an id)."""
+    count = Counter((f.id.split("-")[0], str(f.status)) for f in findings)
+    services = sorted({service for service, _ in count})
+    statuses = [str(s) for s in Status if any(count[(service, str(s))] for service in services)]
+    rows = {service: [count[(service, status)] for status in statuses] for service in services}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=statuses)
+
+
+def drift(step: Step, findings: Sequence[Finding]) -> pd.DataFrame:
+    """Requirements whose status is another than at the last provisioning checks of this environment."""
+    before = _last_findings(step.run.path.parent, step.migration.environment, "02_provisioning_checks", step.run.path)
+    rows = [
+        {"id": f.id, "title": f.title, "then": before[f.id], "now": str(f.status)}
+        for f in findings
+        if f.id in before and before[f.id] != str(f.status)
+    ]
+    if not before:
+        rows = [{"id": "—", "title": "no provisioning checks are on record to compare with", "then": "", "now": ""}]
+    return pd.DataFrame(rows or [{"id": "—", "title": "nothing has changed", "then": "", "now": ""}]).set_index("id")
+
+
+def _last_findings(outputs: Path, environment: str, name: str, current: Path) -> dict[str, str]:
+    """Status by id of the last run of one notebook; the current run counts."""
+    runs = [p for p in sorted(outputs.glob(f"*-{environment}-*")) if p.is_dir()] + [current]
+    for run in reversed(runs):
+        seen = {f["id"]: f["status"] for f in _lines(run / "findings.jsonl") if f.get("step") == name}
+        if seen:
+            return seen
+    return {}
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def timings(step: Step) -> pd.DataFrame:
+    """How long each step of the migration took, newest run of each, with the write freeze as its own row."""
+    last = _last_steps(step.run.path.parent, step.migration.environment)
+    last |= {one["name"]: one for one in step.run.steps() if one.get("state") != "running"}
+    rows = [
+        {"step": name, "started": one.get("started", ""), "seconds": round(float(one.get("seconds") or 0), 1)}
+        for name, one in sorted(last.items())
+        if name[:2] not in ("00", "90")
+    ]
+    frozen = sum(row["seconds"] for row in rows if row["step"][:2] in ("11", "12", "13", "14", "15"))
+    rows.append({"step": "users were kept out (11–15)", "started": "", "seconds": round(frozen, 1)})
+    return pd.DataFrame(rows).set_index("step")
+
+
+def forecast(step: Step, trial: Any) -> pd.DataFrame:
+    """What the transfer of the day will take, from the trial's own times; remembered for the review."""
+    if trial is None:
+        return pd.DataFrame([{"part": "(plan only)", "seconds": None}]).set_index("part")
+    parts = {
+        "dump": trial.dump.seconds,
+        "restore": trial.restore.seconds,
+        "comparison": trial.comparison.seconds,
+    }
+    parts["write freeze, at least"] = sum(parts.values())
+    step.remember("forecast", {"at": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": parts})
+    rows = [{"part": name, "seconds": round(seconds, 1)} for name, seconds in parts.items()]
+    return pd.DataFrame(rows).set_index("part")
+
+
+def lessons(text: str) -> list[Finding]:
+    """The lessons learnt, as evidence; MANUAL while nobody has written them."""
+    status = Status.PASS if text.strip() else Status.MANUAL
+    return [
+        Finding(
+            "REV-01",
+            "Lessons learnt are written down",
+            status,
+            Severity.LOW,
+            "this migration",
+            "a few sentences by those who took part",
+            text.strip() or "nothing yet",
+            "what went well and what did not is forgotten in a week",
+            "run this notebook again with -p lessons '…'",
+            927,
+        )
+    ]
+
+
+def _short(value: Any, most: int = 160) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,156 @@
+"""Watching a platform that just moved: CloudWatch's windows, the health contract and the critical flows, judged live."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+
+from cutover import app, aws, judgement
+from cutover.errors import AwsError
+from cutover.finding import Finding, Severity, Status, Verdict
+from cutover.runbook.step import Step
+
+_PROBE_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a watch saw.
+
+    Attributes:
+        findings: one for each rollback trigger, and what else was seen.
+        verdict: CONTINUE, ROLLBACK or INCONCLUSIVE.
+        metrics: the windows, as `aws.read_metrics` gives them.
+        flows: `(at, ok, name, seconds, message)`, at in epoch seconds.
+        health: `(at, ok, database_ok, message)`.
+        seconds: how long it watched.
+    """
+
+    findings: list[Finding]
+    verdict: Verdict
+    metrics: pd.DataFrame
+    flows: list[tuple[float, bool, str, float, str]]
+    health: list[tuple[float, bool, bool, str]]
+    seconds: float
+
+
+@dataclass
+class _Watcher:
+    step: Step
+    account: aws.Account
+    url: str
+    flows: list[tuple[float, bool, str, float, str]] = field(default_factory=list)
+    health: list[tuple[float, bool, bool, str]] = field(default_factory=list)
+
+    def look_at_health(self) -> None:
+        at = time.time()
+        seen = app.probe_health(self.url, timeout_s=_PROBE_TIMEOUT_S)
+        self.health.append((at, seen.healthy, seen.database_healthy, seen.message))
+
+    def look_at_flows(self) -> None:
+        at = time.time()
+        migration = self.step.migration
+        login = self.step.resolve(migration.test_user)
+        timeout_s = min(10.0, migration.triggers.critical_flows.failing_for.total_seconds())
+        for result in app.run_critical_flows(self.url, login, timeout_s=timeout_s):
+            self.flows.append((at, result.ok, result.name, result.seconds, result.message))
+
+    def look_at_metrics(self, start: datetime, end: datetime) -> pd.DataFrame:
+        period_s = int(self.step.migration.triggers.p95.window.total_seconds())
+        try:
+            return aws.read_metrics(self.account, start=start, end=end, period_s=period_s)
+        except AwsError as error:
+            frame = pd.DataFrame()
+            frame.attrs["error"] = str(error)
+            return frame
+
+
+def target_url(step: Step, account: aws.Account) -> str:
+    """How the balancer is reached without the public name: `target.app_url`, or its own DNS name over HTTPS."""
+    migration = step.migration
+    if migration.target.app_url:
+        return step.resolve(migration.target.app_url)
+    return f"https://{aws.balancer_name(account)}"
+
+
+def watch(step: Step, account: aws.Account, duration: timedelta) -> Observed:
+    """Look every `watch.every` until `duration` is over or a trigger fires, then judge.
+
+    The look ends early only for ROLLBACK: good news need the whole time.
+    """
+    began = datetime.now(UTC)
+    ends = time.monotonic() + duration.total_seconds()
+    every_s = step.migration.watch.every.total_seconds()
+    watcher = _Watcher(step, account, target_url(step, account))
+    judged, metrics = None, pd.DataFrame()
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        flows: Future[Any] | None = None
+        while True:
+            tick = time.monotonic()
+            if flows is None or flows.done():
+                if flows is not None:
+                    flows.result()
+                flows = pool.submit(watcher.look_at_flows)
+            watcher.look_at_health()
+            now = datetime.now(UTC)
+            metrics = watcher.look_at_metrics(began, now)
+            judged = _judge(step, metrics, watcher, now)
+            if judged.verdict is Verdict.ROLLBACK or time.monotonic() >= ends:
+                break
+            time.sleep(max(0.05, min(every_s - (time.monotonic() - tick), ends - time.monotonic())))
+        flows.result()
+    if judged.verdict is not Verdict.ROLLBACK:
+        judged = _judge(step, metrics, watcher, datetime.now(UTC))
+    seconds = (datetime.now(UTC) - began).total_seconds()
+    name = f"{step.name}-watch"
+    step.attach(f"raw/load/{name}.csv", metrics.to_csv())
+    step.attach(f"raw/load/{name}.json", {"flows": watcher.flows, "health": watcher.health, "seconds": seconds})
+    return Observed(judged.findings, judged.verdict, metrics, watcher.flows, watcher.health, seconds)
+
+
+def _judge(step: Step, metrics: pd.DataFrame, watcher: _Watcher, now: datetime) -> judgement.Judgement:
+    triggers = step.migration.triggers
+    return judgement.judge_metrics(metrics, list(watcher.flows), list(watcher.health), triggers, at=now.timestamp())
+
+
+def check_name(step: Step, account: aws.Account) -> list[Finding]:
+    """Whether every resolver answers the balancer's address for the public name."""
+    resolvers = [step.resolve(r) for r in step.migration.resolvers]
+    return app.check_dns(step.migration.hostname, aws.balancer_name(account), resolvers)
+
+
+def check_public_name(step: Step, account: aws.Account) -> list[Finding]:
+    """What a visitor meets: the name leads to the balancer, and behind it the platform is well."""
+    findings = check_name(step, account)
+    if any(f.closes_gate for f in findings):
+        return findings
+    login = step.resolve(step.migration.test_user)
+    url = target_url(step, account)
+    version = step.migration.release.version
+    return [*findings, *app.check_health(url, expected_version=version), *app.check_critical_flows(url, login)]
+
+
+def watch_sentence(observed: Observed | None) -> str:
+    """What the watch found, in a sentence (the alt text of its picture)."""
+    if observed is None:
+        return "Nothing was watched: this run shows the plan only."
+    fired = [f.title for f in observed.findings if f.trigger and f.status is Status.FAIL]
+    if fired:
+        return f"{observed.verdict}: {'; '.join(fired)}, after {observed.seconds:.0f} s."
+    return f"{observed.verdict}: no rollback trigger fired in {observed.seconds:.0f} s."
+
+
+def planned(what: str) -> Finding:
+    """The finding that stands for what was not done because nothing may be changed."""
+    return Finding(
+        "PLAN-00",
+        f"Plan only: {what}",
+        Status.NOT_DUE,
+        Severity.LOW,
+        why="this run shows what would be done; with apply it is done and judged",
+    )
