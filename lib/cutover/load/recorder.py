@@ -1,0 +1,170 @@
+"""Writes down every request of one process as it happens: an Arrow IPC stream that reads up to its last whole batch.
+
+A request is written when it is done. One that still waits when a batch is flushed is written once as `in_flight`, and
+again when it is done: the last row of a request counts. Each batch carries the time up to which it is complete, so a
+reader knows what is silence and what is merely not written yet. The last batch says that it is the last, because a
+file cut off between two batches would otherwise read like a finished one.
+
+Parquet would lose everything with its footer when the process is killed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+from array import array
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+OUTCOMES = ("ok", "http_5xx", "http_4xx", "timeout", "connection", "check", "in_flight", "never_sent")
+_CODES = {name: code for code, name in enumerate(OUTCOMES)}
+_NAMES = pa.array(OUTCOMES, pa.utf8())
+
+SCHEMA = pa.schema(
+    [
+        ("seq", pa.int64()),
+        ("due_s", pa.float64()),
+        ("sent_s", pa.float64()),
+        ("done_s", pa.float64()),
+        ("endpoint", pa.utf8()),
+        ("outcome", pa.utf8()),
+        ("status", pa.int32()),
+        ("bytes", pa.int64()),
+    ]
+)
+"""One row as it lies in the file. Times are epoch seconds, NaN for what has not happened."""
+
+_EPOCH = time.time() - time.perf_counter()
+_NAN = float("nan")
+
+
+def clock() -> float:
+    """Epoch seconds that never run backwards: the wall clock at import, carried on by the monotonic one."""
+    return _EPOCH + time.perf_counter()
+
+
+class Recorder:
+    """The log of one process. Not for several threads; greenlets of one thread are fine.
+
+    Args:
+        path: the file; it must not exist, so that two processes can never share one.
+        about: what the file says of its run (`Settings.public()` and the like); no secret.
+
+    Raises:
+        FileExistsError: another process writes there.
+    """
+
+    def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._buffer = io.BytesIO()
+        self._started = clock()
+        metadata = {"cutover": json.dumps({**about, "worker": path.stem, "started": self._started})}
+        self._writer = pa.ipc.new_stream(self._buffer, SCHEMA.with_metadata(metadata))
+        self._endpoints: dict[str, int] = {}
+        self._names: list[str] = []
+        self._seq = 0
+        self._open: dict[int, tuple[float, float, int]] = {}
+        self._announced: set[int] = set()
+        self._cpu, self._cpu_at = time.process_time(), self._started
+        self._empty()
+        self.next_due: float | None = None
+        self.closed = False
+
+    def sent(self, due_s: float, sent_s: float, endpoint: str) -> int:
+        """A request leaves; returns its number for `done`."""
+        self._seq += 1
+        self._open[self._seq] = (due_s, sent_s, self._endpoint(endpoint))
+        return self._seq
+
+    def done(self, seq: int, done_s: float, outcome: str, status: int, size: int) -> None:
+        """The request `seq` has its outcome (one of `OUTCOMES`), its HTTP status (0 for none) and its bytes."""
+        due_s, sent_s, endpoint = self._open.pop(seq)
+        self._announced.discard(seq)
+        self._row(seq, due_s, sent_s, done_s, endpoint, _CODES[outcome], status, size)
+
+    def never_sent(self, due_s: float, endpoint: str) -> None:
+        """A visitor was due, and every place for a request was taken."""
+        self._seq += 1
+        self._row(self._seq, due_s, _NAN, _NAN, self._endpoint(endpoint), _CODES["never_sent"], 0, 0)
+
+    def flush(self, end: str = "") -> None:
+        """Write what came since the last time, and what newly waits; an empty batch still says "alive at"."""
+        now = clock()
+        for seq, (due_s, sent_s, endpoint) in self._open.items():
+            if seq not in self._announced:
+                self._announced.add(seq)
+                self._row(seq, due_s, sent_s, _NAN, endpoint, _CODES["in_flight"], 0, 0)
+        cpu = time.process_time()
+        share = (cpu - self._cpu) / max(now - self._cpu_at, 1e-6)
+        horizon = now if self.next_due is None else min(now, self.next_due)
+        about = {"at": repr(now), "horizon": repr(horizon), "cpu": f"{share:.3f}", "end": end}
+        self._writer.write_batch(self._batch(), custom_metadata=about)
+        self._write()
+        self._cpu, self._cpu_at = cpu, now
+        self._empty()
+
+    def close(self, reason: str) -> None:
+        """Write the rest and the end marker (`reason`: "complete", "stopped", …); the second time does nothing."""
+        if self.closed:
+            return
+        self.closed = True
+        self.flush(end=reason)
+        self._writer.close()
+        self._write()
+        os.close(self._file)
+
+    def _write(self) -> None:
+        data = self._buffer.getvalue()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        while data:  # a whole batch in one call where the system allows: a reader seldom sees a half
+            data = data[os.write(self._file, data) :]
+
+    def _endpoint(self, name: str) -> int:
+        code = self._endpoints.get(name)
+        if code is None:
+            code = self._endpoints[name] = len(self._names)
+            self._names.append(name)
+        return code
+
+    def _row(self, seq: int, due: float, sent: float, done: float, endpoint: int, code: int, status: int, size: int) -> None:
+        self._seqs.append(seq)
+        self._due.append(due)
+        self._sent.append(sent)
+        self._done.append(done)
+        self._endpoint_codes.append(endpoint)
+        self._outcomes.append(code)
+        self._statuses.append(status)
+        self._bytes.append(size)
+
+    def _empty(self) -> None:
+        self._seqs, self._bytes = array("q"), array("q")
+        self._due, self._sent, self._done = array("d"), array("d"), array("d")
+        self._endpoint_codes, self._outcomes, self._statuses = array("i"), array("i"), array("i")
+
+    def _batch(self) -> pa.RecordBatch:
+        count = len(self._seqs)
+
+        def column(values: array[Any], kind: pa.DataType) -> pa.Array:
+            return pa.Array.from_buffers(kind, count, [None, pa.py_buffer(values)])
+
+        endpoints = pa.array(self._names, pa.utf8()).take(column(self._endpoint_codes, pa.int32()))
+        return pa.RecordBatch.from_arrays(
+            [
+                column(self._seqs, pa.int64()),
+                column(self._due, pa.float64()),
+                column(self._sent, pa.float64()),
+                column(self._done, pa.float64()),
+                endpoints,
+                _NAMES.take(column(self._outcomes, pa.int32())),
+                column(self._statuses, pa.int32()),
+                column(self._bytes, pa.int64()),
+            ],
+            schema=SCHEMA,
+        )
