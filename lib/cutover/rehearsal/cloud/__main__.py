@@ -1,0 +1,110 @@
+"""`python -m cutover.rehearsal.cloud`: serve the AWS APIs on loopback, with the guide's architecture in them.
+
+Prints one line, `ready {json}`, on standard output once the account is there; everything else goes to standard error.
+Ends on SIGTERM, SIGINT, or with the process that started it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cutover.errors import CutoverError, UsageError
+from cutover.rehearsal.cloud.server import Cloud
+from cutover.rehearsal.cloud.tasks import APPLICATION, NoProcesses, Processes, Runtime, parse_addresses
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until a signal; the exit code is 0, or the error's."""
+    given = _arguments().parse_args(argv)
+    ready, sys.stdout = sys.stdout, sys.stderr  # moto prints to standard output
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    try:
+        _serve(given, ready, over)
+    except CutoverError as error:
+        print(error, file=sys.stderr)
+        return int(error.exit_code)
+    return 0
+
+
+def _serve(given: argparse.Namespace, ready: Any, over: threading.Event) -> None:
+    state: Path = given.state
+    with Cloud(state, host=given.host, port=given.port, runtime=_runtime(given)) as cloud:
+        facts: dict[str, Any] = {"endpoint": cloud.endpoint, "emulator": "5.2.5"}
+        if not given.empty:
+            from cutover.rehearsal.cloud.provision import Plan, provision  # noqa: PLC0415 - an empty account needs none
+
+            wanted = Plan(
+                database_url=given.database_url,
+                redis_url=given.redis_url,
+                hostname=given.hostname,
+                secrets=_json(given.secrets),
+                version=given.version,
+                source_name=given.source_name,
+            )
+            facts |= provision(cloud.endpoint, wanted)
+        print("ready " + json.dumps(facts, default=str), file=ready, flush=True)
+        over.wait()
+
+
+def _runtime(given: argparse.Namespace) -> Runtime:
+    if given.runtime == "none":
+        return NoProcesses()
+    return Processes(
+        folder=given.state / "tasks",
+        addresses=parse_addresses(given.task_ips),
+        command=tuple(shlex.split(given.task_command)) if given.task_command else APPLICATION,
+        environment={k: str(v) for k, v in _json(given.task_env).items()},
+        healthy_within_s=given.healthy_within,
+    )
+
+
+def _json(text: str) -> dict[str, Any]:
+    """A JSON object, or the name of a file that holds one (secrets belong in a file: arguments are seen by everyone)."""
+    try:
+        value = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{text[:40]!r} is neither a JSON object nor a file that holds one: {error}.",
+            todo="give '{\"name\": \"value\"}', or the path of such a file.",
+        ) from error
+    if not isinstance(value, dict):
+        raise UsageError(f"A JSON object is wanted, not {type(value).__name__}.")
+    return value
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m cutover.rehearsal.cloud", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--state", type=Path, required=True, help="folder for calls.jsonl, faults.json, targets.json")
+    parser.add_argument("--empty", action="store_true", help="an account with nothing in it")
+    parser.add_argument("--runtime", choices=("none", "processes"), default="none", help="what an ECS task is")
+    parser.add_argument("--task-ips", default="127.0.0.1", help="addresses of tasks: a,b,c or 127.1.2.21+")
+    parser.add_argument("--task-command", default="", help="a task's command, with {host} and {port}")
+    parser.add_argument("--task-env", default="{}", help="JSON, or a file: environment of every task")
+    parser.add_argument("--healthy-within", type=float, default=20.0, help="seconds in which a task must be healthy")
+    parser.add_argument("--database-url", default="", help="the server that stands for RDS, as the application uses it")
+    parser.add_argument("--redis-url", default="", help="the server that stands for ElastiCache")
+    parser.add_argument("--secrets", default="{}", help="JSON, or a file: openai, admin_email, admin_password_hash, …")
+    parser.add_argument("--hostname", default="app.shadowtwin.example", help="the platform's public name")
+    parser.add_argument("--source-name", default="replit.shadowtwin.example", help="where the public name points first")
+    parser.add_argument("--version", default="1.0.0", help="the release that runs first")
+    parser.add_argument("--homes", default="{}", help="JSON: canonical names and the addresses they lead to")
+    return parser
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # cheroot's worker threads must not hold the stage up

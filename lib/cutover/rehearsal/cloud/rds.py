@@ -1,0 +1,111 @@
+"""RDS and S3 as moto lacks them: what DescribeDBInstances leaves out, and bucket policies with their conditions."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.iam.access_control import PermissionResult
+from moto.rds.models import DBInstance
+from moto.rds.responses import RDSResponse
+from moto.s3.models import FakeBucket
+
+from cutover.rehearsal.cloud.elasticache import tagged_address
+from cutover.rehearsal.cloud.extension import extend
+from cutover.rehearsal.cloud.policies import Decision, decide
+
+_moto_instance = DBInstance.__init__
+_CA_YEARS = 38
+"""`rds-ca-rsa2048-g1` is valid until 2061 (RDS User Guide, "Using SSL/TLS")."""
+
+
+def install() -> None:
+    """Give moto's RDS and S3 these operations."""
+    extend(DBInstance, Instance)
+    extend(RDSResponse, Responses)
+    extend(FakeBucket, Bucket)
+    kept = {"enable_performance_insights": False, "performance_insights_retention_period": None}
+
+    def keeping(self: Any, *args: Any, **kwargs: Any) -> None:
+        _moto_instance(self, *args, **kwargs)
+        for name, default in kept.items():
+            setattr(self, name, kwargs.get(name, default))
+
+    DBInstance.__init__ = keeping
+
+
+class Instance:
+    """Set on moto's `DBInstance`; its serialiser reads the attributes of an answer by their names."""
+
+    region: str
+    multi_az: bool
+    availability_zone: str
+    db_instance_identifier: str
+    ca_certificate_identifier: str
+    is_replica: bool
+    tags: list[dict[str, str]]
+    pending_modified_values: dict[str, Any] = {}  # noqa: RUF012 - moto applies every change at once
+
+    @property
+    def address(self) -> str:
+        """The address that the instance's tag names, for a database that really answers there."""
+        named = tagged_address(self.tags, self.db_instance_identifier)
+        return named or f"{self.db_instance_identifier}.cutover00000.{self.region}.rds.amazonaws.com"
+
+    @property
+    def secondary_availability_zone(self) -> str | None:
+        """Where the standby is."""
+        other = "b" if self.availability_zone.endswith("a") else "a"
+        return self.availability_zone[:-1] + other if self.multi_az else None
+
+    @property
+    def performance_insights_enabled(self) -> bool:
+        """Under the name that DescribeDBInstances has for what CreateDBInstance calls otherwise."""
+        return bool(getattr(self, "enable_performance_insights", False))
+
+    @property
+    def certificate_details(self) -> dict[str, Any]:
+        """The server certificate: as the CA's, which has decades."""
+        return {
+            "CAIdentifier": "rds-ca-rsa2048-g1",
+            "ValidTill": datetime.now(UTC).replace(microsecond=0) + timedelta(days=365 * _CA_YEARS),
+        }
+
+    @property
+    def status_infos(self) -> list[dict[str, Any]]:
+        """A replica's replication."""
+        if not self.is_replica:
+            return []
+        return [{"StatusType": "read replication", "Normal": True, "Status": "replicating"}]
+
+
+class Responses:
+    """Set on moto's `RDSResponse`."""
+
+    def describe_pending_maintenance_actions(self: Any) -> Any:
+        """DescribePendingMaintenanceActions: the emulated account has none."""
+        return ActionResult({"PendingMaintenanceActions": []})
+
+
+class Bucket:
+    """Set on moto's `FakeBucket`."""
+
+    policy: Any
+
+    def get_permission(self: Any, action: str, resource: str) -> Any:
+        """The bucket policy's word, conditions and all.
+
+        The emulator's plain port on loopback stands for AWS's HTTPS endpoint, and no request to it leaves the machine:
+        `aws:SecureTransport` is taken to be true.
+        """
+        if self.policy is None:
+            return PermissionResult.NEUTRAL
+        text = self.policy.decode() if isinstance(self.policy, bytes) else self.policy
+        decision, _ = decide([json.loads(text)], action, resource, {"aws:securetransport": ["true"]})
+        return {
+            Decision.ALLOWED: PermissionResult.PERMITTED,
+            Decision.EXPLICIT_DENY: PermissionResult.DENIED,
+            Decision.IMPLICIT_DENY: PermissionResult.NEUTRAL,
+        }[decision]
