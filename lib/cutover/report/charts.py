@@ -1,0 +1,323 @@
+"""The pictures, in one style: how the load went, what was compared, how long each step took; with their alt texts.
+
+Every function returns a matplotlib Figure made without pyplot, so it neither needs a display nor touches a notebook's
+state. matplotlib is imported when the first picture is drawn.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cutover.migration import Triggers
+from cutover.report import words
+from cutover.report.record import StepEnd, parse_time
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STYLE = Path(__file__).with_name("cutover.mplstyle")
+WIDTH_IN = 8.8
+BLUE, VERMILION, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#8c96a3", "#1c2430"
+_MOST_TABLES = 16
+_MOST_POINTS = 2_000
+_TONES = {"good": GREEN, "bad": VERMILION, "doubt": "#E69F00", "quiet": "#c9cfd7"}
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One compared table: rows on each side and the rows that differ (missing, extra or different)."""
+
+    name: str
+    source_rows: int
+    target_rows: int
+    differences: int = 0
+
+
+def load_windows(
+    frame: pd.DataFrame, triggers: Triggers | None = None, *, fired: Sequence[tuple[datetime, str]] = ()
+) -> Figure:
+    """Response time, error rate and arrivals over time, with the limits and the moment at which one was crossed.
+
+    Args:
+        frame: a row per window: start (epoch seconds), arrivals, completed, errors, error_rate (share), p50_s, p95_s,
+            in_flight, never_sent; NaN where there is nothing to say. What is lacking is left out of the picture.
+        triggers: the limits to draw; none when None.
+        fired: when a trigger fired, and its name.
+    """
+    with _style():
+        from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import
+
+        data = _thinned(frame)
+        start = float(data["start"].min()) if len(data) else 0.0
+        minutes = (data["start"] - start) / 60
+        by_minute = len(data) == 0 or float(minutes.max()) >= 3
+        x = minutes if by_minute else minutes * 60
+        figure = Figure(figsize=(WIDTH_IN, 5.6))
+        latency, errors, traffic = figure.subplots(3, 1, sharex=True, height_ratios=[3, 2, 2])
+        for axes in (latency, errors, traffic):
+            axes.margins(x=0.01)
+
+        _line(latency, x, data, "p50_s", colour=GREY, label="half of the requests (p50)")
+        _line(latency, x, data, "p95_s", colour=BLUE, label="95 of 100 requests (p95)")
+        _headroom(latency, highest(data, "p95_s"), triggers.p95.above.total_seconds() if triggers else None)
+        latency.set(ylabel="response time, s", title="Response time")
+        if triggers:
+            hold = words.duration(triggers.p95.hold.total_seconds())
+            _limit(
+                latency,
+                triggers.p95.above.total_seconds(),
+                f"limit {triggers.p95.above.total_seconds():g} s for {hold}",
+            )
+        latency.legend(loc="upper left", ncols=2)
+
+        if "error_rate" in data:
+            errors.fill_between(x, data["error_rate"] * 100, color=VERMILION, alpha=0.18, linewidth=0)
+            _line(errors, x, data.assign(error_pc=data["error_rate"] * 100), "error_pc", colour=VERMILION)
+        _headroom(
+            errors, (highest(data, "error_rate") or 0.0) * 100, triggers.error_rate.above * 100 if triggers else None
+        )
+        errors.set(ylabel="errors, % of requests", title="Error rate")
+        if triggers:
+            hold = words.duration(triggers.error_rate.hold.total_seconds())
+            _limit(errors, triggers.error_rate.above * 100, f"limit {triggers.error_rate.above * 100:g} % for {hold}")
+
+        width_s = _window_s(data)
+        rates = data.assign(**{k: data[k] / width_s for k in ("arrivals", "completed") if k in data})
+        _line(traffic, x, rates, "arrivals", colour=GREY, label="arriving")
+        _line(traffic, x, rates, "completed", colour=GREEN, label="answered")
+        traffic.set(ylabel="requests per s", title="Traffic", ylim=(0, None))
+        traffic.set_xlabel(f"{'minutes' if by_minute else 'seconds'} since {words.clock(parse_time(start))} UTC")
+        traffic.legend(loc="lower left", ncols=2)
+
+        for number, (at, name) in enumerate(fired):
+            where = (at.timestamp() - start) / (60 if by_minute else 1)
+            for axes in (latency, errors, traffic):
+                axes.axvline(where, color=INK, linewidth=1.1, linestyle=(0, (4, 2)))
+            late = len(x) and where > float(x.max()) * 0.6
+            latency.annotate(
+                f"{name} fired, {words.clock(at)}", (where, 0.84 - 0.12 * number), xycoords=("data", "axes fraction"),
+                xytext=(-5 if late else 5, 0), textcoords="offset points", ha="right" if late else "left",
+                fontsize=9, fontweight="bold", color=INK,
+            )  # fmt: skip
+    return figure
+
+
+def load_alt(
+    frame: pd.DataFrame, triggers: Triggers | None = None, *, fired: Sequence[tuple[datetime, str]] = ()
+) -> str:
+    """What `load_windows` shows, in words."""
+    if not len(frame):
+        return "No window of load was recorded."
+    parts = []
+    slowest, worst = highest(frame, "p95_s"), highest(frame, "error_rate")
+    if slowest is not None:
+        limit = f", limit {triggers.p95.above.total_seconds():g} s" if triggers else ""
+        parts.append(f"The slowest window's p95 was {words.duration(slowest)}{limit}")
+    else:
+        parts.append("No response time could be measured")
+    if worst is not None:
+        limit = f", limit {triggers.error_rate.above * 100:g} %" if triggers else ""
+        parts.append(f"the worst window's error rate was {words.percent(worst)}{limit}")
+    parts += [f"{name} fired at {words.clock(at)} UTC" for at, name in fired]
+    ending = "" if fired else ("; no rollback trigger is recorded to have fired" if triggers else "")
+    return f"{'; '.join(parts)}{ending}. {words.count(len(frame), 'window')}."
+
+
+def tables(rows: Sequence[TableRow]) -> Figure:
+    """Rows by table on both sides, the tables that differ first and marked, then the largest."""
+    with _style():
+        from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import
+        from matplotlib.ticker import FuncFormatter  # noqa: PLC0415
+
+        shown = _ordered(rows)[:_MOST_TABLES]
+        figure = Figure(figsize=(WIDTH_IN, 1.25 + 0.34 * max(1, len(shown))))
+        axes = figure.subplots()
+        places = range(len(shown))
+        differ = [bool(r.differences) or r.source_rows != r.target_rows for r in shown]
+        axes.barh([p - 0.19 for p in places], [r.source_rows for r in shown], 0.34, color="#b9c1cb", label="source")
+        axes.barh([p + 0.19 for p in places], [r.target_rows for r in shown], 0.34, label="target",
+                  color=[VERMILION if d else BLUE for d in differ])  # fmt: skip
+        widest = max([1, *(max(r.source_rows, r.target_rows) for r in shown)])
+        for place, row, wrong in zip(places, shown, differ, strict=True):
+            text = words.count(row.target_rows)
+            if wrong:
+                off = row.differences or abs(row.source_rows - row.target_rows)
+                text = f"{words.count(row.target_rows)} of {words.count(row.source_rows)}: {words.count(off)} differ"
+            axes.text(
+                max(row.source_rows, row.target_rows) + widest * 0.012, place, text, va="center", fontsize=9,
+                fontweight="bold" if wrong else "normal", color="#a63c00" if wrong else "#4a5462",
+            )  # fmt: skip
+        axes.set_yticks(list(places), [_cut(r.name) for r in shown], parse_math=False)
+        axes.set_ylim(len(shown) - 0.4, -0.6)
+        axes.set_xlim(0, widest * (1.42 if any(differ) else 1.16))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
+        axes.xaxis.set_major_locator(_whole_numbers())
+        axes.grid(axis="y", visible=False)
+        axes.grid(axis="x", visible=True)
+        axes.set_xlabel("rows")
+        axes.set_title("Rows by table" + (f", {len(shown)} of {len(rows)} tables" if len(rows) > len(shown) else ""))
+        handles = [axes.patches[0], axes.patches[len(shown)]] if shown else []
+        if handles:
+            figure.legend(handles, ["source", "target"], loc="outside upper right", ncols=2)
+    return figure
+
+
+def tables_alt(rows: Sequence[TableRow]) -> str:
+    """What `tables` shows, in words."""
+    differ = [r for r in rows if r.differences or r.source_rows != r.target_rows]
+    total = words.count(sum(r.source_rows for r in rows), "row")
+    if not rows:
+        return "No table was compared."
+    if not differ:
+        return f"All {words.count(len(rows), 'table')} hold the same rows on both sides; {total} in all."
+    named = words.listing([f"{r.name} ({r.target_rows:,} of {r.source_rows:,} rows)" for r in differ], 4)
+    return f"{len(differ)} of {words.count(len(rows), 'table')} differ: {named}."
+
+
+def timeline(steps: Sequence[StepEnd]) -> Figure:
+    """Each step as a bar from its beginning to its end, with its ending in words; what did not run has no bar."""
+    with _style():
+        from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import
+
+        begun = [s.started.timestamp() for s in steps if s.started]
+        zero = min(begun, default=0.0)
+        spans, clock = [], zero
+        for step in steps:
+            begin = step.started.timestamp() if step.started else clock
+            spans.append((begin - zero, step.seconds or 0.0))
+            clock = begin + (step.seconds or 0.0)
+        total = max([a + b for a, b in spans], default=0.0) or 1.0
+        unit, name = (3600.0, "hours") if total > 7200 else (60.0, "minutes") if total > 180 else (1.0, "seconds")
+        figure = Figure(figsize=(WIDTH_IN, 1.0 + 0.31 * max(1, len(steps))))
+        axes = figure.subplots()
+        for place, (step, (begin, taken)) in enumerate(zip(steps, spans, strict=True)):
+            word, _, tone = words.STATES.get(step.state, (step.state or "unknown", "?", "doubt"))
+            ran = step.state != "not-run"
+            if ran:
+                least = max(taken, total * 0.004)
+                axes.barh(place, least / unit, 0.58, left=begin / unit, color=_TONES[tone], edgecolor="white")
+            text = words.duration(step.seconds) if step.state == "completed" else f"{word.lower()}"
+            if ran and step.state != "completed" and step.seconds is not None:
+                text = f"{text}, {words.duration(step.seconds)}"
+            late = ran and (begin + taken) > total * 0.72
+            axes.annotate(
+                text, ((begin if late else begin + taken) / unit if ran else 0, place), xytext=(-5 if late else 5, 0),
+                textcoords="offset points", va="center", ha="right" if late else "left", fontsize=9,
+                color="#a63c00" if tone == "bad" else "#5d6875", fontweight="bold" if tone == "bad" else "normal",
+            )  # fmt: skip
+        axes.set_yticks(range(len(steps)), [_cut(words.step_title(s.name)) for s in steps], parse_math=False)
+        axes.set_ylim(max(len(steps), 1) - 0.4, -0.6)
+        axes.set_xlim(0, total * 1.02 / unit)
+        axes.grid(axis="y", visible=False)
+        axes.grid(axis="x", visible=True)
+        since = f" since {words.clock(parse_time(zero))} UTC" if begun else ""
+        axes.set_xlabel(f"{name}{since}")
+    return figure
+
+
+def timeline_alt(steps: Sequence[StepEnd]) -> str:
+    """What `timeline` shows, in words."""
+    if not steps:
+        return "No step is recorded."
+    done = [s for s in steps if s.state == "completed"]
+    stopped = [s for s in steps if s.state not in {"completed", "not-run"}]
+    text = f"{len(done)} of {words.count(len(steps), 'step')} completed"
+    if stopped:
+        text += "; " + "; ".join(
+            f"{words.step_title(s.name)}: {words.STATES.get(s.state, (s.state or 'unknown',))[0].lower()}"
+            for s in stopped[:4]
+        )
+    timed = [s for s in steps if s.seconds]
+    if timed:
+        longest = max(timed, key=lambda s: s.seconds or 0)
+        text += f". The longest was {words.step_title(longest.name)} with {words.duration(longest.seconds)}"
+    return text + "."
+
+
+def highest(frame: pd.DataFrame, column: str) -> float | None:
+    """The highest value of a column; None when the column is not there or holds no number."""
+    value = float(frame[column].max()) if column in frame and len(frame) else math.nan
+    return value if math.isfinite(value) else None
+
+
+def svg(figure: Figure) -> bytes:
+    """The figure as an SVG whose text is drawn, so it looks the same on every machine; the same bytes each time."""
+    target = io.BytesIO()
+    with _style():
+        figure.savefig(target, format="svg", metadata={"Date": None, "Creator": "cutover"})
+    return target.getvalue()
+
+
+def data_uri(figure: Figure) -> str:
+    """The figure as a `data:` address for an HTML picture."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg(figure)).decode()
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    import matplotlib  # noqa: PLC0415 - slow to import
+
+    with warnings.catch_warnings(), matplotlib.rc_context(fname=STYLE):
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def _thinned(frame: pd.DataFrame) -> pd.DataFrame:
+    """At most `_MOST_POINTS` windows, the worst of each group kept, so a week of load still draws in a second."""
+    ordered = frame.sort_values("start").reset_index(drop=True)
+    group = -(-len(ordered) // _MOST_POINTS) or 1
+    if group == 1:
+        return ordered
+    how = dict.fromkeys(ordered.columns, "max") | {"start": "min"}
+    how |= {c: "mean" for c in ("arrivals", "completed") if c in ordered}
+    return ordered.groupby(ordered.index // group).agg(how)
+
+
+def _window_s(frame: pd.DataFrame) -> float:
+    steps = frame["start"].diff().dropna()
+    width = float(steps.median()) if len(steps) else 1.0
+    return width if width > 0 else 1.0
+
+
+def _line(axes: Axes, x: Any, frame: pd.DataFrame, column: str, *, colour: str, label: str = "") -> None:
+    if column in frame:
+        dots = "o" if len(frame) < 12 else ""
+        axes.plot(x, frame[column], color=colour, label=label, marker=dots, markersize=3.5)
+
+
+def _limit(axes: Axes, value: float, text: str) -> None:
+    axes.axhline(value, color=VERMILION, linewidth=1.2, linestyle=(0, (2, 2)))
+    axes.annotate(
+        text, (1, value), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
+        ha="right", fontsize=9, color="#a63c00",
+    )  # fmt: skip
+
+
+def _headroom(axes: Axes, top: float | None, limit: float | None) -> None:
+    top = max(top or 0.0, limit or 0.0) or 1.0
+    axes.set_ylim(0, top * 1.28)
+
+
+def _ordered(rows: Sequence[TableRow]) -> list[TableRow]:
+    return sorted(rows, key=lambda r: (not (r.differences or r.source_rows != r.target_rows), -r.source_rows, r.name))
+
+
+def _whole_numbers() -> Any:
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - slow to import
+
+    return MaxNLocator(nbins=6, integer=True)
+
+
+def _cut(text: str, limit: int = 34) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,0 +1,162 @@
+"""The report's sentences: what the verdict is, what happened, what to do next, which numbers matter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cutover.finding import Finding
+from cutover.report import charts, words
+from cutover.report.facts import Facts
+from cutover.report.record import Record, StepEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number that matters: its name, its value in words, what it means, whether it is as it should be."""
+
+    name: str
+    value: str
+    meaning: str
+    good: bool | None = None
+
+
+def headline(record: Record, facts: Facts) -> str:
+    """The verdict's sentence, without the verdict's word: the run's own, or one made from what is recorded."""
+    if record.shown == "INCOMPLETE":
+        said = f" It had said {words.VERDICTS[record.stated][0]}." if record.stated else ""
+        return f"{_lower(record.gaps[0].rstrip('.'))}.{said}" if record.gaps else "the run left no verdict."
+    if record.headline:
+        return record.headline
+    if record.deciding:
+        first, rest = record.deciding[0], len(record.deciding) - 1
+        more = f" (and {words.count(rest, 'more finding')})" if rest else ""
+        return f"{_lower(first.title)}: {first.observed or words.STATUSES[first.status][2]}{more}"
+    passed = facts.counts.get("PASS", 0)
+    same = tables_sentence(facts)
+    checks = f"{words.count(passed, 'check')} passed"
+    return f"{_lower(same)}, {checks}" if same else checks
+
+
+def happened(record: Record) -> list[str]:
+    """What the run did and where it stopped, in a few sentences."""
+    kind = {"rehearsal": "the dress rehearsal of ", "staging": "on staging, "}.get(record.environment, "")
+    phase = words.phase_title(record.phase)
+    steps = record.steps
+    done = [s for s in steps if s.state == "completed"]
+    taken = f" in {words.duration(record.seconds)}" if record.seconds is not None else ""
+    opening = f"{kind}{phase[:1].lower() if kind else phase[:1]}{phase[1:]}"
+    ran = f"ran {len(done)} of {words.count(len(steps), 'step')} to the end{taken}." if steps else "recorded no step."
+    sentences = [f"{opening[:1].upper()}{opening[1:]} {ran}"]
+    sentences += [_stopped(step, record) for step in steps if step.state not in {"completed", "not-run"}]
+    idle = [words.step_title(s.name) for s in steps if s.state == "not-run"]
+    if idle:
+        sentences.append(f"Not run: {words.listing(idle, 8)}.")
+    if len(record.deciding) > 1:
+        sentences.append(f"{words.count(len(record.deciding), 'finding')} keep the gate shut; they are shown below.")
+    return sentences
+
+
+def todo(record: Record) -> list[str]:
+    """What to do next: the run's own list, or what the verdict alone calls for."""
+    if record.shown == "INCOMPLETE":
+        advice = [
+            "Treat this run as if it had not been made: do not go on because of it.",
+            "Find out why it ended: look at the last step below and at its notebook.",
+            f"Resume it with `cutover run {record.phase or 'PHASE'} --params FILE --resume {record.id}`, "
+            "or start it afresh.",
+        ]
+        return advice + [n for n in record.next if record.stated not in {"GO", "CONTINUE"}]
+    if record.next:
+        return list(record.next)
+    first = record.deciding[0] if record.deciding else None
+    mend = f"Mend {first.id} ({first.title}); how is said under the finding below." if first else ""
+    return [
+        text
+        for text in {
+            "GO": ["Go on with the next step of the runbook."],
+            "CONTINUE": ["Go on watching until the end of the validation window."],
+            "NO_GO": ["Do not start the next step.", mend, "Then run this phase again."],
+            "ROLLBACK": [
+                "Open `notebooks/90_rollback_decision.ipynb`: it names the way back and prints its command.",
+                "Tell the contacts below that visitors are affected.",
+            ],
+            "INCONCLUSIVE": ["Do not start the next step.", mend.replace("Mend", "Make it possible to look at")],
+            "WAITING": [f"Look at the planned changes below, then `cutover approve {record.id} STEP`."],
+        }[record.shown]
+        if text
+    ]
+
+
+def numbers(record: Record, facts: Facts) -> list[Number]:
+    """The few numbers that a reader asks for."""
+    shown: list[Number] = []
+    if facts.tables:
+        rows = sum(t.source_rows for t in facts.tables)
+        wrong = [t for t in facts.tables if t.differences or t.source_rows != t.target_rows]
+        meaning = f"in {words.count(len(facts.tables), 'table')}, " + (
+            f"{len(wrong)} of them differ" if wrong else "identical on both sides"
+        )
+        shown.append(Number("Rows compared", words.count(rows), meaning, not wrong))
+    shown += _load_numbers(facts)
+    total = sum(facts.counts.values())
+    if total:
+        passed = facts.counts.get("PASS", 0)
+        others = [
+            f"{facts.counts[key]:,} {word.lower()}"
+            for key, (word, _, _) in words.STATUSES.items()
+            if key != "PASS" and facts.counts.get(key)
+        ]
+        good = not any(s.finding.closes_gate for s in record.latest)
+        shown.append(Number("Checks passed", f"{passed:,} of {total:,}", ", ".join(others) or "none left open", good))
+    if record.seconds is not None:
+        done = sum(s.state == "completed" for s in record.steps)
+        shown.append(
+            Number("Time taken", words.duration(record.seconds), f"{done} of {words.count(len(record.steps), 'step')}")
+        )
+    return shown
+
+
+def tables_sentence(facts: Facts) -> str:
+    """`All 41 tables, 312,408 rows identical`, or "" when nothing was compared or something differs."""
+    if not facts.tables or any(t.differences or t.source_rows != t.target_rows for t in facts.tables):
+        return ""
+    rows = words.count(sum(t.source_rows for t in facts.tables), "row")
+    return f"All {words.count(len(facts.tables), 'table')}, {rows} identical"
+
+
+def _load_numbers(facts: Facts) -> list[Number]:
+    shown = []
+    limits = facts.triggers
+    slow = [v for s in facts.load if (v := charts.highest(s.frame, "p95_s")) is not None]
+    bad = [v for s in facts.load if (v := charts.highest(s.frame, "error_rate")) is not None]
+    if slow:
+        limit = limits.p95.above.total_seconds() if limits else None
+        meaning = "95 of 100 requests were faster, in the slowest window" + (f"; limit {limit:g} s" if limit else "")
+        good = max(slow) <= limit if limit else None
+        shown.append(Number("Response time, p95", words.duration(max(slow)), meaning, good))
+    if bad:
+        share = limits.error_rate.above if limits else None
+        meaning = "of requests in the worst window" + (f"; limit {share * 100:g} %" if share else "")
+        good = max(bad) <= share if share else None
+        shown.append(Number("Error rate", words.percent(max(bad)), meaning, good))
+    return shown
+
+
+def _stopped(step: StepEnd, record: Record) -> str:
+    title = words.step_title(step.name)
+    word = words.STATES.get(step.state, (step.state or "ended in an unknown way",))[0]
+    reason = next((f for f in _of_step(record, step.name) if f in record.deciding), None)
+    if step.state == "gate-closed" and reason:
+        return (
+            f"{title} closed the gate: {_lower(reason.title)}: {reason.observed or words.STATUSES[reason.status][2]}."
+        )
+    return f"{title}: {_lower(word)}."
+
+
+def _of_step(record: Record, step: str) -> list[Finding]:
+    return [s.finding for s in record.latest if s.step == step]
+
+
+def _lower(text: str) -> str:
+    """`Rows are identical` as `rows are identical`; acronyms and names in capitals stay."""
+    return text[:1].lower() + text[1:] if len(text) > 1 and text[0].isupper() and text[1:2].islower() else text
