@@ -1,0 +1,352 @@
+"""The rehearsal's load balancer: spreads requests over the targets that the emulated AWS calls healthy, and publishes
+an Application Load Balancer's metrics to the emulated CloudWatch.
+
+    python -m cutover.rehearsal.balancer --host H --port P --targets FILE --aws-endpoint URL --load-balancer app/name/id
+
+The targets file is JSON, written whole by whoever decides (the emulator's ECS and target groups), read again when it
+changes: `{"targets": [{"address": "127.0.0.1:5000", "healthy": true}, ...]}` or just a list; an entry may be a text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from cutover.rehearsal.http1 import MAX_HEAD, BadMessage, Message, Server, read_message, reply
+
+NAMESPACE = "AWS/ApplicationELB"
+IDLE_TIMEOUT_S = 60.0
+"""An ALB's default idle timeout: a target that is silent for as long gets the client a 504."""
+CONNECT_TIMEOUT_S = 5.0
+IDLE_CONNECTIONS = 64
+"""Idle connections kept to each target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where requests go; unhealthy ones are counted, not used."""
+
+    host: str
+    port: int
+    healthy: bool = True
+
+
+def read_targets(raw: Any) -> list[Target]:
+    """The targets of a parsed file: `host:port` texts or `{"address": …, "healthy": …}`, bare or under `targets`.
+
+    An entry may give `host` and `port` in place of `address`, and `state: "healthy"` in place of `healthy`.
+
+    Raises:
+        ValueError: not of that shape.
+    """
+    entries = raw.get("targets") if isinstance(raw, dict) else raw
+    if not isinstance(entries, list):
+        raise ValueError("a list of targets is needed")
+    targets = []
+    for entry in entries:
+        item = {"address": entry} if isinstance(entry, str) else entry
+        if not isinstance(item, dict):
+            raise ValueError(f"no target: {entry!r}")
+        host, _, port = str(item.get("address", f"{item.get('host')}:{item.get('port')}")).rpartition(":")
+        if not host or not port.isdigit():
+            raise ValueError(f"no address of a target: {entry!r}")
+        healthy = item.get("healthy", item.get("state", "healthy") == "healthy")
+        targets.append(Target(host, int(port), bool(healthy)))
+    return targets
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened since the last publication; filled by the proxy, emptied by the publisher."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[float] = field(default_factory=Counter)
+    in_flight: int = 0
+    healthy: int = 0
+    unhealthy: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, name: str, seconds: float | None = None) -> None:
+        """Count one event, and how long the target took, in seconds (kept to three digits, as values to count)."""
+        with self.lock:
+            self.counts[name] += 1
+            if seconds is not None:
+                self.seconds[float(f"{seconds:.3g}")] += 1
+
+    def take(self) -> tuple[Counter[str], Counter[float]]:
+        """What was counted, and start again from nothing."""
+        with self.lock:
+            taken = self.counts, self.seconds
+            self.counts, self.seconds = Counter(), Counter()
+            return taken
+
+
+class Balancer:
+    """The proxy: round robin per request over the healthy targets."""
+
+    def __init__(self, targets_file: Path, tally: Tally, *, idle_timeout_s: float, log: TextIO | None = None) -> None:
+        self._file, self._tally, self._idle_timeout_s, self._log = targets_file, tally, idle_timeout_s, log
+        self._stamp: tuple[int, int, int] | None = None
+        self._targets: list[Target] = []
+        self._turn = 0
+        self._idle: dict[tuple[str, int], list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = {}
+
+    def refresh(self) -> None:
+        """Read the targets file if it changed; a file that is missing means no target, a half one changes nothing."""
+        try:
+            stat = os.stat(self._file)
+            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if stamp == self._stamp:
+                return
+            targets = read_targets(json.loads(self._file.read_text()))
+        except FileNotFoundError:
+            stamp, targets = (0, 0, 0), []
+        except (OSError, ValueError):
+            return
+        self._stamp, self._targets = stamp, targets
+        self._tally.healthy = sum(t.healthy for t in targets)
+        self._tally.unhealthy = len(targets) - self._tally.healthy
+        kept = {(t.host, t.port) for t in targets}
+        for address in set(self._idle) - kept:
+            for _, writer in self._idle.pop(address):
+                writer.close()
+
+    async def handle(self, request: Message) -> Message:
+        """Answer one request through a target: 503 when none is healthy, 502 when it fails, 504 when it is silent."""
+        started = time.monotonic()
+        self._tally.in_flight += 1
+        target: Target | None = None
+        try:
+            target, answer = await self._through_a_target(request)
+        finally:
+            self._tally.in_flight -= 1
+        seconds = time.monotonic() - started
+        self._tally.add("RequestCount", seconds if target else None)
+        kind = f"HTTPCode_{'Target' if target else 'ELB'}_{answer.status // 100}XX_Count"
+        self._tally.add(kind)
+        if self._log is not None:
+            self._write_log(request, answer, target, seconds)
+        return answer
+
+    async def _through_a_target(self, request: Message) -> tuple[Target | None, Message]:
+        self.refresh()
+        healthy = [t for t in self._targets if t.healthy]
+        if not healthy:
+            return None, _own(503, "no healthy target")
+        for _ in range(min(2, len(healthy))):
+            target = healthy[self._turn % len(healthy)]
+            self._turn += 1
+            try:
+                async with asyncio.timeout(self._idle_timeout_s):
+                    return target, await self._exchange(target, request)
+            except ConnectionRefusedError:
+                continue  # nothing was sent: another target may have it
+            except TimeoutError:
+                return None, _own(504, "the target did not answer")
+            except (OSError, asyncio.IncompleteReadError, BadMessage):
+                return None, _own(502, "the target broke the connection")
+        return None, _own(502, "the targets refuse connections")
+
+    async def _exchange(self, target: Target, request: Message) -> Message:
+        forwarded = Message(request.start, dict(request.headers), request.body)
+        forwarded.headers["connection"] = "keep-alive"
+        forwarded.headers.setdefault("x-forwarded-proto", "http")
+        data = forwarded.encode()
+        pool = self._idle.setdefault((target.host, target.port), [])
+        while pool:
+            reader, writer = pool.pop()
+            if reader.at_eof() or writer.is_closing():
+                writer.close()
+                continue
+            try:
+                answer = await self._talk(reader, writer, data, request.method)
+            except (OSError, asyncio.IncompleteReadError):
+                writer.close()
+                if request.method not in ("GET", "HEAD"):
+                    raise
+                continue  # the target closed an idle connection; asking again is harmless
+            except BaseException:
+                writer.close()
+                raise
+            if answer is None:
+                writer.close()
+                continue  # closed before a byte of an answer: the request was not taken up
+            return self._done(target, reader, writer, answer)
+        opening = asyncio.open_connection(target.host, target.port, limit=MAX_HEAD)
+        reader, writer = await asyncio.wait_for(opening, CONNECT_TIMEOUT_S)
+        try:
+            answer = await self._talk(reader, writer, data, request.method)
+            if answer is None:
+                raise ConnectionResetError("closed without an answer")
+        except BaseException:
+            writer.close()
+            raise
+        return self._done(target, reader, writer, answer)
+
+    @staticmethod
+    async def _talk(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes, method: str
+    ) -> Message | None:
+        writer.write(data)
+        await writer.drain()
+        return await read_message(reader, answers=method)
+
+    def _done(
+        self, target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Message
+    ) -> Message:
+        pool = self._idle.setdefault((target.host, target.port), [])
+        if answer.keeps_alive and len(pool) < IDLE_CONNECTIONS:
+            pool.append((reader, writer))
+        else:
+            writer.close()
+        answer.headers.pop("transfer-encoding", None)
+        return answer
+
+    def _write_log(self, request: Message, answer: Message, target: Target | None, seconds: float) -> None:
+        line = {
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "method": request.method,
+            "path": request.path,
+            "status": answer.status,
+            "target": f"{target.host}:{target.port}" if target else None,
+            "seconds": round(seconds, 6),
+        }
+        assert self._log is not None  # noqa: S101 - the caller looked
+        self._log.write(json.dumps(line) + "\n")
+        self._log.flush()
+
+
+class Publisher(threading.Thread):
+    """Publishes the tally every `interval_s` seconds, in its own thread; an emulator that is away costs nothing."""
+
+    def __init__(self, tally: Tally, endpoint: str, load_balancer: str, *, interval_s: float, region: str) -> None:
+        super().__init__(name="publisher", daemon=True)
+        self._tally, self._endpoint, self._load_balancer = tally, endpoint, load_balancer
+        self._interval_s, self._region = interval_s, region
+        self._halt = threading.Event()
+        self._client: Any = None
+
+    def run(self) -> None:
+        """Publish until stopped, and once more at the end."""
+        while not self._halt.wait(self._interval_s):
+            self._publish()
+        self._publish()
+
+    def stop(self) -> None:
+        """Publish what is left and end."""
+        self._halt.set()
+        self.join(timeout=3)
+
+    def _publish(self) -> None:
+        counts, seconds = self._tally.take()
+        data = self._data(counts, seconds)
+        try:
+            self._cloudwatch().put_metric_data(Namespace=NAMESPACE, MetricData=data)
+        except Exception as error:
+            print(f"publishing failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+
+    def _data(self, counts: Counter[str], seconds: Counter[float]) -> list[dict[str, Any]]:
+        now = datetime.now(UTC)
+        dimensions = [{"Name": "LoadBalancer", "Value": self._load_balancer}]
+
+        def datum(name: str, unit: str, **value: Any) -> dict[str, Any]:
+            return {"MetricName": name, "Dimensions": dimensions, "Timestamp": now, "Unit": unit, **value}
+
+        data = [datum(name, "Count", Value=float(count)) for name, count in counts.items()]
+        ordered = sorted(seconds.items())
+        for start in range(0, len(ordered), 150):  # PutMetricData takes at most 150 values for a metric
+            part = ordered[start : start + 150]
+            values, times = [v for v, _ in part], [float(c) for _, c in part]
+            data.append(datum("TargetResponseTime", "Seconds", Values=values, Counts=times))
+        data.append(datum("ActiveConnectionCount", "Count", Value=float(self._tally.in_flight)))
+        data.append(datum("HealthyHostCount", "Count", Value=float(self._tally.healthy)))
+        data.append(datum("UnHealthyHostCount", "Count", Value=float(self._tally.unhealthy)))
+        return data
+
+    def _cloudwatch(self) -> Any:
+        if self._client is None:
+            import boto3  # noqa: PLC0415 - half a second, in this thread, not before the proxy accepts
+            from botocore.config import Config  # noqa: PLC0415
+
+            self._client = boto3.client(
+                "cloudwatch",
+                endpoint_url=self._endpoint,
+                region_name=self._region,
+                aws_access_key_id="rehearsal",
+                aws_secret_access_key="rehearsal",
+                config=Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 1}),
+            )
+        return self._client
+
+
+def _own(status: int, text: str) -> Message:
+    return reply(status, {"error": "load_balancer", "message": text})
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; prints `listening` and the address once it accepts."""
+    parser = argparse.ArgumentParser(prog="python -m cutover.rehearsal.balancer", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--targets", type=Path, required=True)
+    parser.add_argument("--aws-endpoint", required=True)
+    parser.add_argument(
+        "--load-balancer", required=True, help="the metric dimension: app/shadowtwin-alb/50dc6c495c0c9188"
+    )
+    parser.add_argument("--access-log", type=Path)
+    parser.add_argument("--interval", type=float, default=1.0, help="seconds between two publications")
+    parser.add_argument(
+        "--idle-timeout", type=float, default=IDLE_TIMEOUT_S, help="seconds until a silent target is a 504"
+    )
+    parser.add_argument("--region", default="us-east-1")
+    return asyncio.run(_serve(parser.parse_args()))
+
+
+async def _serve(arguments: argparse.Namespace) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    tally = Tally()
+    log = arguments.access_log.open("a", encoding="utf-8") if arguments.access_log else None
+    balancer = Balancer(arguments.targets, tally, idle_timeout_s=arguments.idle_timeout, log=log)
+    server = Server(balancer.handle)
+    try:
+        port = await server.start(arguments.host, arguments.port)
+    except OSError as error:
+        print(f"cannot listen on {arguments.host}:{arguments.port}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    publisher = Publisher(
+        tally,
+        arguments.aws_endpoint,
+        arguments.load_balancer,
+        interval_s=arguments.interval,
+        region=arguments.region,
+    )
+    balancer.refresh()
+    publisher.start()
+    print(f"listening http://{arguments.host}:{port}", flush=True)
+    while not stop.is_set():
+        try:
+            await asyncio.wait_for(stop.wait(), 0.5)
+        except TimeoutError:
+            balancer.refresh()
+    await server.close(grace_s=2)
+    await asyncio.to_thread(publisher.stop)
+    if log is not None:
+        log.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
