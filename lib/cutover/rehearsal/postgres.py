@@ -78,10 +78,18 @@ class Server:
         Raises:
             StageError: the user was not made by `create_role`.
         """
+        secret = quote(self.password(user), safe="")
+        return f"postgresql://{quote(user, safe='')}:{secret}@{self.host}:{self.port}/{quote(database, safe='')}"
+
+    def password(self, user: str = "postgres") -> str:
+        """The password of a user that this object knows.
+
+        Raises:
+            StageError: the user was not made by `create_role`.
+        """
         if user not in self._passwords:
             raise StageError(f"The role {user!r} has no password that the stage knows.", todo="make it by create_role.")
-        secret = quote(self._passwords[user], safe="")
-        return f"postgresql://{quote(user, safe='')}:{secret}@{self.host}:{self.port}/{quote(database, safe='')}"
+        return self._passwords[user]
 
     def execute(self, statement: str | sql.Composed, *, database: str = "postgres") -> None:
         """One statement as superuser, in its own transaction or none (so CREATE DATABASE works)."""
@@ -245,7 +253,7 @@ def install(major: int) -> Path:
         if libraries.is_dir():
             shutil.copytree(libraries, half / libraries.name)
 
-    return places.made_once(f"install-{_version(major)}", copy) / package / "pginstall"
+    return places.made_once(f"install-{version(major)}", copy) / package / "pginstall"
 
 
 def empty_cluster(major: int) -> Cluster:
@@ -254,7 +262,7 @@ def empty_cluster(major: int) -> Cluster:
     def make(half: Path) -> None:
         initialise(half, major)
 
-    return Cluster(places.made_once(f"cluster-{_version(major)}", make))
+    return Cluster(places.made_once(f"cluster-{version(major)}", make))
 
 
 def initialise(folder: Path, major: int) -> Cluster:
@@ -309,7 +317,8 @@ def free_port(host: str) -> int:
         ) from error
 
 
-def _version(major: int) -> str:
+def version(major: int) -> str:
+    """The wheel of a major and its version, for the names of what is cached."""
     return f"{WHEELS[major]}-{importlib.metadata.version(WHEELS[major])}"
 
 

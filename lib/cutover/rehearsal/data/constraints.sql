@@ -166,6 +166,6 @@ COMMENT ON COLUMN public.messages.cost_usd IS 'What the model''s provider charge
 COMMENT ON TABLE public.page_views IS 'No key: the same view may be reported twice';
 COMMENT ON VIEW public.active_users IS 'What support sees';
 COMMENT ON FUNCTION public.slugify(text) IS 'Latin letters and digits, the rest is a hyphen';
-COMMENT ON TYPE public.report_status IS 'queued → running → done or failed';
+COMMENT ON TYPE public.report_status IS 'queued → running → done or failed; expired once its file is removed';
 COMMENT ON INDEX public.users_name_trgm_idx IS 'Search by a part of the name';
 COMMENT ON CONSTRAINT subscriptions_no_overlap ON public.subscriptions IS 'One subscription at a time';

@@ -13,7 +13,7 @@ CREATE TYPE public.user_status AS ENUM ('invited', 'active', 'suspended', 'delet
 CREATE TYPE public.twin_visibility AS ENUM ('private', 'link', 'public');
 CREATE TYPE public.conversation_status AS ENUM ('open', 'archived', 'flagged');
 CREATE TYPE public.message_author AS ENUM ('user', 'twin', 'system');
-CREATE TYPE public.report_status AS ENUM ('queued', 'running', 'done', 'failed');
+CREATE TYPE public.report_status AS ENUM ('queued', 'running', 'done', 'failed', 'expired');
 CREATE TYPE public.subscription_status AS ENUM ('trial', 'active', 'past_due', 'cancelled');
 CREATE TYPE public.job_state AS ENUM ('waiting', 'active', 'completed', 'failed');
 CREATE TYPE public.address AS (street text, postcode text, city text, country character(2));
