@@ -4,7 +4,8 @@ an Application Load Balancer's metrics to the emulated CloudWatch.
     python -m cutover.rehearsal.balancer --host H --port P --targets FILE --aws-endpoint URL --load-balancer app/name/id
 
 The targets file is JSON, written whole by whoever decides (the emulator's ECS and target groups), read again when it
-changes: `{"targets": [{"address": "127.0.0.1:5000", "healthy": true}, ...]}` or just a list; an entry may be a text.
+changes: `[{"host": "127.1.2.21", "port": 5000, "target_group": "blue", "weight": 1}, …]`. Groups share the requests by
+their weights, as in a weighted forward; within a group it goes round robin. An entry may say `"healthy": false`.
 """
 
 from __future__ import annotations
@@ -35,35 +36,63 @@ IDLE_CONNECTIONS = 64
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where requests go; unhealthy ones are counted, not used."""
+    """Where requests go; unhealthy ones and those of weight 0 are counted, not used."""
 
     host: str
     port: int
     healthy: bool = True
+    group: str = ""
+    weight: int = 1
 
 
 def read_targets(raw: Any) -> list[Target]:
-    """The targets of a parsed file: `host:port` texts or `{"address": …, "healthy": …}`, bare or under `targets`.
-
-    An entry may give `host` and `port` in place of `address`, and `state: "healthy"` in place of `healthy`.
+    """The targets of a parsed file; see the module's first lines.
 
     Raises:
         ValueError: not of that shape.
     """
-    entries = raw.get("targets") if isinstance(raw, dict) else raw
-    if not isinstance(entries, list):
+    if not isinstance(raw, list):
         raise ValueError("a list of targets is needed")
     targets = []
-    for entry in entries:
-        item = {"address": entry} if isinstance(entry, str) else entry
-        if not isinstance(item, dict):
-            raise ValueError(f"no target: {entry!r}")
-        host, _, port = str(item.get("address", f"{item.get('host')}:{item.get('port')}")).rpartition(":")
-        if not host or not port.isdigit():
-            raise ValueError(f"no address of a target: {entry!r}")
-        healthy = item.get("healthy", item.get("state", "healthy") == "healthy")
-        targets.append(Target(host, int(port), bool(healthy)))
+    for entry in raw:
+        try:
+            target = Target(
+                host=str(entry["host"]),
+                port=int(entry["port"]),
+                healthy=bool(entry.get("healthy", True)),
+                group=str(entry.get("target_group", "")),
+                weight=int(entry.get("weight", 1)),
+            )
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"no target: {entry!r}") from error
+        targets.append(target)
     return targets
+
+
+class Turns:
+    """Whose turn it is: groups by smooth weighted round robin, targets within a group one after the other."""
+
+    def __init__(self, targets: list[Target]) -> None:
+        usable = [t for t in targets if t.healthy and t.weight > 0]
+        self._groups: dict[str, list[Target]] = {}
+        for target in usable:
+            self._groups.setdefault(target.group, []).append(target)
+        # A group's weight stands with each of its targets.
+        self._weights = {group: members[0].weight for group, members in self._groups.items()}
+        self._credit = dict.fromkeys(self._groups, 0)
+        self.targets = len(usable)
+
+    def next(self) -> Target | None:
+        """The target of the next request; None when none is usable."""
+        if not self._groups:
+            return None
+        for group, weight in self._weights.items():
+            self._credit[group] += weight
+        chosen = max(self._credit, key=lambda group: self._credit[group])
+        self._credit[chosen] -= sum(self._weights.values())
+        members = self._groups[chosen]
+        members.append(members.pop(0))
+        return members[-1]
 
 
 @dataclass(slots=True)
@@ -93,13 +122,12 @@ class Tally:
 
 
 class Balancer:
-    """The proxy: round robin per request over the healthy targets."""
+    """The proxy: each request, not each connection, goes to the target whose turn it is."""
 
     def __init__(self, targets_file: Path, tally: Tally, *, idle_timeout_s: float, log: TextIO | None = None) -> None:
         self._file, self._tally, self._idle_timeout_s, self._log = targets_file, tally, idle_timeout_s, log
         self._stamp: tuple[int, int, int] | None = None
-        self._targets: list[Target] = []
-        self._turn = 0
+        self._turns = Turns([])
         self._idle: dict[tuple[str, int], list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = {}
 
     def refresh(self) -> None:
@@ -114,7 +142,7 @@ class Balancer:
             stamp, targets = (0, 0, 0), []
         except (OSError, ValueError):
             return
-        self._stamp, self._targets = stamp, targets
+        self._stamp, self._turns = stamp, Turns(targets)
         self._tally.healthy = sum(t.healthy for t in targets)
         self._tally.unhealthy = len(targets) - self._tally.healthy
         kept = {(t.host, t.port) for t in targets}
@@ -141,12 +169,11 @@ class Balancer:
 
     async def _through_a_target(self, request: Message) -> tuple[Target | None, Message]:
         self.refresh()
-        healthy = [t for t in self._targets if t.healthy]
-        if not healthy:
-            return None, _own(503, "no healthy target")
-        for _ in range(min(2, len(healthy))):
-            target = healthy[self._turn % len(healthy)]
-            self._turn += 1
+        turns = self._turns
+        for _ in range(min(2, turns.targets)):
+            target = turns.next()
+            if target is None:
+                break
             try:
                 async with asyncio.timeout(self._idle_timeout_s):
                     return target, await self._exchange(target, request)
@@ -156,6 +183,8 @@ class Balancer:
                 return None, _own(504, "the target did not answer")
             except (OSError, asyncio.IncompleteReadError, BadMessage):
                 return None, _own(502, "the target broke the connection")
+        if not turns.targets:
+            return None, _own(503, "no healthy target")
         return None, _own(502, "the targets refuse connections")
 
     async def _exchange(self, target: Target, request: Message) -> Message:

@@ -1,7 +1,7 @@
 """Visitors of the rehearsal: a few requests a second, all day long, wherever the DNS name points at that moment.
 
-    python -m cutover.rehearsal.visitors --hostname app.shadowtwin.example --resolver H:P --homes JSON \\
-        --login email:password --rate 8 --log FILE
+    VISITORS_LOGIN=email:password python -m cutover.rehearsal.visitors --hostname app.shadowtwin.example \\
+        --resolver H:P --homes JSON --rate 8 --log FILE
 
 They arrive at a constant rate whether or not earlier requests were answered, mostly read, sometimes create a twin, now
 and then ask for a report. Each request is one line of JSON in the log: `due_s`, `sent_s`, `done_s` (epoch seconds),
@@ -232,7 +232,8 @@ def main() -> int:
     parser.add_argument("--hostname", required=True)
     parser.add_argument("--resolver", required=True, help="address:port of the DNS server")
     parser.add_argument("--homes", type=json.loads, required=True, help='{"canonical name": "address:port"}')
-    parser.add_argument("--login", required=True, help="email:password, or @NAME to read it from that variable")
+    login = os.environ.get("VISITORS_LOGIN", "")
+    parser.add_argument("--login", default=login, help="email:password; better in the variable VISITORS_LOGIN")
     parser.add_argument("--rate", type=_positive, default=8.0, help="arrivals a second")
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--in-flight", type=int, default=MOST_IN_FLIGHT)
@@ -248,13 +249,9 @@ def main() -> int:
     arguments.log.parent.mkdir(parents=True, exist_ok=True)
     with arguments.log.open("a", encoding="utf-8") as log:
         print("visiting", flush=True)
-        visitors = Visitors(directory, _login(arguments.login), log, most=arguments.in_flight, seed=arguments.seed)
+        visitors = Visitors(directory, arguments.login, log, most=arguments.in_flight, seed=arguments.seed)
         visitors.run(arguments.rate, stop, max_seconds=arguments.max_seconds)
     return 0
-
-
-def _login(given: str) -> str:
-    return os.environ.get(given[1:], "") if given.startswith("@") else given
 
 
 def _positive(text: str) -> float:

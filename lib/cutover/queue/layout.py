@@ -1,0 +1,73 @@
+"""BullMQ's keys in Redis, as BullMQ 5 and its Python client lay them out, and a connection with short timeouts.
+
+`prefix:queue:meta` (hash; field `paused`), `wait`, `active` and `paused` (lists), `prioritized`, `delayed`,
+`completed`, `failed` and `waiting-children` (sorted sets), `ID` (a job's hash), `ID:lock` (held by its worker).
+BullMQ up to 5 keeps the jobs of a paused queue in `paused`, later versions leave them in `wait`; both are counted.
+"""
+
+from __future__ import annotations
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from cutover.errors import InstrumentError
+from cutover.secrets import password_in
+
+MOST_KEYS = 2_000_000
+"""Keys that the search for queues walks through at most."""
+
+
+def connect(redis_url: str, *, timeout_s: float = 5.0) -> redis.Redis:
+    """A client that answers or raises within `timeout_s`.
+
+    Raises:
+        InstrumentError: the URL is none of Redis, or nobody answers there.
+    """
+    try:
+        client: redis.Redis = redis.Redis.from_url(
+            redis_url,
+            decode_responses=True,
+            socket_connect_timeout=timeout_s,
+            socket_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+        )
+        client.ping()
+    except (redis.RedisError, ValueError, OSError) as error:
+        raise InstrumentError(
+            f"Redis at {shown(redis_url)} does not answer: {error}.",
+            why="without it nothing is known of the jobs that wait.",
+            todo="check the address, the password, TLS (rediss://) and the security groups: redis-cli -u … ping",
+        ) from error
+    return client
+
+
+def find_queues(client: redis.Redis, prefix: str) -> list[str]:
+    """The names of all queues under a prefix, sorted: every queue has a `meta` hash once a job was added.
+
+    Raises:
+        InstrumentError: there are more keys than can be walked through.
+    """
+    start, end = f"{prefix}:", ":meta"
+    names: set[str] = set()
+    # TYPE hash keeps a job that somebody named `meta` out only by its colon: queue names hold none (BullMQ refuses it).
+    for walked, key in enumerate(client.scan_iter(match=f"{_escape(prefix)}:*:meta", count=5000, _type="hash")):
+        name = str(key)[len(start) : -len(end)]
+        if name and ":" not in name:
+            names.add(name)
+        if walked > MOST_KEYS:
+            raise InstrumentError(f"More than {MOST_KEYS} keys look like queues under {prefix!r}.")
+    return sorted(names)
+
+
+def shown(redis_url: str) -> str:
+    """The URL without its password."""
+    password = password_in(redis_url)
+    if not password:
+        return redis_url
+    scheme, _, rest = redis_url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def _escape(text: str) -> str:
+    return "".join(f"\\{c}" if c in "*?[]\\^" else c for c in text)
