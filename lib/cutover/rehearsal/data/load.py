@@ -11,7 +11,8 @@ from psycopg import sql
 
 from cutover.errors import StageError
 from cutover.rehearsal import places, postgres
-from cutover.rehearsal.data.rows import ADMIN, VISITOR, counts, tables
+from cutover.rehearsal.data.accounts import ADMIN, VISITOR
+from cutover.rehearsal.data.rows import counts, tables
 
 APP_ROLE = "shadowtwin_app"
 READONLY_ROLE = "shadowtwin_readonly"
@@ -146,17 +147,19 @@ def _roles(connection: psycopg.Connection, app_role: str, readonly_role: str) ->
 
 
 def _sequences(connection: psycopg.Connection) -> None:
-    """Let every sequence go on after the rows; the stand-alone one a good deal after, as rolled-back inserts leave it."""
+    """Let every sequence go on after the rows; the stand-alone one some after, as rolled-back inserts leave it."""
     owned = connection.execute(
-        "SELECT d.objid::regclass::text, d.refobjid::regclass::text, quote_ident(a.attname) "
-        "FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' "
+        "SELECT d.objid::regclass::text, t.relnamespace::regnamespace::text, t.relname, a.attname FROM pg_depend d "
+        "JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_class t ON t.oid = d.refobjid "
         "JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid "
         "WHERE d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')"
     ).fetchall()
-    for sequence, table, column in owned:
-        last = f"(SELECT max({column}) FROM {table})"
-        connection.execute(f"SELECT setval('{sequence}', coalesce({last}, 1), {last} IS NOT NULL)".encode())
-    connection.execute("SELECT setval('public.invoice_number', (SELECT max(number) + 17 FROM public.invoices))")
+    for sequence, schema, table, column in owned:
+        told = sql.SQL("SELECT setval({}, coalesce(max({column}), 1), count(*) > 0) FROM {}").format(
+            sql.Literal(sequence), sql.Identifier(schema, table), column=sql.Identifier(column)
+        )
+        connection.execute(told)
+    connection.execute("SELECT setval('public.invoice_number', max(number) + 17) FROM public.invoices")
 
 
 def _grants(connection: psycopg.Connection, readonly_role: str) -> None:

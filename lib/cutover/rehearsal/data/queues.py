@@ -52,7 +52,7 @@ def _fill(pipe: Any, queue: str, states: dict[str, int], seed: int, now_ms: int)
     order = [state for state, n in states.items() for _ in range(n)]
     pipe.set(f"{base}:id", len(order))
     for index, state in enumerate(order):
-        number, job = str(index + 1), _job(queue, index, state, len(order), seed, now_ms)
+        number, job = str(index + 1), _job(queue, index, state, seed, now_ms - (len(order) - index) * 7_000)
         pipe.hset(f"{base}:{number}", mapping=job)
         if state in ("completed", "failed"):
             pipe.zadd(f"{base}:{state}", {number: job["finishedOn"]})
@@ -65,8 +65,7 @@ def _fill(pipe: Any, queue: str, states: dict[str, int], seed: int, now_ms: int)
     pipe.xadd(f"{base}:events", {"event": "waiting", "jobId": str(len(order))}, maxlen=10_000)
 
 
-def _job(queue: str, index: int, state: str, total: int, seed: int, now_ms: int) -> dict[str, Any]:
-    added_ms = now_ms - (total - index) * 7_000
+def _job(queue: str, index: int, state: str, seed: int, added_ms: int) -> dict[str, Any]:
     delay_ms = 3_600_000 * (1 + index % 48) if state == "delayed" else 0
     options = {"attempts": 3, "backoff": {"type": "exponential", "delay": 1000}, "removeOnComplete": {"count": 1000}}
     name, data = _work(queue, index, seed)

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from cutover.errors import StageError
-from cutover.rehearsal.data import phrases
-from cutover.rehearsal.data.phrases import NULL
-from cutover.rehearsal.data.reports import COUNT as REPORTS_DONE
-from cutover.rehearsal.data.reports import file_of, pdf_of, report_id
+from cutover.rehearsal.data import accounts, content, phrases
+from cutover.rehearsal.data.dice import Dice, Lines
 
-VISITOR = "visitor@shadowtwin.example"
-"""The test user; has twins and conversations. Its id is 2."""
-ADMIN = "admin@shadowtwin.example"
-"""The administrator; its id is 1."""
 SMALLEST = 2_000
 """Fewer rows than this do not hold every kind of value."""
-
-Lines = list[str]
-Integers = npt.NDArray[np.int64]
 
 _SHARES = {
     "public.users": 0.012,
@@ -47,8 +32,6 @@ _SHARES = {
 _FIXED = {"public.plans": 4, "public.feature_flags": 9, "public.schema_migrations": 41, "public.webhooks": 0}
 _LEAST = {"public.reports": 70, "public.users": 30, "public.twins": 25, "public.conversations": 60}
 _CHUNK = 20_000
-_FROM_S = 1_740_787_200  # 2025-03-01 UTC
-_TO_S = 1_793_404_800  # 2026-10-31 UTC
 
 
 def counts(rows: int) -> dict[str, int]:
@@ -82,454 +65,53 @@ def tables(rows: int, seed: int = 1) -> Iterator[Table]:
     """Every table that gets rows, those that are referred to first."""
     size = counts(rows)
     for name, (columns, maker) in _MAKERS.items():
-        yield Table(name, columns, _chunks(_Make(size, seed, name), maker, size[name]))
+        yield Table(name, columns, _chunks(Dice(size, seed, name), maker, size[name]))
 
 
-def _chunks(make: _Make, maker: Callable[[_Make, int, int], Lines], total: int) -> Iterator[str]:
+def _chunks(make: Dice, maker: Callable[[Dice, int, int], Lines], total: int) -> Iterator[str]:
     for start in range(0, total, _CHUNK):
         lines = maker(make, start, min(start + _CHUNK, total))
         yield "\n".join(lines) + "\n"
 
 
-class _Make:
-    """The dice of one table: a stream that depends on the seed and the table's name only."""
-
-    def __init__(self, size: dict[str, int], seed: int, name: str) -> None:
-        self.size, self.seed = size, seed
-        self.dice = np.random.Generator(
-            np.random.PCG64(int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:8]))
-        )
-
-    def whole(self, low: int, high: int, n: int) -> list[int]:
-        """Integers from `low` to `high`, `high` excluded."""
-        return [int(v) for v in self.dice.integers(low, high, n).tolist()]
-
-    def few(self, low: int, high: int, n: int) -> list[int]:
-        """As `whole`, but small ones far more often: a few users do most."""
-        return [int(v) for v in (low + (high - low) * self.dice.random(n) ** 3).astype(np.int64).tolist()]
-
-    def pick(self, values: Sequence[str], n: int) -> Lines:
-        """Any of the values."""
-        return [values[i] for i in self.dice.integers(0, len(values), n).tolist()]
-
-    def sometimes(self, values: Sequence[str], other: str, n: int, *, share: float) -> Lines:
-        """Any of the values in `share` of the rows, `other` in the rest."""
-        there = (self.dice.random(n) < share).tolist()
-        return [v if t else other for v, t in zip(self.pick(values, n), there, strict=True)]
-
-    def uuids(self, n: int) -> Lines:
-        """Version 4 UUIDs."""
-        text = self.dice.bytes(16 * n).hex()
-        parts = (text[i : i + 32] for i in range(0, 32 * n, 32))
-        return [f"{h[:8]}-{h[8:12]}-4{h[13:16]}-a{h[17:20]}-{h[20:]}" for h in parts]
-
-    def hexes(self, length: int, n: int) -> Lines:
-        """bytea of `length` bytes, as COPY wants it."""
-        text = self.dice.bytes(length * n).hex()
-        return ["\\\\x" + text[i : i + 2 * length] for i in range(0, 2 * length * n, 2 * length)]
-
-    def instants(self, n: int, *, ordered: bool = True) -> Integers:
-        """Microseconds since 1970, between the product's first day and the last before the migration."""
-        drawn = self.dice.integers(_FROM_S * 1_000_000, _TO_S * 1_000_000, n)
-        return np.sort(drawn) if ordered else drawn
-
-    def user_ids(self, n: int) -> list[int]:
-        """Ids of users, busy ones more often."""
-        return [user_id(i) for i in self.few(0, self.size["public.users"], n)]
-
-
-def user_id(index: int) -> int:
-    """The id of the user with this index: every fiftieth id is a gap, as deletions leave them."""
-    return 1 + index + index // 49
-
-
-def spread(start: int, end: int, total: int) -> Integers:
-    """Microseconds for the rows `start` to `end` of `total`, evenly from the first day to the last."""
-    step = (_TO_S - _FROM_S) * 1_000_000 // total
-    return _FROM_S * 1_000_000 + np.arange(start, end, dtype=np.int64) * step + 123_457
-
-
-def text(instants: Integers) -> Lines:
-    """ISO 8601 without a zone; the session that loads is in UTC."""
-    return [str(v) for v in np.datetime_as_string(instants.astype("datetime64[us]")).tolist()]
-
-
-def days(instants: Integers) -> Lines:
-    """The date of each."""
-    return [str(v) for v in np.datetime_as_string(instants.astype("datetime64[us]").astype("datetime64[D]")).tolist()]
-
-
-def _users(m: _Make, start: int, end: int) -> Lines:
-    n = end - start
-    created = spread(start, end, m.size["public.users"])
-    columns = zip(
-        range(start, end),
-        m.uuids(n),
-        m.pick(phrases.NAMES, n),
-        m.hexes(23, n),
-        m.pick(["active"] * 17 + ["invited", "suspended", "deleted"], n),
-        m.pick(phrases.LOCALES, n),
-        m.pick(phrases.TAGS, n),
-        m.pick(phrases.SETTINGS, n),
-        [a if i % 9 == 0 else NULL for i, a in zip(range(start, end), m.hexes(48, n), strict=True)],
-        m.sometimes(phrases.ADDRESSES, NULL, n, share=0.4),
-        m.sometimes(phrases.FLOATS, "", n, share=0.05),
-        m.dice.random(n).tolist(),
-        m.sometimes(phrases.BIRTHDAYS, NULL, n, share=0.7),
-        text(created),
-        text(created + 3_600_000_000),
-        m.sometimes(text(m.instants(n)), NULL, n, share=0.9),
-        strict=True,
-    )
-    lines = []
-    for (
-        i,
-        uuid,
-        name,
-        secret,
-        status,
-        locale,
-        tags,
-        settings,
-        avatar,
-        address,
-        odd,
-        score,
-        born,
-        at,
-        then,
-        seen,
-    ) in columns:
-        email, role = f"{phrases.mailbox(name)}.{i}@{phrases.DOMAINS[i % len(phrases.DOMAINS)]}", "member"
-        if i % 400 == 7:
-            role = "support"
-        if i == 0:
-            email, name, role, status = ADMIN, "Ada Administrator", "admin", "active"
-        if i == 1:
-            email, name, status = VISITOR, "Vera Visitor", "active"
-        # bcrypt's shape (RFC-less: $2b$cost$ and 53 characters of its base64), not a hash of anything.
-        hashed = "$2b$12$" + _bcrypt_like(secret)
-        lines.append(
-            f"{user_id(i)}\t{uuid}\t{email}\t{name}\t{hashed}\t{role}\t{status}\t{locale}\t{tags}\t{settings}\t{avatar}\t"
-            f"{address}\t{odd or repr(score)}\t{born}\t{at}\t{then}\t{seen}"
-        )
-    return lines
-
-
-def _bcrypt_like(secret: str) -> str:
-    return (base64.b64encode(bytes.fromhex(secret[3:]), b"./").decode().rstrip("=") * 2)[:53]
-
-
-def _teams(m: _Make, start: int, end: int) -> Lines:
-    n = end - start
-    columns = zip(range(start, end), m.pick(phrases.TEAMS, n), m.whole(1, 50, n), text(m.instants(n)), strict=True)
-    return [f"{i + 1}\t{NULL if i < 3 else 1 + i // 3}\t{name}\t{seats}\t{at}" for i, name, seats, at in columns]
-
-
-def _team_members(m: _Make, start: int, end: int) -> Lines:
-    teams, users = m.size["public.teams"], m.size["public.users"]
-    n = end - start
-    columns = zip(range(start, end), m.pick(["owner", "member", "member", ""], n), days(m.instants(n)), strict=True)
-    # Pairs (i mod teams, i div teams) are distinct, and so the key holds.
-    return [
-        f"{1 + i % teams}\t{user_id((i // teams * 7 + i % teams) % users)}\t{role}\t{on}" for i, role, on in columns
-    ]
-
-
-def _sessions(m: _Make, start: int, end: int) -> Lines:
-    n = end - start
-    created = m.instants(n, ordered=False)
-    columns = zip(
-        m.uuids(n),
-        m.user_ids(n),
-        m.hexes(32, n),
-        m.sometimes(phrases.ADDRESSES_IP, NULL, n, share=0.9),
-        m.sometimes(phrases.AGENTS, NULL, n, share=0.95),
-        text(created),
-        text(created + 1_209_600_000_000),
-        strict=True,
-    )
-    return ["\t".join(map(str, row)) for row in columns]
-
-
-def _twins(m: _Make, start: int, end: int) -> Lines:
-    n = end - start
-    owners = [user_id(1) if i < 12 else u for i, u in zip(range(start, end), m.user_ids(n), strict=True)]
-    created = spread(start, end, m.size["public.twins"])
-    columns = zip(
-        range(start + 1, end + 1),
-        owners,
-        m.pick(phrases.TWINS, n),
-        m.pick(phrases.PERSONAS, n),
-        m.pick(phrases.TRAITS, n),
-        m.pick(["private", "private", "link", "public"], n),
-        m.pick(["0.7", "0", "1", "0.2", "1.5", "0.33333334", "-0"], n),
-        m.pick(phrases.EMBEDDINGS, n),
-        text(created),
-        text(created + 60_000_000),
-        strict=True,
-    )
-    return ["\t".join(map(str, row)) for row in columns]
-
-
-def _conversations(m: _Make, start: int, end: int) -> Lines:
-    n = end - start
-    twins = m.few(1, m.size["public.twins"] + 1, n)
-    total, messages = m.size["public.conversations"], m.size["public.messages"]
-    lines = []
-    columns = zip(
-        range(start, end),
-        twins,
-        m.user_ids(n),
-        m.sometimes(phrases.TITLES, NULL, n, share=0.9),
-        m.pick(["open"] * 7 + ["archived"] * 3 + ["flagged"], n),
-        m.sometimes(phrases.LABELS, NULL, n, share=0.5),
-        text(spread(start, end, total)),
-        strict=True,
-    )
-    for i, twin, user, title, status, labels, at in columns:
-        count = messages // total + (i < messages % total)
-        if i < 40:
-            twin, user = 1 + i % 12, user_id(1)
-        lines.append(f"{i + 1}\t{twin}\t{user}\t{title}\t{status}\t{count}\t{labels}\t{at}")
-    return lines
-
-
-def _messages(m: _Make, start: int, end: int) -> Lines:
-    n = end - start
-    total, conversations = m.size["public.messages"], m.size["public.conversations"]
-    columns = zip(
-        range(start, end),
-        m.pick(phrases.SENTENCES, n),
-        m.pick(phrases.SENTENCES, n),
-        m.whole(0, 900, n),
-        m.whole(0, 90_000_000, n),
-        m.sometimes(phrases.METADATA, NULL, n, share=0.3),
-        text(spread(start, end, total)),
-        strict=True,
-    )
-    authors = ("user", "twin")
-    return [
-        f"{i + 1}\t{1 + i % conversations}\t{'system' if i < conversations else authors[i // conversations % 2]}\t"
-        f"{one if t % 5 == 0 else f'{one} {two}'}\t{t}\t0.{cost:09d}\t{meta}\t{at}"
-        for i, one, two, t, cost, meta, at in columns
-    ]
-
-
-def _attachments(m: _Make, start: int, end: int) -> Lines:
-    n, messages = end - start, m.size["public.messages"]
-    lines = []
-    for i, uuid in enumerate(m.uuids(n), start=start):
-        # From nothing to some 30 kB: the large ones leave the row (TOAST), the zeros among them compress.
-        length = (0, 1, 700, 9_000, 30_000)[i % 5]
-        content = m.dice.bytes(length) if i % 2 else bytes(length)
-        lines.append(
-            f"{uuid}\t{1 + i * 17 % messages}\t{phrases.FILES[i % len(phrases.FILES)]}\t"
-            f"application/octet-stream\t\\\\x{content.hex()}"
-        )
-    return lines
-
-
-def _reports(m: _Make, start: int, end: int) -> Lines:
-    n = end - start
-    lines = []
-    created = spread(start, end, m.size["public.reports"])
-    for i, at, then, twin in zip(
-        range(start, end),
-        text(created),
-        text(created + 41_500_000),
-        m.few(1, m.size["public.twins"] + 1, n),
-        strict=True,
-    ):
-        status, file, pages, digest, error, ended = _report_state(i, m.seed)
-        owner, of = (user_id(1), 1 + i % 12) if i < REPORTS_DONE + 20 else (user_id(i % 20), twin)
-        parameters = json.dumps({"format": "pdf", "range": {"from": at[:10], "to": None}, "charts": i % 3 == 0})
-        lines.append(
-            f"{report_id(i, m.seed)}\t{of}\t{owner}\t{status}\t{file}\t{pages}\t{digest}\t{error}\t{parameters}\t{at}\t"
-            f"{then if ended else NULL}"
-        )
-    return lines
-
-
-def _report_state(i: int, seed: int) -> tuple[str, str, str, str, str, bool]:
-    """Status, file, pages, digest, error and whether it has ended: first those with a file, then those in the queue."""
-    if i < REPORTS_DONE:
-        return "done", file_of(i, seed), "1", "\\\\x" + hashlib.sha256(pdf_of(i, seed)).hexdigest(), NULL, True
-    if i < REPORTS_DONE + 15:
-        return "queued", NULL, NULL, NULL, NULL, False
-    if i < REPORTS_DONE + 18:
-        return "running", NULL, NULL, NULL, NULL, False
-    if i % 3:
-        return "expired", NULL, "1", NULL, NULL, True
-    return "failed", NULL, NULL, NULL, phrases.ERRORS[i % len(phrases.ERRORS)], True
-
-
-def _subscriptions(m: _Make, start: int, end: int) -> Lines:
-    users = m.size["public.users"]
-    lines = []
-    for i, extra in zip(range(start, end), m.whole(0, 300, end - start), strict=True):
-        first = np.datetime64("2025-03-01") + extra + 400 * (i // users)
-        # The last one of some is open-ended; the exclusion constraint forbids a second one beside it.
-        last = "" if i // users == 0 and i + users >= m.size["public.subscriptions"] and i % 3 == 0 else first + 90
-        plan, price = (("free", "0.00"), ("solo", "19.00"), ("team", "49.50"), ("max", "9999999999.99"))[i % 97 % 4]
-        status = ("active", "active", "past_due", "cancelled", "trial")[i % 5]
-        ended = f"{first + 30} 12:00:00.000001" if status == "cancelled" else NULL
-        lines.append(
-            f"{1000 + i}\t{user_id(i % users)}\t{plan}\t{status}\t[{first},{last})\t{price}\t{i % 3 * 10}\t{ended}"
-        )
-    return lines
-
-
-def _invoices(m: _Make, start: int, end: int) -> Lines:
-    n, subscriptions = end - start, m.size["public.subscriptions"]
-    columns = zip(
-        range(start, end),
-        days(spread(start, end, m.size["public.invoices"])),
-        m.whole(0, 500_000, n),
-        m.pick(["0.19", "0.190", "0", "0.07", "0.2", "0.0000", "0.0775"], n),
-        m.pick(phrases.LINES, n),
-        strict=True,
-    )
-    return [
-        f"{100_001 + i}\t{1000 + i % subscriptions}\t{on}\t{cents // 100}.{cents % 100:02d}\t{rate}\t{lines}"
-        for i, on, cents, rate, lines in columns
-    ]
-
-
-def _jobs(m: _Make, start: int, end: int) -> Lines:
-    n = end - start
-    at = spread(start, end, m.size["public.jobs"])
-    columns = zip(
-        range(start + 1, end + 1),
-        m.pick(["reports", "emails"], n),
-        m.pick(["completed"] * 15 + ["failed", "waiting", "active"], n),
-        m.whole(1, m.size["public.twins"] + 1, n),
-        m.whole(0, 4, n),
-        text(at),
-        text(at + 2_000_000),
-        m.pick(phrases.ERRORS, n),
-        strict=True,
-    )
-    # `payload` is json, not jsonb: its spacing, the order of its keys and repeated keys are kept as written.
-    payloads = ('{"twin_id": %d}', '{ "twin_id":%d , "a":1, "a":2}', '{"to":"ÿ","twin":%d}')
-    return [
-        f"{i}\t{queue}\t{'generate-report' if queue == 'reports' else 'send-email'}\t{payloads[i % 3] % twin}\t{state}\t"
-        f"{attempts}\t{run}\t{done if state in ('completed', 'failed') else NULL}\t{error if state == 'failed' else NULL}"
-        for i, queue, state, twin, attempts, run, done, error in columns
-    ]
-
-
-def _twin_metrics(m: _Make, start: int, end: int) -> Lines:
-    n, twins = end - start, m.size["public.twins"]
-    at = spread(start, end, m.size["public.twin_metrics"])
-    columns = zip(
-        range(start, end),
-        text(at),
-        m.sometimes(phrases.FLOATS, "", n, share=0.03),
-        m.dice.normal(0, 1e6, n).tolist(),
-        m.pick(phrases.REALS, n),
-        m.sometimes(phrases.NUMERICS, NULL, n, share=0.8),
-        m.sometimes(phrases.DAYS, NULL, n, share=0.5),
-        m.sometimes(phrases.INTERVALS, NULL, n, share=0.6),
-        m.sometimes(phrases.SAMPLES, NULL, n, share=0.5),
-        strict=True,
-    )
-    names = ("latency", "sentiment", "tokens/s", "größe", "")
-    return [
-        f"{1 + i * 31 % twins}\t{names[i % 5]}\t{when}\t{odd or repr(value)}\t{ratio}\t{exact}\t{day}\t{lasted}\t{samples}"
-        for i, when, odd, value, ratio, exact, day, lasted, samples in columns
-    ]
-
-
-def _page_views(m: _Make, start: int, end: int) -> Lines:
-    n = end - start
-    columns = zip(
-        text(m.instants(n)),
-        m.pick(phrases.PATHS, n),
-        m.user_ids(n),
-        m.whole(0, 3, n),
-        m.sometimes(phrases.REFERRERS, NULL, n, share=0.4),
-        m.whole(0, 60_000, n),
-        m.sometimes(phrases.ADDRESSES_IP, NULL, n, share=0.8),
-        strict=True,
-    )
-    lines = [
-        f"{at}\t{path}\t{user if known else NULL}\t{referrer}\t{took}\t{ip}"
-        for at, path, user, known, referrer, took, ip in columns
-    ]
-    # One in a hundred was reported twice, and some three times, exactly.
-    for i in range(1, n, 100):
-        lines[i] = lines[i - 1]
-        if i % 400 == 1 and i + 1 < n:
-            lines[i + 1] = lines[i - 1]
-    return lines
-
-
-def _log(m: _Make, start: int, end: int) -> Lines:
-    n, total = end - start, m.size["audit.log"]
-    at = spread(start, end, total)
-    at[:: max(n // 40, 1)] -= 60_000_000 * 60 * 24 * 365  # what was imported from before the first partition
-    columns = zip(
-        range(start + 1, end + 1),
-        text(at),
-        m.user_ids(n),
-        m.whole(0, 10, n),
-        m.pick(phrases.ACTIONS, n),
-        m.whole(1, 5000, n),
-        m.sometimes(phrases.CHANGES, NULL, n, share=0.6),
-        m.sometimes(phrases.ADDRESSES_IP, NULL, n, share=0.7),
-        strict=True,
-    )
-    return [
-        f"{i}\t{when}\t{actor if known else NULL}\t{action}\ttwin:{subject}\t{change}\t{ip}"
-        for i, when, actor, known, action, subject, change, ip in columns
-    ]
-
-
-def _legacy(m: _Make, start: int, end: int) -> Lines:
-    n = end - start
-    columns = zip(range(start, end), m.pick(phrases.SENTENCES, n), m.hexes(5, n), text(m.instants(n)), strict=True)
-    return [
-        f"{i // 3 - 50}\t{i % 3}\t{words if i % 4 else NULL}\t{raw if i % 7 else ''}\t{at}"
-        for i, words, raw, at in columns
-    ]
-
-
-def _given(lines: Lines) -> Callable[[_Make, int, int], Lines]:
+def _given(lines: Lines) -> Callable[[Dice, int, int], Lines]:
     return lambda _, start, end: lines[start:end]
 
 
-_MAKERS: dict[str, tuple[str, Callable[[_Make, int, int], Lines]]] = {
+_MAKERS: dict[str, tuple[str, Callable[[Dice, int, int], Lines]]] = {
     "public.plans": ("code, name, price, twins_allowed, features", _given(phrases.PLANS)),
     "public.users": (
         "id, public_id, email, display_name, password_hash, role, status, locale, tags, settings, avatar, "
         "billing_address, trust_score, born_on, created_at, updated_at, last_seen_at",
-        _users,
+        accounts.users,
     ),
-    "public.teams": ("id, parent_id, name, seats, created_at", _teams),
-    "public.team_members": ("team_id, user_id, role, joined_on", _team_members),
-    "public.sessions": ("id, user_id, token_hash, ip, user_agent, created_at, expires_at", _sessions),
+    "public.teams": ("id, parent_id, name, seats, created_at", accounts.teams),
+    "public.team_members": ("team_id, user_id, role, joined_on", accounts.team_members),
+    "public.sessions": ("id, user_id, token_hash, ip, user_agent, created_at, expires_at", accounts.sessions),
     "public.twins": (
         "id, owner_id, name, persona, traits, visibility, temperature, embedding, created_at, updated_at",
-        _twins,
+        content.twins,
     ),
-    "public.conversations": ("id, twin_id, user_id, title, status, message_count, labels, started_at", _conversations),
-    "public.messages": ("id, conversation_id, author, body, tokens, cost_usd, metadata, created_at", _messages),
-    "public.attachments": ("id, message_id, name, media_type, content", _attachments),
+    "public.conversations": (
+        "id, twin_id, user_id, title, status, message_count, labels, started_at",
+        content.conversations,
+    ),
+    "public.messages": ("id, conversation_id, author, body, tokens, cost_usd, metadata, created_at", content.messages),
+    "public.attachments": ("id, message_id, name, media_type, content", content.attachments),
     "public.reports": (
         "id, twin_id, requested_by, status, file, pages, sha256, error, parameters, created_at, finished_at",
-        _reports,
+        content.reports,
     ),
     "public.subscriptions": (
         "id, user_id, plan_code, status, period, price, discount, cancelled_at",
-        _subscriptions,
+        accounts.subscriptions,
     ),
-    "public.invoices": ("number, subscription_id, issued_on, net, tax_rate, lines", _invoices),
-    "public.jobs": ("id, queue, name, payload, state, attempts, run_at, finished_at, error", _jobs),
-    "public.twin_metrics": ("twin_id, metric, at, value, ratio, exact, day, lasted, samples", _twin_metrics),
-    "public.page_views": ("at, path, user_id, referrer, duration_ms, ip", _page_views),
-    "audit.log": ("id, at, actor_id, action, subject, change, ip", _log),
-    'public."LegacyImports"': ('"rowId", "order", "Payload Text", raw, "importedAt"', _legacy),
+    "public.invoices": ("number, subscription_id, issued_on, net, tax_rate, lines", accounts.invoices),
+    "public.jobs": ("id, queue, name, payload, state, attempts, run_at, finished_at, error", content.jobs),
+    "public.twin_metrics": ("twin_id, metric, at, value, ratio, exact, day, lasted, samples", content.twin_metrics),
+    "public.page_views": ("at, path, user_id, referrer, duration_ms, ip", content.page_views),
+    "audit.log": ("id, at, actor_id, action, subject, change, ip", content.log),
+    'public."LegacyImports"': ('"rowId", "order", "Payload Text", raw, "importedAt"', content.legacy),
     "public.feature_flags": ("key, enabled, rollout, audience, note", _given(phrases.FLAGS)),
     "public.schema_migrations": ("version, applied_at", _given(phrases.MIGRATIONS)),
 }
