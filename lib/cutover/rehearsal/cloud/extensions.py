@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cutover.rehearsal.cloud import balancers, cloudwatch, ecs, elasticache, iam, rds
+from cutover.rehearsal.cloud import balancers, cloudwatch, ecs, elasticache, gaps, iam, rds
 from cutover.rehearsal.cloud.scheduler import Scheduler
 from cutover.rehearsal.cloud.tasks import Runtime
 
@@ -16,7 +16,7 @@ def install(state: Path, runtime: Runtime | None = None) -> Scheduler:
     global _installed  # noqa: PLW0603 - moto's classes are global to the process too
     balancers.install(state)
     if not _installed:
-        for module in (cloudwatch, elasticache, iam, rds):
+        for module in (cloudwatch, elasticache, gaps, iam, rds):
             module.install()
         _installed = True
     return ecs.install(runtime)

@@ -1,20 +1,16 @@
-"""RDS and S3 as moto lacks them: what DescribeDBInstances leaves out, and bucket policies with their conditions."""
+"""RDS as moto lacks it: what DescribeDBInstances leaves out, and where the database really answers."""
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.iam.access_control import PermissionResult
 from moto.rds.models import DBInstance
 from moto.rds.responses import RDSResponse
-from moto.s3.models import FakeBucket
 
 from cutover.rehearsal.cloud.elasticache import tagged_address
 from cutover.rehearsal.cloud.extension import extend
-from cutover.rehearsal.cloud.policies import Decision, decide
 
 _moto_instance = DBInstance.__init__
 _CA_YEARS = 38
@@ -22,10 +18,9 @@ _CA_YEARS = 38
 
 
 def install() -> None:
-    """Give moto's RDS and S3 these operations."""
+    """Give moto's RDS these operations."""
     extend(DBInstance, Instance)
     extend(RDSResponse, Responses)
-    extend(FakeBucket, Bucket)
     kept = {"enable_performance_insights": False, "performance_insights_retention_period": None}
 
     def keeping(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -87,25 +82,3 @@ class Responses:
     def describe_pending_maintenance_actions(self: Any) -> Any:
         """DescribePendingMaintenanceActions: the emulated account has none."""
         return ActionResult({"PendingMaintenanceActions": []})
-
-
-class Bucket:
-    """Set on moto's `FakeBucket`."""
-
-    policy: Any
-
-    def get_permission(self: Any, action: str, resource: str) -> Any:
-        """The bucket policy's word, conditions and all.
-
-        The emulator's plain port on loopback stands for AWS's HTTPS endpoint, and no request to it leaves the machine:
-        `aws:SecureTransport` is taken to be true.
-        """
-        if self.policy is None:
-            return PermissionResult.NEUTRAL
-        text = self.policy.decode() if isinstance(self.policy, bytes) else self.policy
-        decision, _ = decide([json.loads(text)], action, resource, {"aws:securetransport": ["true"]})
-        return {
-            Decision.ALLOWED: PermissionResult.PERMITTED,
-            Decision.EXPLICIT_DENY: PermissionResult.DENIED,
-            Decision.IMPLICIT_DENY: PermissionResult.NEUTRAL,
-        }[decision]

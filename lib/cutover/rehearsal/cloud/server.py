@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from cutover.rehearsal.cloud.tasks import Runtime
 
 os.environ.setdefault("MOTO_ACCOUNT_ID", "123456789012")
-os.environ.setdefault("MOTO_ACM_VALIDATION_WAIT", "1")
+os.environ.setdefault("MOTO_ACM_VALIDATION_WAIT", "0")
+os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
 
 MOTO_VERSION = "5.2.5"
 """The version whose internals the extensions here are written for; pinned in pyproject.toml."""

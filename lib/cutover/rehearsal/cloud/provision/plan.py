@@ -1,0 +1,124 @@
+"""What is to be built, and the hands that build it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import boto3
+from botocore.config import Config
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+DR_REGION = "us-west-2"
+ZONES = ("us-east-1a", "us-east-1b")
+TAG = {"Project": "shadowtwin"}
+
+_BCRYPT = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def bcrypt_shaped(seed: str) -> str:
+    """A text of a bcrypt hash's shape, cost 12, for an account in which nobody signs in."""
+    digest = hashlib.sha512(seed.encode()).digest()
+    return "$2b$12$" + "".join(_BCRYPT[b % 64] for b in digest[:53])
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What differs from one stage to the next.
+
+    Attributes:
+        database_url: what the application uses to reach the server that stands for RDS.
+        redis_url: the same for ElastiCache; in-transit encryption is on exactly when it says `rediss`, the AUTH token
+            when it holds a password, so that the account never claims what the server does not do.
+        hostname: the platform's public name.
+        source_name: the canonical name that it points to before the cutover.
+        version: the release that runs first; its image has this tag.
+        previous: the release before it, whose task definition is there to go back to.
+        releases: further releases whose images are pushed already.
+        secrets: values by name: openai, admin_email, admin_password_hash.
+        engine_version: PostgreSQL's, as RDS writes it.
+        redis_engine: ElastiCache's engine and version.
+    """
+
+    database_url: str = ""
+    redis_url: str = ""
+    hostname: str = "app.shadowtwin.example"
+    source_name: str = "replit.shadowtwin.example"
+    version: str = "1.0.0"
+    previous: str = "0.9.0"
+    releases: tuple[str, ...] = ("1.1.0",)
+    secrets: Mapping[str, Any] = field(default_factory=dict)
+    engine_version: str = "18.1"
+    redis_engine: tuple[str, str] = ("valkey", "8.1")
+
+    @property
+    def database(self) -> SplitResult:
+        """The database URL's parts; a made-up one where nothing answers."""
+        return urlsplit(self.database_url or "postgresql://shadowtwin_app:rehearsal-only@/shadowtwin")
+
+    @property
+    def redis(self) -> SplitResult:
+        """The Redis URL's parts; a made-up one where nothing answers."""
+        return urlsplit(self.redis_url or "rediss://:rehearsal-only@/0")
+
+    @property
+    def repository(self) -> str:
+        """The image repository's address."""
+        return f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shadowtwin"
+
+
+class Hands:
+    """Clients of one session, made once each, and what has been built so far, by name."""
+
+    def __init__(self, endpoint: str, plan: Plan) -> None:
+        self.endpoint, self.plan = endpoint, plan
+        self.made: dict[str, Any] = {}
+        self._session = boto3.Session(
+            aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION
+        )
+        self._config = Config(
+            retries={"mode": "standard", "total_max_attempts": 1},
+            s3={"addressing_style": "path"},
+            parameter_validation=True,
+            ignore_configured_endpoint_urls=True,
+            proxies={},
+        )
+        self._clients: dict[tuple[str, str], Any] = {}
+
+    def client(self, service: str, region: str = REGION) -> Any:
+        """A client for the emulator."""
+        key = (service, region)
+        if key not in self._clients:
+            self._clients[key] = self._session.client(
+                service,  # type: ignore[call-overload]
+                region_name=region,
+                endpoint_url=self.endpoint,
+                config=self._config,
+            )
+        return self._clients[key]
+
+
+def tags(**more: str) -> list[dict[str, str]]:
+    """Tags as most services take them; `Name` and others beside the project's."""
+    return [{"Key": k, "Value": v} for k, v in (TAG | more).items()]
+
+
+def lower_tags(**more: str) -> list[dict[str, str]]:
+    """Tags as ECS takes them."""
+    return [{"key": k, "value": v} for k, v in (TAG | more).items()]
+
+
+def manifest(version: str) -> str:
+    """The manifest of an image of no content; its digest differs by version."""
+    layer = "sha256:" + hashlib.sha256(f"shadowtwin {version}".encode()).hexdigest()
+    config = base64.b16encode(version.encode()).decode().lower()
+    return (
+        '{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",'
+        f' "config": {{"mediaType": "application/vnd.docker.container.image.v1+json", "size": 1, "digest": "sha256:{config:0>64}"}},'
+        f' "layers": [{{"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": 1, "digest": "{layer}"}}]}}'
+    )
