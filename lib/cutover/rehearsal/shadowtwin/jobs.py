@@ -73,7 +73,7 @@ class Jobs:
                 "prefix": PREFIX,
                 "concurrency": concurrency,
                 "lockDuration": 10_000,
-                "stalledInterval": 5_000,
+                "stalledInterval": 2_000,
                 "drainDelay": 2,
                 "runRetryDelay": int(RECONNECT_S * 1000),
                 "autorun": False,

@@ -108,8 +108,8 @@ class Store:
     async def twins_of(self, user: str) -> list[dict[str, Any]]:
         """The user's newest twins."""
         return await self._all(
-            "SELECT id::text, name, slug, visibility::text, created_at FROM public.twins WHERE owner_id = %s"
-            " ORDER BY id DESC LIMIT 50",
+            "SELECT t.id::text, name, slug, visibility::text, created_at FROM public.twins t WHERE owner_id = %s"
+            " ORDER BY t.id DESC LIMIT 50",  # t.id is the number; plain id would be the text beside it
             int(user),
         )
 
@@ -127,8 +127,8 @@ class Store:
         if not await self._owns(user, twin):
             return None
         return await self._all(
-            "SELECT id::text, title, status::text, message_count, started_at FROM public.conversations"
-            " WHERE twin_id = %s ORDER BY id DESC LIMIT 20",
+            "SELECT c.id::text, title, status::text, message_count, started_at FROM public.conversations c"
+            " WHERE twin_id = %s ORDER BY c.id DESC LIMIT 20",
             int(twin),
         )
 
