@@ -5,7 +5,9 @@ Locust is never imported here: it patches the standard library, which breaks a J
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import os
 import signal
 import socket
@@ -21,7 +23,7 @@ import pandas as pd
 
 import cutover
 from cutover.errors import LoadError, UsageError
-from cutover.load.log import LogReader, read_log
+from cutover.load.log import SUFFIX, LogReader, read_log
 from cutover.load.settings import Settings
 from cutover.migration import Load
 
@@ -79,7 +81,8 @@ def run(
     Args:
         base_url: http or https, without credentials.
         load: arrivals, duration, warm-up, workers (processes on this machine).
-        folder: an empty or new folder for the logs; Locust's own output goes to `locust.log` in it.
+        folder: for the logs, and Locust's own output as `locust.log`; when it holds an earlier run's, a new folder
+            in it is taken, so that nothing is overwritten or mixed.
         login: `email:password` of the visitors.
         admin_login: `email:password` of the administrator; without one no administrator visits.
         stop_when: called about twice a second with everything recorded so far; True ends the load.
@@ -93,13 +96,14 @@ def run(
         A LoadRun. A lost worker or a killed Locust is no error: the log says that it is truncated.
 
     Raises:
-        UsageError: an address, a folder or a load that cannot work.
+        UsageError: an address, a login or a load that cannot work.
         LoadError: Locust did not start.
     """
-    settings = _settings(base_url, load, folder, login, admin_login, timeout_s, concurrency, seed)
+    settings = _settings(base_url, load, login, admin_login, timeout_s, concurrency, seed)
     if not locustfile.is_file():
         raise LoadError(f"the locustfile {locustfile} is not there", todo="run from a checkout, or give locustfile=")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _fresh(folder)
+    settings = dataclasses.replace(settings, folder=str(folder.resolve()))
     started, began = time.time(), time.monotonic()
     group = _Group(_command(base_url, settings.workers, locustfile), settings, folder / "locust.log")
     try:
@@ -112,7 +116,6 @@ def run(
 def _settings(
     base_url: str,
     load: Load,
-    folder: Path,
     login: str,
     admin_login: str | None,
     timeout_s: float,
@@ -133,15 +136,15 @@ def _settings(
             todo="give the address without them, and the visitors' login as a reference",
         )
     if ":" not in login or (admin_login is not None and ":" not in admin_login):
-        raise UsageError("a login must read `email:password`", todo="look at test_user and admin_user in the parameters")
+        raise UsageError(
+            "a login must read `email:password`", todo="look at test_user and admin_user in the parameters"
+        )
     if load.warm_up >= load.duration:
         raise UsageError(
             f"the warm-up ({load.warm_up}) is not shorter than the whole load ({load.duration})",
             why="nothing would be left to judge",
             todo="make load.duration longer: it includes the warm-up",
         )
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"the folder for the load log is not empty: {folder}", todo="give a new folder for each run")
     return Settings(
         arrivals_per_s=load.arrivals_per_s,
         duration_s=load.duration.total_seconds(),
@@ -149,11 +152,23 @@ def _settings(
         workers=load.workers,
         timeout_s=timeout_s,
         concurrency=concurrency,
-        folder=str(folder.resolve()),
         seed=-1 if seed is None else seed,
         login=login,
         admin_login=admin_login or "",
     )
+
+
+def _fresh(folder: Path) -> Path:
+    """`folder`, made; or the first of `again-2`, `again-3`, … in it when another run has left its log there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.glob(f"*{SUFFIX}")) and not (folder / "locust.log").exists():
+        return folder
+    for number in itertools.count(2):
+        again = folder / f"again-{number}"
+        with contextlib.suppress(FileExistsError):
+            again.mkdir()
+            return again
+    raise AssertionError("unreachable")
 
 
 def _command(base_url: str, workers: int, locustfile: Path) -> list[str]:

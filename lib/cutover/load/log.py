@@ -107,7 +107,7 @@ class LogReader:
         tails = [tail for tail in self._tails.values() if tail.about]
         parts = [part for tail in tails for part in tail.tables()]
         table = pa.concat_tables(parts) if parts else _EMPTY
-        frame = table.to_pandas().sort_values("due_s", kind="stable", ignore_index=True)[list(COLUMNS)]
+        frame: pd.DataFrame = table.to_pandas().sort_values("due_s", kind="stable", ignore_index=True)[list(COLUMNS)]
         frame.attrs.update(self._about(tails, frame, final=final))
         return frame
 

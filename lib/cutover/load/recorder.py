@@ -133,7 +133,9 @@ class Recorder:
             self._names.append(name)
         return code
 
-    def _row(self, seq: int, due: float, sent: float, done: float, endpoint: int, code: int, status: int, size: int) -> None:
+    def _row(
+        self, seq: int, due: float, sent: float, done: float, endpoint: int, code: int, status: int, size: int
+    ) -> None:
         self._seqs.append(seq)
         self._due.append(due)
         self._sent.append(sent)

@@ -1,0 +1,22 @@
+"""Judgement: from what was seen to CONTINUE, ROLLBACK or INCONCLUSIVE, and which way back. No clock, no network."""
+
+from cutover.judgement.diagnosis import MATRIX, Diagnosis, diagnose
+from cutover.judgement.hold import Held, hold
+from cutover.judgement.live import judge_metrics
+from cutover.judgement.triggers import LoadWatch, judge_load
+from cutover.judgement.verdict import Judgement, apply_waivers
+from cutover.judgement.windows import windows
+
+__all__ = [
+    "MATRIX",
+    "Diagnosis",
+    "Held",
+    "Judgement",
+    "LoadWatch",
+    "apply_waivers",
+    "diagnose",
+    "hold",
+    "judge_load",
+    "judge_metrics",
+    "windows",
+]
