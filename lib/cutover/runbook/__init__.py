@@ -1,1 +1,71 @@
-"""Steps, gates, approvals, execution and evidence."""
+"""Steps, gates, approvals, execution and evidence; and what the notebooks call by name.
+
+What shows and explains is imported when it is first used: it needs pandas and matplotlib, which the runner and most
+commands do without.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from cutover.runbook.approval import approve
+from cutover.runbook.evidence import RunFolder
+from cutover.runbook.execute import RunResult, execute
+from cutover.runbook.journal import Journal
+from cutover.runbook.params import LoadedParams, from_dict, load_params, schema, show
+from cutover.runbook.step import Step, begin
+
+__all__ = [
+    "Journal",
+    "LoadedParams",
+    "RunFolder",
+    "RunResult",
+    "Step",
+    "approve",
+    "begin",
+    "execute",
+    "from_dict",
+    "load_params",
+    "schema",
+    "show",
+]
+
+_LATER = {
+    "charts": ("load_chart", "tables_chart", "tables_sentence", "watch_chart"),
+    "decision": ("advice", "fired", "remember_cutover", "written_since_cutover"),
+    "freezing": ("check_frozen", "check_still_frozen", "compare_reports", "maintenance", "report_locations"),
+    "overview": (
+        "PHASES",
+        "contacts_of",
+        "drift",
+        "find_notebooks",
+        "forecast",
+        "lessons",
+        "map_of",
+        "plain",
+        "state_of",
+        "table",
+        "tally",
+        "timings",
+    ),
+    "prerequisites": ("check_local_tools",),
+    "watch": ("check_name", "check_public_name", "target_url", "watch", "watch_sentence"),
+}
+_HOME = {name: home for home, names in _LATER.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    for other, home in _HOME.items():  # a module that is called as what it holds gives way to it
+        if isinstance(globals().get(other), ModuleType) and f"{__name__}.{home}" in sys.modules:
+            globals()[other] = getattr(sys.modules[f"{__name__}.{home}"], other)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

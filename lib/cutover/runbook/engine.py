@@ -63,7 +63,14 @@ class CutoverEngine:
             def alone() -> Any:
                 with session() as own:
                     return cls.execute_notebook(
-                        nb, kernel_name, output_path, progress_bar, shared=own, on_end=on_end, on_cell=on_cell, **options
+                        nb,
+                        kernel_name,
+                        output_path,
+                        progress_bar,
+                        shared=own,
+                        on_end=on_end,
+                        on_cell=on_cell,
+                        **options,
                     )
 
             return _outside_of_a_loop(alone)
@@ -132,7 +139,7 @@ def _error(ending: Ending, saved: Any) -> BaseException:
     index = next(i for i, cell in enumerate(saved.cells) if cell.metadata.get("papermill", {}).get("exception"))
     cell = saved.cells[index]
     output = next((o for o in cell.get("outputs", []) if o.output_type == "error"), None)
-    return PapermillExecutionError(
+    error: BaseException = PapermillExecutionError(
         cell_index=index,
         exec_count=cell.get("execution_count"),
         source=cell.source,
@@ -140,6 +147,7 @@ def _error(ending: Ending, saved: Any) -> BaseException:
         evalue=output.evalue if output else "",
         traceback=list(output.traceback) if output else [],
     )
+    return error
 
 
 def _repeater(redact: Callable[[str], str], options: dict[str, Any]) -> Callable[[Any], None] | None:
@@ -167,7 +175,7 @@ class _progress:  # noqa: N801 - a context manager that reads as one
     """A bar over the cells; called with the number of cells done."""
 
     def __init__(self, total: int, *, shown: bool) -> None:
-        self._bar = None
+        self._bar: Any = None
         if shown:
             from tqdm.auto import tqdm  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Ends what a kernel leaves behind. As a script it watches its runner: when that vanishes, even by SIGKILL, it cleans up.
+"""Ends what a kernel leaves behind. As a script it watches its runner: when that vanishes, it cleans up.
 
 Every process that a kernel starts inherits the kernel's mark in its environment, also when it makes a session of its
 own or loses its parent; by the mark it is found. This file imports the standard library alone, so that it starts in

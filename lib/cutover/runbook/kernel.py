@@ -24,7 +24,9 @@ from cutover.runbook import guard
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-_LONGEST_SOCKET = 90  # sun_path holds 108 bytes on Linux and 104 on macOS; the kernel adds "-ipc-5" and a margin is kept
+_LONGEST_SOCKET = (
+    90  # sun_path holds 108 bytes on Linux and 104 on macOS; the kernel adds "-ipc-5" and a margin is kept
+)
 
 
 class Kernels:
@@ -147,7 +149,7 @@ class Kernel:
         Raises:
             InstrumentError: it died, or did not answer in time.
         """
-        from jupyter_client.asynchronous import AsyncKernelClient  # noqa: PLC0415 - slow; the kernel boots meanwhile
+        from jupyter_client.asynchronous.client import AsyncKernelClient  # noqa: PLC0415 - slow; the kernel boots meanwhile
 
         client: Any = AsyncKernelClient()
         client.load_connection_file(str(self._file))
@@ -219,8 +221,8 @@ def _born(pid: int) -> float | None:
 
 def _adopt_orphans() -> None:
     """In the kernel's process before it starts: descendants that lose their parent become its children."""
-    assert _LIBC is not None
-    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _command(name: str, connection_file: Path) -> tuple[list[str], dict[str, str]]:

@@ -39,7 +39,7 @@ class _Late(Exception):
     """A limit was reached."""
 
 
-class _CellClient(NotebookClient):  # type: ignore[misc] - nbclient carries no types
+class _CellClient(NotebookClient):
     """nbclient's way of running one cell, with a kernel that we own."""
 
     def __init__(self, record: NotebookRecord, kernel: Kernel, on_output: Callable[[Any], None] | None) -> None:

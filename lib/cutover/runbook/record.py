@@ -18,7 +18,10 @@ _MARKER = "papermill-error-cell-tag"  # papermill takes cells with this tag away
 
 
 class State(StrEnum):
-    """How a cell or a whole notebook stands; `pending` and `running` never outlive an orderly ending."""
+    """How a cell or a whole notebook stands; `pending` and `running` never outlive an orderly ending.
+
+    `gate-closed` and `waiting` (for an approval) are said of notebooks alone: the cell in which that comes out failed.
+    """
 
     PENDING = "pending"
     RUNNING = "running"
@@ -29,6 +32,8 @@ class State(StrEnum):
     INTERRUPTED = "interrupted"
     TERMINATED = "terminated"
     NOT_RUN = "not-run"
+    GATE_CLOSED = "gate-closed"
+    WAITING = "waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,14 @@ class Ending:
     error: str = ""
     message: str = ""
     seconds: float = 0.0
+
+    @property
+    def word(self) -> State:
+        """The state of the notebook, where a closed gate and a wanted approval are no failures."""
+        return {"GateClosed": State.GATE_CLOSED, "ApprovalNeeded": State.WAITING}.get(self.error, self.state)
+
+
+_WORDS = {State.GATE_CLOSED: "The gate is closed", State.WAITING: "Waiting for an approval"}
 
 
 class NotebookRecord:
@@ -125,7 +138,7 @@ class NotebookRecord:
             "duration": time.monotonic() - self._began,
             "exception": None if ending.state is State.COMPLETED else True,
         }
-        self.nb.metadata["cutover"] = {"state": str(ending.state), "reason": self._redact(ending.reason)}
+        self.nb.metadata["cutover"] = {"state": str(ending.word), "reason": self._redact(ending.reason)}
         self.save(ending)
 
     def save(self, ending: Ending | None = None) -> None:
@@ -136,22 +149,19 @@ class NotebookRecord:
         """
         self._saved, self._dirty = time.monotonic(), False
         if self.path is not None:
-            import nbformat  # noqa: PLC0415 - slow; loaded while the kernel boots
-
-            write_whole(self.path, nbformat.writes(self.published(ending), version=nbformat.NO_CONVERT) + "\n")
+            write_whole(self.path, _nbformat().writes(self.published(ending), version=4) + "\n")
 
     def published(self, ending: Ending | None = None) -> Any:
         """A redacted copy; one that did not complete says so at its top and before the cell where it ended."""
-        import nbformat  # noqa: PLC0415
-
-        nb = nbformat.from_dict(self._clean(self.nb))
+        nb = _nbformat().from_dict(self._clean(self.nb))
         if ending and ending.state is not State.COMPLETED:
             where = "before its first cell"
             if ending.cell is not None:
                 where = 'at <a href="#papermill-error-cell">the cell below this mark</a>'
                 nb.cells.insert(ending.cell, _marker('<span id="papermill-error-cell">⮟ It ended here.</span>'))
-            reason = self._redact(ending.reason).replace("<", "&lt;")
-            nb.cells.insert(0, _marker(f"**This notebook did not finish: {ending.state}** {where}. {reason}"))
+            reason = self._redact(ending.reason).replace("<", "&lt;").replace("\n", "<br>\n")
+            what = _WORDS.get(ending.word, f"This notebook did not finish: {ending.word}")
+            nb.cells.insert(0, _marker(f"**{what}**, {where}.<br>\n{reason}"))
         return nb
 
     def _clean(self, value: Any) -> Any:
@@ -171,10 +181,14 @@ class NotebookRecord:
 
 
 def _marker(text: str) -> Any:
-    import nbformat  # noqa: PLC0415
-
-    return nbformat.v4.new_markdown_cell(text, metadata={"tags": [_MARKER]})
+    return _nbformat().v4.new_markdown_cell(text, metadata={"tags": [_MARKER]})
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat()
+
+
+def _nbformat() -> Any:
+    import nbformat  # noqa: PLC0415 - slow; loaded while the kernel boots
+
+    return nbformat

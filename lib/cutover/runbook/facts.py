@@ -1,0 +1,91 @@
+"""What a run says of itself in run.json: when, what, from which commit, with which parameters and versions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from cutover.files import sha256
+from cutover.migration import Migration
+from cutover.runbook.evidence import project_root
+
+_PACKAGES = ("cutover", "papermill", "nbclient", "ipykernel", "locust", "boto3", "psycopg", "moto")
+
+
+def run_facts(
+    run: str,
+    phase: str,
+    migration: Migration,
+    raw: Mapping[str, Any],
+    notebooks: Sequence[str],
+    *,
+    apply: bool,
+    **more: Any,
+) -> dict[str, Any]:
+    """The content of run.json while the run goes on (`state: running`).
+
+    Args:
+        run: the run's name.
+        phase: `day`, or a notebook's name.
+        migration: the migration.
+        raw: its parameters as they were written.
+        notebooks: what is to run, in order.
+        apply: whether changes may be made.
+        more: further keys.
+    """
+    root = project_root()
+    lock = root / "requirements.lock"
+    text = json.dumps(raw, sort_keys=True, separators=(",", ":"), default=str)
+    return {
+        "id": run,
+        "phase": phase,
+        "environment": migration.environment,
+        "state": "running",
+        "started": datetime.now(UTC).isoformat(),
+        "finished": None,
+        "apply": apply,
+        "notebooks": list(notebooks),
+        "params": dict(raw),
+        "params_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "lock_sha256": sha256(lock) if lock.is_file() else None,
+        "caller": None,
+        **source_facts(root),
+        "versions": versions(),
+        **more,
+    }
+
+
+def source_facts(root: Path) -> dict[str, Any]:
+    """The commit and whether the checkout differs from it; None where git cannot tell."""
+    try:
+        done = subprocess.run(
+            ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+    lines = done.stdout.splitlines()
+    commit = next((line.split()[2] for line in lines if line.startswith("# branch.oid")), None)
+    return {"commit": commit, "dirty": any(not line.startswith("#") for line in lines)}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the findings rest on; what is not installed is left out."""
+    found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,274 @@
+"""From how each notebook ended and what its step said to the state, exit code and verdict of steps and of the run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cutover import errors
+from cutover.errors import CutoverError, ExitCode, UsageError
+from cutover.finding import Finding, Verdict, deciding
+from cutover.runbook.conclusion import latest
+from cutover.runbook.evidence import RunFolder
+from cutover.runbook.knobs import Declared
+from cutover.runbook.params import LoadedParams
+from cutover.runbook.record import Ending, State
+
+_IDENTITY = ("name", "environment", "account_id", "region", "hostname", "source", "target")
+"""What must be the same for an earlier run's steps to count."""
+
+_CODES = {
+    State.FAILED: ExitCode.BROKE,
+    State.TIMEOUT: ExitCode.BROKE,
+    State.KERNEL_DIED: ExitCode.BROKE,
+    State.INTERRUPTED: ExitCode.INTERRUPTED,
+    State.TERMINATED: ExitCode.TERMINATED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """How one notebook of a run ended.
+
+    Attributes:
+        name: the step's name.
+        state: completed, failed, gate-closed, waiting (for an approval), not-run, timeout, interrupted, terminated or
+            kernel-died.
+        verdict: the step's own; empty when it concluded nothing.
+        exit_code: what a run ends with that ends here; None for a step that did not run or judges nothing.
+        headline: what happened, in a sentence.
+        seconds: how long it took.
+        started: ISO 8601 UTC.
+        next: what to do now.
+        stops: whether the run ends here.
+        planned: changes that were shown and not made.
+        run: the earlier run that did it, when it was resumed.
+    """
+
+    name: str
+    state: str
+    verdict: str = ""
+    exit_code: ExitCode | None = None
+    headline: str = ""
+    seconds: float | None = None
+    started: str = ""
+    next: tuple[str, ...] = ()
+    stops: bool = False
+    planned: tuple[str, ...] = ()
+    run: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, for verdict.json."""
+        said = {"name": self.name, "verdict": self.verdict, "state": self.state, "seconds": self.seconds}
+        said |= {"started": self.started or None, "headline": self.headline}
+        said |= {"exit_code": None if self.exit_code is None else int(self.exit_code)}
+        return (
+            said | ({"run": self.run} if self.run else {}) | ({"planned": list(self.planned)} if self.planned else {})
+        )
+
+
+def judge_step(notebook: Declared, ending: Ending, folder: RunFolder, began: str, *, plan: bool) -> StepOutcome:
+    """What one notebook's ending means, with what its step wrote of itself.
+
+    Args:
+        notebook: the notebook.
+        ending: how the engine says that it ended.
+        folder: the run's folder, where the step wrote.
+        began: when it began, ISO 8601 UTC.
+        plan: only plans are wanted: a closed gate does not stop the run.
+    """
+    said = folder.read(f"steps/{notebook.name}.json")
+    word = str(said.get("verdict", ""))
+    headline, todo = str(said.get("headline", "")), tuple(map(str, said.get("next", ())))
+    state, code, stops = str(ending.word), _CODES.get(ending.state), True
+    if ending.state is State.COMPLETED:
+        if word:
+            code, stops = ExitCode(int(said.get("exit_code", ExitCode.INCONCLUSIVE))), False
+        elif not notebook.concludes and not folder.records(notebook.name):
+            code, stops, headline = None, False, f"{notebook.name} shows, and judges nothing."
+        else:
+            code, headline = ExitCode.INCONCLUSIVE, f"{notebook.name} ended without a conclusion."
+    elif ending.state is State.FAILED and (raised := _raised(ending.error)) is not None:
+        code = raised.exit_code
+        if ending.word is State.GATE_CLOSED:
+            code = ExitCode(int(said.get("exit_code") or ExitCode.CLOSED))
+        elif ending.word is State.FAILED:
+            headline = ""
+    else:
+        headline = ""
+    if not headline:
+        headline = ending.reason.splitlines()[0] if ending.reason else str(ending.state)
+        todo = tuple(line.removeprefix("What to do: ") for line in ending.reason.splitlines() if "What to do" in line)
+    if plan and state in ("gate-closed", "waiting"):
+        stops = False
+    _settle(folder, notebook, state)
+    return StepOutcome(
+        name=notebook.name,
+        state=state,
+        verdict=word,
+        exit_code=code,
+        headline=headline,
+        seconds=round(ending.seconds, 3),
+        started=began,
+        next=todo,
+        stops=stops,
+        planned=tuple(map(str, said.get("planned", ()))),
+    )
+
+
+def judge_run(
+    outcomes: Sequence[StepOutcome], folder: RunFolder, phase: str, loaded: LoadedParams, *, apply: bool, plan: bool
+) -> dict[str, Any]:
+    """The content of verdict.json: where several endings hold, the worst (`errors.worst`).
+
+    Args:
+        outcomes: the steps, those that did not run too.
+        folder: the run's folder.
+        phase: the run's phase.
+        loaded: the parameters, for the commands in `next`.
+        apply: whether changes were allowed.
+        plan: whether only plans were wanted.
+    """
+    codes = [o.exit_code for o in outcomes if o.exit_code is not None]
+    planned = [p for o in outcomes for p in o.planned]
+    if plan:
+        codes = [c for c in codes if c in _CODES.values() or c is ExitCode.USAGE] or [ExitCode.GO]
+    code = errors.worst(codes) if codes else ExitCode.INCONCLUSIVE
+    decisive = next((o for o in outcomes if o.exit_code is code), None)
+    word = {
+        ExitCode.GO: Verdict.GO,
+        ExitCode.CLOSED: Verdict(decisive.verdict) if decisive and decisive.verdict else Verdict.NO_GO,
+    }.get(code, Verdict.INCONCLUSIVE)
+    if plan:
+        word = Verdict.INCONCLUSIVE
+    closed = _deciding(folder, decisive) if code in (ExitCode.CLOSED, ExitCode.INCONCLUSIVE) else []
+    return {
+        "verdict": str(word),
+        "exit_code": int(code),
+        "headline": _headline(code, word, decisive, outcomes, planned, plan=plan),
+        "deciding": [f.to_dict() for f in closed],
+        "next": _next(code, word, decisive, folder, phase, loaded, apply=apply),
+        "steps": [o.to_dict() for o in outcomes],
+        **({"planned": planned} if planned else {}),
+    }
+
+
+def resume_from(
+    resume: str | Path | None, outputs: Path, declared: list[Declared], raw: Mapping[str, Any]
+) -> tuple[list[StepOutcome], list[Declared]]:
+    """What an earlier run completed, and the notebooks that are left: from the first that it did not complete.
+
+    Raises:
+        UsageError: no such run; it was of another migration; or it left nothing to do.
+    """
+    if resume is None:
+        return [], declared
+    earlier = RunFolder.find(resume, outputs)
+    before = earlier.read("run.json").get("params", {})
+    other = [k for k in _IDENTITY if before.get(k) != raw.get(k)]
+    if other:
+        raise UsageError(
+            f"{earlier.name} was run with another {', '.join(other)}.",
+            why="what it saw says nothing of this migration.",
+            todo="run without --resume",
+        )
+    done = {s["name"]: s for s in earlier.read("verdict.json").get("steps", []) if s.get("state") == "completed"}
+    done = {name: s for name, s in done.items() if s.get("exit_code") in (0, None)}
+    kept: list[StepOutcome] = []
+    for notebook in declared:
+        if notebook.name not in done:
+            break
+        s = done[notebook.name]
+        code = None if s.get("exit_code") is None else ExitCode.GO
+        kept.append(
+            StepOutcome(
+                notebook.name,
+                "completed",
+                str(s.get("verdict", "")),
+                code,
+                str(s.get("headline", "")),
+                s.get("seconds"),
+                str(s.get("started") or ""),
+                run=str(s.get("run") or earlier.name),
+            )
+        )
+    left = declared[len(kept) :]
+    if not left:
+        raise UsageError(
+            f"{earlier.name} completed every step; nothing is left to resume.", todo="run without --resume"
+        )
+    return kept, left
+
+
+def _raised(name: str) -> type[CutoverError] | None:
+    kind = getattr(errors, name, None) if name else None
+    return kind if isinstance(kind, type) and issubclass(kind, CutoverError) else None
+
+
+def _settle(folder: RunFolder, notebook: Declared, state: str) -> None:
+    """A step that could not write its own end is given the one that the engine saw."""
+    relative = f"steps/{notebook.name}.json"
+    if folder.read(relative).get("state") == "running":
+        folder.update(relative, state=state)
+
+
+def _deciding(folder: RunFolder, decisive: StepOutcome | None) -> list[Finding]:
+    if decisive is None:
+        return []
+    batches: dict[str, list[Finding]] = {}
+    for entry in folder.records(decisive.name):
+        batches.setdefault(str(entry.get("at")), []).append(Finding.from_dict(entry))
+    return deciding(latest(list(batches.values())))
+
+
+def _headline(
+    code: ExitCode,
+    word: Verdict,
+    decisive: StepOutcome | None,
+    outcomes: Sequence[StepOutcome],
+    planned: Sequence[str],
+    *,
+    plan: bool,
+) -> str:
+    ran = [o for o in outcomes if o.state != "not-run"]
+    if plan and code is ExitCode.GO:
+        count = f"{len(planned)} change{'s' if len(planned) != 1 else ''}"
+        return f"Plan: {count} in {len(ran)} step{'s' if len(ran) != 1 else ''}; none made."
+    if code is ExitCode.GO:
+        return f"GO: all {len(ran)} step{'s' if len(ran) != 1 else ''} completed and no gate is closed."
+    if decisive is None:
+        return f"{word}: nothing was judged."
+    sentence = decisive.headline.removeprefix(f"{word}: ")
+    if code is ExitCode.WAITING:
+        return f"Waiting at {decisive.name}: {sentence}"
+    if code in (ExitCode.CLOSED, ExitCode.INCONCLUSIVE):
+        return f"{word} at {decisive.name}: {sentence}"
+    return f"{decisive.name} did not finish ({decisive.state}): {sentence}"
+
+
+def _next(
+    code: ExitCode,
+    word: Verdict,
+    decisive: StepOutcome | None,
+    folder: RunFolder,
+    phase: str,
+    loaded: LoadedParams,
+    *,
+    apply: bool,
+) -> list[str]:
+    params = f" --params {shlex.quote(str(loaded.path))}" if loaded.path else ""
+    flag = " --apply" if apply else ""
+    again = f"cutover run {phase}{params}{flag} --resume {folder.name}"
+    todo = list(decisive.next) if decisive else []
+    if code is ExitCode.GO:
+        return ["read report.html; nothing is left to do in this phase"]
+    if word is Verdict.ROLLBACK:
+        decide = f"cutover run notebooks/90_rollback_decision.ipynb{params}"
+        return [f"{decide}   # names the way back; nothing is rolled back by itself", *todo[1:]]
+    if code is ExitCode.WAITING and decisive:
+        return [f"cutover approve {folder.name} {decisive.name}", again]
+    where = [f"open {Path('notebooks') / f'{decisive.name}.ipynb'} in this run's folder"] if decisive else []
+    return list(dict.fromkeys([*todo, *where, again]))
