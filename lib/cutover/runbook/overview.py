@@ -89,7 +89,7 @@ def map_of(step: Step) -> pd.DataFrame:
 
 
 def _last_steps(outputs: Path, environment: str) -> dict[str, dict[str, Any]]:
-    """The last ending of each notebook in this environment, from the runs' verdicts; unreadable runs are passed over."""
+    """The last ending of each notebook in this environment, from the verdicts; unreadable runs are passed over."""
     last: dict[str, dict[str, Any]] = {}
     for path in sorted(outputs.glob(f"*-{environment}-*/verdict.json")):
         try:

@@ -1,4 +1,4 @@
-"""Watching a platform that just moved: CloudWatch's windows, the health contract and the critical flows, judged live."""
+"""Watching a platform that just moved: metrics, the health contract and the critical flows, judged live."""
 
 from __future__ import annotations
 

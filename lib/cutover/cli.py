@@ -1,0 +1,358 @@
+"""The command `cutover`: thin, every command one call into the house."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cutover.errors import CutoverError, ExitCode, UsageError
+
+app = typer.Typer(
+    name="cutover",
+    help="Runbooks that move ShadowTwin to AWS, prove that everything arrived, and say how to go back.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+params_app = typer.Typer(help="Parameter files: check, schema, show.", no_args_is_help=True)
+app.add_typer(params_app, name="params")
+
+ParamsFile = Annotated[Path, typer.Option("--params", "-f", help="the environment's parameter file")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+Outputs = Annotated[Path, typer.Option("--outputs", envvar="CUTOVER_OUTPUTS", help="where runs are kept")]
+RunName = Annotated[str, typer.Argument(help="a run's folder or name; `last` for the newest")]
+Knobs = Annotated[list[tuple[str, str]] | None, typer.Option("-p", metavar="KEY VALUE", help="a notebook's knob")]
+
+
+@app.command()
+def rehearse(
+    scenario: Annotated[str, typer.Option(help="which story; --list names them")] = "clean",
+    fast: Annotated[bool, typer.Option("--fast", help="fewer rows and shorter looks")] = False,
+    expect: Annotated[str | None, typer.Option(help="exit 0 when the verdict is this one, 3 when not")] = None,
+    rows: Annotated[int | None, typer.Option(min=1000, help="rows in ShadowTwin's database (300,000)")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="name the scenarios")] = False,
+    outputs: Outputs = Path("outputs"),
+    as_json: AsJson = False,
+) -> None:
+    """The whole migration on the embedded stage: no AWS account, nothing but this machine."""
+    from cutover.rehearsal.rehearse import rehearse as run_rehearsal  # noqa: PLC0415
+    from cutover.rehearsal.scenarios import SCENARIOS  # noqa: PLC0415
+
+    if listing:
+        _print([{"scenario": s.name, "ends": str(s.ends), "story": s.title} for s in SCENARIOS.values()], as_json)
+        return
+    result = run_rehearsal(scenario, fast=fast, rows=rows, outputs=outputs, say=_say)
+    _conclude(result, as_json)
+    if expect is not None:
+        if str(result.verdict) == expect.upper():
+            _say(f"The verdict is {result.verdict}, as expected.")
+            raise typer.Exit(0)
+        _say(f"Expected {expect.upper()}, but the verdict is {result.verdict}.")
+        raise typer.Exit(result.exit_code or ExitCode.CLOSED)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def run(
+    what: Annotated[
+        list[str], typer.Argument(metavar="NOTEBOOK…|PHASE", help="notebooks, or prepare|day|review|rollback")
+    ],
+    params: ParamsFile,
+    knob: Knobs = None,
+    apply: Annotated[bool, typer.Option("--apply", help="make the changes; without it they are only shown")] = False,
+    resume: Annotated[str | None, typer.Option(help="go on with this run")] = None,
+    outputs: Outputs = Path("outputs"),
+    as_json: AsJson = False,
+) -> None:
+    """Notebooks, headless, one after the other until a gate closes; evidence is kept whatever happens."""
+    result = _execute(what, params, knob, outputs, apply=apply, resume=resume)
+    _conclude(result, as_json)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def plan(
+    what: Annotated[list[str], typer.Argument(metavar="NOTEBOOK…|PHASE")],
+    params: ParamsFile,
+    knob: Knobs = None,
+    outputs: Outputs = Path("outputs"),
+    as_json: AsJson = False,
+) -> None:
+    """Every change that a run would make, as a table; makes none."""
+    from cutover.runbook import planned_changes  # noqa: PLC0415
+
+    result = _execute(what, params, knob, outputs, apply=False, gates=False)
+    _print(planned_changes(result.folder), as_json)
+    raise typer.Exit(result.exit_code if result.exit_code in (ExitCode.BROKE, ExitCode.USAGE) else 0)
+
+
+@app.command()
+def status(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: AsJson = False) -> None:
+    """How far a run came, and how each step ended."""
+    from cutover.runbook import RunFolder  # noqa: PLC0415
+
+    folder = RunFolder.find(run, outputs)
+    about, verdict = folder.read("run.json"), folder.read("verdict.json")
+    steps = verdict.get("steps") or folder.steps()
+    word = verdict.get("verdict") or f"no verdict: the run is {about.get('state', 'not finished')}"
+    if as_json:
+        _print({"run": folder.name, "verdict": word, "steps": steps, "headline": verdict.get("headline", "")}, True)
+        return
+    _say(f"{folder.name}: {word}")
+    if verdict.get("headline"):
+        _say(verdict["headline"])
+    _print([{k: s.get(k, "") for k in ("name", "state", "verdict", "seconds")} for s in steps], False)
+
+
+@app.command()
+def approve(
+    run: RunName,
+    step: Annotated[str, typer.Argument(help="the notebook whose changes are approved")],
+    note: Annotated[str, typer.Option(help="why, for the record")] = "",
+    outputs: Outputs = Path("outputs"),
+) -> None:
+    """Approve the planned changes of one step, as the AWS caller that you are; bound to the plans' hashes."""
+    from cutover.runbook import approve_step  # noqa: PLC0415
+
+    for line in approve_step(run, step, outputs=outputs, note=note):
+        _say(line)
+
+
+@app.command()
+def report(run: RunName = "last", outputs: Outputs = Path("outputs")) -> None:
+    """Draw a run's report and JUnit again."""
+    from cutover.report import write, write_index, write_junit  # noqa: PLC0415
+    from cutover.runbook import RunFolder  # noqa: PLC0415
+
+    folder = RunFolder.find(run, outputs).path
+    write_junit(folder)
+    _say(f"Report: {write(folder)}")
+    write_index(outputs)
+
+
+@app.command()
+def verify(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: AsJson = False) -> None:
+    """Check a run against its manifest, and the ledger: every byte, no network."""
+    from cutover.report import check_ledger  # noqa: PLC0415
+    from cutover.runbook import RunFolder  # noqa: PLC0415
+
+    folder = RunFolder.find(run, outputs)
+    wrong = [*folder.verify(), *check_ledger(outputs)]
+    if as_json:
+        _print({"run": folder.name, "wrong": wrong}, True)
+    else:
+        for line in wrong:
+            _say(line)
+        _say(f"{folder.name}: " + (f"{len(wrong)} things are wrong." if wrong else "every file is as it was sealed."))
+    raise typer.Exit(ExitCode.CLOSED if wrong else ExitCode.GO)
+
+
+@app.command()
+def compare(
+    source: Annotated[str, typer.Argument(help="a URL without password (PGPASSFILE), or env:NAME, file:/path")],
+    target: Annotated[str, typer.Argument(help="likewise")],
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="connections to each server")] = 2,
+    show: Annotated[int, typer.Option(min=0, help="differing rows named for each table")] = 20,
+    evidence: Annotated[Path | None, typer.Option(help="folder for the keys of all differing rows")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every object and every row of two PostgreSQL databases, both ways: exit 0 when identical, 3 when not."""
+    from cutover import finding, postgres  # noqa: PLC0415
+    from cutover.secrets import resolve  # noqa: PLC0415
+
+    result = postgres.compare(resolve(source), resolve(target), jobs=jobs, show=show, evidence=evidence)
+    verdict = finding.verdict(result.findings)
+    if as_json:
+        _print({"verdict": verdict, "findings": [f.to_dict() for f in result.findings]}, True)
+    else:
+        shown = finding.deciding(result.findings) or result.findings
+        _print([{"id": f.id, "status": str(f.status), "observed": f.observed} for f in shown], False)
+        _say(f"{verdict}: {result.rows_compared:,} rows in {len(result.tables)} tables, {result.seconds:.1f} s.")
+    raise typer.Exit(_code(verdict))
+
+
+@app.command()
+def judge(
+    log: Annotated[Path, typer.Argument(help="a load log: a file, or the folder of all workers")],
+    params: ParamsFile,
+    as_json: AsJson = False,
+) -> None:
+    """The rollback triggers over a stored load log: the same verdict, offline."""
+    from cutover import judgement, load  # noqa: PLC0415
+    from cutover.runbook import load_params  # noqa: PLC0415
+
+    migration = load_params(params).migration
+    judged = judgement.judge_load(load.read_log(log), migration.triggers, warm_up=migration.load.warm_up)
+    if as_json:
+        _print({"verdict": judged.verdict, "findings": [f.to_dict() for f in judged.findings]}, True)
+    else:
+        _print([{"id": f.id, "status": str(f.status), "observed": f.observed} for f in judged.findings], False)
+        _say(str(judged.verdict))
+    raise typer.Exit(_code(judged.verdict))
+
+
+@app.command()
+def stage(
+    rows: Annotated[int, typer.Option(min=1000)] = 300_000,
+    params: ParamsFile = Path("params/rehearsal.yml"),
+) -> None:
+    """Start the rehearsal stage and keep it until Ctrl-C, for notebooks in Lab and plain papermill."""
+    from cutover.rehearsal.rehearse import keep_stage  # noqa: PLC0415
+
+    keep_stage(params, rows=rows, say=_say)
+
+
+@app.command()
+def lab(
+    jupyter: Annotated[Path, typer.Option(help="the jupyter program (`make lab` gives its own)")] = Path("jupyter"),
+    rows: Annotated[int, typer.Option(min=1000)] = 300_000,
+    params: ParamsFile = Path("params/rehearsal.yml"),
+    port: Annotated[int, typer.Option(help="of JupyterLab")] = 8888,
+    browser: Annotated[bool, typer.Option(help="open a browser")] = True,
+) -> None:
+    """JupyterLab beside a running rehearsal stage; both end together."""
+    from cutover.rehearsal.rehearse import open_lab  # noqa: PLC0415
+
+    raise typer.Exit(open_lab(jupyter, params, rows=rows, port=port, browser=browser, say=_say))
+
+
+@params_app.command("check")
+def params_check(file: Path) -> None:
+    """Refuse or accept a parameter file, every mistake with its line."""
+    from cutover.runbook import load_params  # noqa: PLC0415
+
+    migration = load_params(file).migration
+    _say(f"{file} is valid: {migration.name}, {migration.environment}, account {migration.account_id}.")
+
+
+@params_app.command("schema")
+def params_schema() -> None:
+    """JSON Schema of a parameter file, for editors."""
+    from cutover.runbook import params_schema as schema  # noqa: PLC0415
+
+    _print(schema(), True)
+
+
+@params_app.command("show")
+def params_show(file: Path, as_json: AsJson = False) -> None:
+    """Every parameter with its value (redacted) and where it came from."""
+    from cutover.runbook import load_params, show_params  # noqa: PLC0415
+
+    rows = show_params(load_params(file))
+    _print([{"key": r.key, "value": r.value, "from": r.source} for r in rows], as_json)
+
+
+def _execute(what: list[str], params: Path, knobs: list[tuple[str, str]] | None, outputs: Path, **options: Any) -> Any:
+    from cutover.report import finish  # noqa: PLC0415
+    from cutover.runbook import PHASES, execute  # noqa: PLC0415
+
+    notebooks = [name for word in what for name in PHASES.get(word, (word,))]
+    phase = what[0] if len(what) == 1 else "selection"
+    given = dict(knobs or [])
+    return execute(
+        notebooks, params, knobs=given, outputs=outputs, phase=phase, finish=finish, on_event=_event, **options
+    )
+
+
+def _event(event: Any) -> None:
+    _say(str(event))
+
+
+def _conclude(result: Any, as_json: bool) -> None:
+    verdict = json.loads((result.folder / "verdict.json").read_text())
+    if as_json:
+        _print({"run": str(result.folder), **verdict}, True)
+        return
+    _say("")
+    _say(f"{verdict['verdict']}: {verdict['headline']}" if verdict.get("headline") else str(verdict["verdict"]))
+    for line in verdict.get("next", []):
+        _say(f"  next: {line}")
+    _say(f"Report: {result.folder / 'report.html'}")
+
+
+def _code(verdict: Any) -> ExitCode:
+    if verdict.opens:
+        return ExitCode.GO
+    return ExitCode.INCONCLUSIVE if verdict == "INCONCLUSIVE" else ExitCode.CLOSED
+
+
+def _say(line: str) -> None:
+    from cutover.secrets import redact  # noqa: PLC0415
+
+    print(redact(line), file=sys.stderr, flush=True)
+
+
+def _print(value: Any, as_json: bool) -> None:
+    from cutover.secrets import redact  # noqa: PLC0415
+
+    if as_json:
+        print(redact(json.dumps(value, indent=2, default=str, ensure_ascii=False)))
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    rows = value if isinstance(value, list) else [value]
+    if not rows:
+        print("(nothing)")
+        return
+    table = Table(show_edge=False, pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(redact(str(row.get(column, ""))) for column in rows[0]))
+    Console(soft_wrap=False).print(table)
+
+
+def main() -> None:
+    """Run the command; every error is one readable message, its exit code the truth."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    signal.signal(signal.SIGTERM, _terminate)
+    from cutover.secrets import redact  # noqa: PLC0415
+
+    redact.register_environment()
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as ended:
+        code = ended.exit_code
+    except CutoverError as error:
+        if debug:
+            traceback.print_exc()
+        _say(f"{'' if isinstance(error, UsageError) else type(error).__name__ + ': '}{error}")
+        code = int(error.exit_code)
+    except KeyboardInterrupt:
+        _say("Interrupted.")
+        code = ExitCode.INTERRUPTED
+    except typer.Abort:
+        code = ExitCode.INTERRUPTED
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        elif hasattr(error, "exit_code") and hasattr(error, "show"):
+            error.show()
+            raise SystemExit(ExitCode.USAGE) from None
+        _say(f"Something broke: {type(error).__name__}: {error}")
+        _say("What to do: run it again with --debug and show the lines to whoever keeps Cutover.")
+        code = ExitCode.BROKE
+    else:
+        code = 0
+    sys.stdout.flush()
+    raise SystemExit(int(code))
+
+
+def _terminate(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    main()

@@ -1,0 +1,235 @@
+"""The changes that a migration makes to databases, each an Action: empty, back up, transfer; and the trial of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg import sql
+
+from cutover.action import Change, Plan
+from cutover.errors import ActionRefused
+from cutover.finding import Finding
+from cutover.postgres.archive import Dump, read_dump, verify_dump
+from cutover.postgres.connection import describe, session
+from cutover.postgres.integrity import Comparison, compare
+from cutover.postgres.progress import Listener
+from cutover.postgres.snapshot import exported_snapshot
+from cutover.postgres.transfer import MARKER, Restore, check_restore, dump, restore
+
+_USER_SCHEMAS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+
+
+class EmptyDatabase:
+    """Drop everything that the connecting role may drop in a **staging** database, so that a trial starts from nothing.
+
+    Args:
+        url: the database to empty.
+        never: databases that it must not be, whatever the parameters say.
+    """
+
+    name = "empty-database"
+
+    def __init__(self, url: str, *, never: Sequence[str]) -> None:
+        self._url = url
+        if describe(url) in {describe(other) for other in never}:
+            raise ActionRefused(
+                f"{describe(url)} is not a staging database: it is the source's or the day's target.",
+                why="emptying it would destroy what the migration is about.",
+                todo="name another database at staging.database_url.",
+            )
+
+    def plan(self) -> Plan:
+        """Every schema that would go, with how many relations it holds."""
+        held = self._held()
+        return Plan(
+            self.name,
+            describe(self._url),
+            f"drop {sum(held.values())} relations in {len(held)} schemas" if held else "it is empty already",
+            tuple({"call": "sql", "arguments": {"statement": s}} for s in self._statements(list(held))),
+            before={"relations": held},
+            after={"relations": {}},
+            undo="none: a trial copy is made anew by running the notebook again",
+            empty=not held,
+        )
+
+    def apply(self, plan: Plan) -> Mapping[str, Any]:
+        """Drop the planned schemas; `public` is made again."""
+        with session(self._url, readonly=False) as connection:
+            for request in plan.requests:
+                connection.execute(request["arguments"]["statement"].encode())
+        return {"dropped": dict(plan.before["relations"])}
+
+    def verify(self, change: Change) -> list[Finding]:
+        """Nothing of a user's is left."""
+        left = self._held()
+        return [
+            Finding(
+                "TRF-00",
+                "The staging database is empty",
+                "FAIL" if left else "PASS",  # type: ignore[arg-type]
+                "blocker",  # type: ignore[arg-type]
+                describe(self._url),
+                "no relation in any schema",
+                ", ".join(f"{schema}: {count}" for schema, count in left.items()) or "none",
+                "what an older trial left could hide a loss",
+                "drop and create the staging database",
+            )
+        ]
+
+    def undo(self, change: Change) -> Mapping[str, Any]:
+        """Cannot be undone."""
+        raise ActionRefused("An emptied staging database cannot be filled again.", todo="run 04_data_sync_test again.")
+
+    def _held(self) -> dict[str, int]:
+        with session(self._url) as connection:
+            rows = connection.execute(
+                f"""SELECT n.nspname, count(c.oid) FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid
+                    WHERE {_USER_SCHEMAS} GROUP BY 1 HAVING n.nspname <> 'public' OR count(c.oid) > 0
+                    OR EXISTS (SELECT FROM pg_type t WHERE t.typnamespace = min(n.oid) AND t.typtype IN ('e', 'd'))
+                    OR EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = min(n.oid)) ORDER BY 1"""  # noqa: S608
+            ).fetchall()
+        return {str(schema): int(count) for schema, count in rows}
+
+    def _statements(self, schemas: list[str]) -> list[str]:
+        if not schemas:
+            return []
+        with session(self._url) as connection:
+            extensions = connection.execute(
+                """SELECT extname FROM pg_extension e WHERE extname <> 'plpgsql'
+                   AND pg_has_role(e.extowner, 'USAGE') ORDER BY 1"""
+            ).fetchall()
+        drops = [sql.SQL("DROP EXTENSION {} CASCADE").format(sql.Identifier(str(name))) for (name,) in extensions]
+        drops += [sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)) for schema in schemas]
+        if "public" in schemas:
+            drops.append(sql.SQL("CREATE SCHEMA public"))
+        return [statement.as_string(None) for statement in drops]
+
+
+class BackUp:
+    """A dump of the source, kept; verified by reading it back."""
+
+    name = "back-up"
+
+    def __init__(self, source_url: str, folder: Path, *, jobs: int = 2, progress: Listener | None = None) -> None:
+        self._source, self._folder, self._jobs, self._progress = source_url, folder, jobs, progress
+
+    def plan(self) -> Plan:
+        """Where it goes, and that nothing of the source changes."""
+        there = (self._folder / "dump.json").exists()
+        return Plan(
+            self.name,
+            describe(self._source),
+            f"dump {describe(self._source)} into {self._folder}" + (" (it is there already)" if there else ""),
+            (
+                {
+                    "call": "pg_dump",
+                    "arguments": {"format": "directory", "jobs": self._jobs, "folder": str(self._folder)},
+                },
+            ),
+            before={"dump": there},
+            after={"dump": True},
+            undo="remove the folder",
+            empty=there,
+        )
+
+    def apply(self, plan: Plan) -> Mapping[str, Any]:
+        """Dump."""
+        return summary_of(dump(self._source, self._folder, jobs=self._jobs, progress=self._progress))
+
+    def verify(self, change: Change) -> list[Finding]:
+        """Read back: contents, sizes, SHA-256."""
+        return verify_dump(self._folder)
+
+    def undo(self, change: Change) -> Mapping[str, Any]:
+        """A backup is never removed by a program."""
+        raise ActionRefused(f"The backup in {self._folder} is kept.", todo="remove it by hand once nobody needs it.")
+
+
+class Transfer:
+    """The copy that moves: dump, read back, restore into the empty target."""
+
+    name = "transfer"
+
+    def __init__(
+        self, source_url: str, target_url: str, folder: Path, *, jobs: int = 2, progress: Listener | None = None
+    ) -> None:
+        self._source, self._target, self._folder = source_url, target_url, folder
+        self._jobs, self._progress = jobs, progress
+
+    def plan(self) -> Plan:
+        """From where to where, with which programs."""
+        arguments = {"format": "directory", "jobs": self._jobs, "folder": str(self._folder)}
+        target = {"target": describe(self._target), "owner": False, "acl": True, "jobs": self._jobs}
+        return Plan(
+            self.name,
+            f"{describe(self._source)} → {describe(self._target)}",
+            f"dump {describe(self._source)}, verify the dump, restore it into the empty {describe(self._target)}",
+            ({"call": "pg_dump", "arguments": arguments}, {"call": "pg_restore", "arguments": target}),
+            before={"target": "empty"},
+            after={"target": "the source's objects and rows"},
+            undo="drop and create the target database; the source is only read",
+        )
+
+    def apply(self, plan: Plan) -> Mapping[str, Any]:
+        """Dump, read it back, restore; a dump that cannot be read back is not restored.
+
+        Raises:
+            ActionRefused: the dump failed its verification.
+        """
+        dumped = dump(self._source, self._folder, jobs=self._jobs, progress=self._progress)
+        bad = [f for f in verify_dump(self._folder) if f.closes_gate]
+        if bad:
+            raise ActionRefused(f"The dump is not restored: {bad[0].title}: {bad[0].observed}.", todo=bad[0].remedy)
+        restored = restore(self._folder, self._target, jobs=self._jobs, acl=True, progress=self._progress)
+        return {"dump": summary_of(dumped), "restore": restored.to_dict()}
+
+    def verify(self, change: Change) -> list[Finding]:
+        """The dump once more, and what the restore lost."""
+        raw = dict(change.result["restore"])
+        return [*verify_dump(self._folder), *check_restore(Restore.from_dict(raw))]
+
+    def undo(self, change: Change) -> Mapping[str, Any]:
+        """The target is emptied by hand: what was moved into it may be all there is."""
+        raise ActionRefused(
+            f"{describe(self._target)} is not emptied by a program.", todo="DROP DATABASE …; CREATE DATABASE …;"
+        )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial transfer: what it saw and how long each part took."""
+
+    dump: Dump
+    restore: Restore
+    comparison: Comparison
+    findings: list[Finding]
+
+
+def trial_transfer(
+    source_url: str, target_url: str, folder: Path, *, jobs: int = 2, progress: Listener | None = None
+) -> Trial:
+    """Dump a live source, restore into an empty database, and compare, all as of one snapshot of the source.
+
+    Raises:
+        DatabaseError: the dump or the restore could not be made at all.
+    """
+    with exported_snapshot(source_url) as snapshot:
+        dumped = dump(source_url, folder, jobs=jobs, snapshot=snapshot, progress=progress)
+        verified = verify_dump(folder)
+        restored = restore(folder, target_url, jobs=jobs, acl=True, progress=progress)
+        compared = compare(source_url, target_url, jobs=jobs, source_snapshot=snapshot, progress=progress)
+    findings = [*verified, *check_restore(restored), *compared.findings]
+    return Trial(dumped, restored, compared, findings)
+
+
+def summary_of(dumped: Dump) -> dict[str, Any]:
+    """What of a dump goes into the evidence: where, as of when, how large; not its list of files."""
+    raw = dumped.to_dict()
+    files = raw.pop("files", {})
+    return raw | {"files": len(files), "bytes": sum(entry["bytes"] for entry in files.values()), "marker": MARKER}
+
+
+__all__ = ["BackUp", "EmptyDatabase", "Transfer", "Trial", "read_dump", "summary_of", "trial_transfer"]

@@ -1,0 +1,93 @@
+"""The scenarios of the dress rehearsal: what runs, what goes wrong before which step, and how it must end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from cutover.finding import Verdict
+from cutover.rehearsal import faults
+from cutover.rehearsal.stage import Stage
+from cutover.runbook.overview import PHASES
+
+Fault = Callable[[Stage], None]
+
+_WHOLE = ("00_start_here", *PHASES["prepare"], *PHASES["day"], *PHASES["review"])
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One story.
+
+    Attributes:
+        name: what `--scenario` takes.
+        title: one line for `--list`.
+        notebooks: what runs, in order, until a gate closes.
+        ends: the verdict in which it must end.
+        decided_by: ids of findings of which at least one must decide it; none for GO.
+        before: what happens to the stage right before a notebook begins.
+        empty_cloud: the AWS account has nothing in it.
+        visitors: whether anybody uses the platform meanwhile.
+    """
+
+    name: str
+    title: str
+    notebooks: tuple[str, ...]
+    ends: Verdict
+    decided_by: tuple[str, ...] = ()
+    before: Mapping[str, Fault] = field(default_factory=dict)
+    empty_cloud: bool = False
+    visitors: bool = True
+
+
+def _lose_rows(stage: Stage) -> None:
+    assert stage.target is not None  # noqa: S101 - a started stage has it
+    faults.lose_rows(stage.target, "shadowtwin")
+
+
+def _stop_losing_rows(stage: Stage) -> None:
+    assert stage.target is not None  # noqa: S101 - a started stage has it
+    faults.lose_no_more_rows(stage.target, "shadowtwin")
+
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("clean", "everything goes well: GO", _WHOLE, Verdict.GO),
+        Scenario(
+            "lost-rows",
+            "rows vanish during the import, without an error: NO_GO",
+            PHASES["day"],
+            Verdict.NO_GO,
+            (f"INT-rows:public.{faults.VICTIM}",),
+            before={"12_data_migration": _lose_rows, "13_data_integrity": _stop_losing_rows},
+        ),
+        Scenario(
+            "slow-release",
+            "the new release answers after four seconds once users are on it: ROLLBACK",
+            PHASES["day"],
+            Verdict.ROLLBACK,
+            ("TRG-p95",),
+            before={"15_dns_cutover": lambda stage: stage.inject("target", latency_s=4.0)},
+        ),
+        Scenario(
+            "hang",
+            "the application stops answering under load: ROLLBACK, not a pass",
+            ("04_data_sync_test", "05_load_test"),
+            Verdict.ROLLBACK,
+            ("TRG-stalled", "TRG-p95"),
+            before={"05_load_test": lambda stage: stage.inject("staging", hang_after=150)},
+            visitors=False,
+        ),
+        Scenario(
+            "missing-infrastructure",
+            "an AWS account with nothing in it: everything MISSING, NO_GO",
+            ("02_provisioning_checks",),
+            Verdict.NO_GO,
+            ("RDS-01",),
+            empty_cloud=True,
+            visitors=False,
+        ),
+    )
+}
+"""Every scenario by its name."""

@@ -1,0 +1,85 @@
+"""Each scenario, through the command that users type: the verdict, the exit code, the finding that decided it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from cutover.rehearsal.scenarios import SCENARIOS
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PLANTED = "planted-Pa55phrase/with+signs"
+CODES = {"GO": 0, "NO_GO": 3, "ROLLBACK": 3, "INCONCLUSIVE": 5}
+
+pytestmark = [pytest.mark.timeout(900)]
+
+
+def rehearse(outputs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`cutover rehearse` with its own outputs folder and a secret in the environment."""
+    environment = os.environ | {"DEMO_API_PASSWORD": PLANTED, "CUTOVER_OUTPUTS": str(outputs)}
+    environment.pop("CUTOVER_STAGE", None)
+    command = [sys.executable, "-m", "cutover.cli", "rehearse", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=800, check=False)
+
+
+def evidence(outputs: Path) -> tuple[Path, dict[str, Any], list[dict[str, Any]]]:
+    """The one run's folder, its verdict and its findings."""
+    (run,) = [p for p in outputs.iterdir() if p.is_dir() and p.name[:2] == "20"]
+    findings = [json.loads(line) for line in (run / "findings.jsonl").read_text().splitlines()]
+    return run, json.loads((run / "verdict.json").read_text()), findings
+
+
+@pytest.mark.parametrize("name", sorted(SCENARIOS))
+def test_a_scenario_ends_as_it_must_and_leaves_evidence_without_secrets(name: str, tmp_path: Path) -> None:
+    """The verdict, the exit code, what decided it, a report that says so, and no secret anywhere."""
+    scenario = SCENARIOS[name]
+    outputs = tmp_path / "outputs"
+    done = rehearse(outputs, "--scenario", name, "--rows", "40000")
+    assert done.returncode == CODES[scenario.ends], done.stdout[-4000:] + done.stderr[-4000:]
+    run, verdict, findings = evidence(outputs)
+    assert verdict["verdict"] == scenario.ends
+    deciding = {finding["id"] for finding in verdict["deciding"]}
+    assert bool(deciding & set(scenario.decided_by)) == bool(scenario.decided_by), deciding
+    report = (run / "report.html").read_text()
+    assert verdict["headline"][:40] in report
+    for notebook in scenario.notebooks[:1]:
+        node = nbformat.read(run / "notebooks" / f"{notebook}.ipynb", as_version=4)
+        assert all(c.execution_count for c in node.cells if c.cell_type == "code")
+    assert (run / "junit.xml").exists()
+    assert (run / "manifest.json").exists()
+    assert findings
+    for path in outputs.rglob("*"):
+        if path.is_file():
+            assert PLANTED.encode() not in path.read_bytes(), path
+
+
+def test_a_clean_rehearsal_executes_every_notebook_and_compares_every_row(tmp_path: Path) -> None:
+    """GO stands on work that was done: every step completed, every table compared, nothing UNKNOWN unwaived."""
+    outputs = tmp_path / "outputs"
+    done = rehearse(outputs, "--rows", "20000", "--fast", "--expect", "GO")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    run, verdict, findings = evidence(outputs)
+    steps = {step["name"]: step for step in verdict["steps"]}
+    assert set(steps) == set(SCENARIOS["clean"].notebooks)
+    assert {step["state"] for step in steps.values()} == {"completed"}
+    rows = [f for f in findings if f["id"].startswith("INT-rows:") and f["step"] == "13_data_integrity"]
+    assert len(rows) >= 10
+    assert all(f["status"] == "PASS" for f in rows)
+    assert sum(f["data"]["rows_source"] for f in rows) >= 18_000
+    unknown = [f["id"] for f in findings if f["status"] == "UNKNOWN" and f["severity"] in ("blocker", "high")]
+    assert unknown == []
+    plans = {p.stem for p in (run / "plan").glob("*.json")}
+    assert len(plans) >= 8
+
+
+def test_expect_turns_the_verdict_that_was_wanted_into_exit_code_zero(tmp_path: Path) -> None:
+    """For pipelines: the scenario that must fail has failed."""
+    done = rehearse(tmp_path, "--scenario", "missing-infrastructure", "--rows", "2000", "--expect", "NO_GO")
+    assert done.returncode == 0, done.stderr[-3000:]
