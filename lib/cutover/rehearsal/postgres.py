@@ -137,7 +137,7 @@ class Server:
         """
         self.process.stop(10.0, polite=signal.SIGINT)
         self.process = _launch(self.bin, self.data, self.process.log)
-        _wait_until_ready(self.process, self.url())
+        _wait_until_ready(self.process, self.data)
 
     def crash(self) -> None:
         """Lose the server as in a power cut: no checkpoint, connections torn. `restart` brings it back."""
@@ -214,7 +214,7 @@ def start(
         passwords = {"postgres": cluster.password}
         server = Server(major, host, chosen, programs, data, process, passwords, outside)
         try:
-            _wait_until_ready(process, server.url())
+            _wait_until_ready(process, data)
             server.create_role("postgres")
         except BaseException:
             process.stop(2.0, polite=signal.SIGQUIT)
@@ -291,7 +291,10 @@ def initialise(folder: Path, major: int) -> Cluster:
         except subprocess.TimeoutExpired:
             code = -1
     if code != 0:
-        raise StageError(f"initdb of PostgreSQL {major} failed ({code}): {process.tail()}")
+        raise StageError(
+            f"initdb of PostgreSQL {major} failed ({code}): {process.tail()}",
+            todo=f"initdb wants a user that this machine knows: `id {os.geteuid()}` must print a name.",
+        )
     hosts = "".join(f"host {what} all {net} scram-sha-256\n" for what in ("all", "replication") for net in _LOOPBACK)
     (data / "pg_hba.conf").write_text(hosts)
     return Cluster(folder)
@@ -340,15 +343,19 @@ def _launch(programs: Path, data: Path, log: Path) -> Process:
     )
 
 
-def _wait_until_ready(process: Process, url: str) -> None:
+def _wait_until_ready(process: Process, data: Path) -> None:
+    """Wait for the server's own word, as pg_ctl does: another server may be listening where this one cannot."""
     deadline = time.monotonic() + _START_S
-    while True:
-        try:
-            psycopg.connect(url, connect_timeout=5).close()
-            return
-        except psycopg.OperationalError as error:
-            refused = "password authentication failed" in str(error)
-            if refused or not process.alive or time.monotonic() > deadline:
-                said = process.tail()
-                raise StageError(f"{process.name} does not come up: {error}\nThe end of its log:\n{said}") from error
-        time.sleep(0.01)
+    while not _says_ready(data / "postmaster.pid", process.pid):
+        if not process.alive or time.monotonic() > deadline:
+            raise StageError(f"{process.name} does not come up. The end of its log:\n{process.tail()}")
+        time.sleep(0.005)
+
+
+def _says_ready(file: Path, pid: int) -> bool:
+    """Line 1 of postmaster.pid is the process, line 8 its state (PostgreSQL's src/include/utils/pidfile.h)."""
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        return False
+    return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"

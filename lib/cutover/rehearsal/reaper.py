@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-POLITE_S = 3.0
+POLITE_S = 1.0
 """How long processes are given to end by themselves before SIGKILL, in seconds."""
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from cutover.errors import StageError
 from cutover.rehearsal.postgres import free_port
@@ -97,7 +99,7 @@ def _settings(folder: Path, host: str, port: int, password: str) -> str:
         "bind": host,
         "port": port,
         "requirepass": password,
-        "dir": f'"{folder}"',
+        "dir": '"' + str(folder).replace("\\", "\\\\").replace('"', '\\"') + '"',
         "save": '""',
         "appendonly": "no",
         "daemonize": "no",
@@ -109,7 +111,8 @@ def _settings(folder: Path, host: str, port: int, password: str) -> str:
 
 def _wait_until_ready(server: ValkeyServer) -> None:
     deadline = time.monotonic() + _START_S
-    with redis.Redis.from_url(server.url, socket_connect_timeout=2, socket_timeout=2) as client:
+    at_once = Retry(NoBackoff(), 0)
+    with redis.Redis.from_url(server.url, socket_connect_timeout=2, socket_timeout=2, retry=at_once) as client:
         while True:
             try:
                 client.ping()
