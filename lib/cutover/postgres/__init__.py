@@ -1,0 +1,50 @@
+"""PostgreSQL: facts, catalog, dump and restore, the write freeze, and the proof that every row arrived."""
+
+from cutover.postgres.archive import Dump, read_dump, verify_dump
+from cutover.postgres.catalog import Catalog, CatalogObject, read_catalog
+from cutover.postgres.catalog_compare import compare_catalogs
+from cutover.postgres.connection import connect
+from cutover.postgres.facts import ServerFacts, server_facts
+from cutover.postgres.freeze import Freeze, check_refused
+from cutover.postgres.integrity import Comparison, RowDifference, TableComparison, check_sequences, compare
+from cutover.postgres.position import WritePosition, check_no_writes, write_position
+from cutover.postgres.preflight import preflight
+from cutover.postgres.progress import Progress
+from cutover.postgres.restore_errors import RestoreError, check_restore
+from cutover.postgres.snapshot import Snapshot, exported_snapshot
+from cutover.postgres.tools import Tools, find_tools
+from cutover.postgres.transfer import Restore, dump, restore
+
+__all__ = [
+    "Catalog",
+    "CatalogObject",
+    "Comparison",
+    "Dump",
+    "Freeze",
+    "Progress",
+    "Restore",
+    "RestoreError",
+    "RowDifference",
+    "ServerFacts",
+    "Snapshot",
+    "TableComparison",
+    "Tools",
+    "WritePosition",
+    "check_no_writes",
+    "check_refused",
+    "check_restore",
+    "check_sequences",
+    "compare",
+    "compare_catalogs",
+    "connect",
+    "dump",
+    "exported_snapshot",
+    "find_tools",
+    "preflight",
+    "read_catalog",
+    "read_dump",
+    "restore",
+    "server_facts",
+    "verify_dump",
+    "write_position",
+]

@@ -1,0 +1,177 @@
+"""Connections to PostgreSQL with every setting pinned that shapes text, and errors that a person can act on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote, urlsplit
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+
+from cutover.errors import DatabaseError
+from cutover.secrets import redact
+
+APPLICATION_NAME = "cutover"
+
+PINNED = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",  # the shortest text that reads back as the same bits
+    "bytea_output": "hex",
+    "search_path": "",  # every name that the server prints is qualified
+    "row_security": "off",  # rows that a policy would hide are an error, not an absence
+    "lc_monetary": "C",
+    "xmlbinary": "base64",
+    "xmloption": "content",
+    "quote_all_identifiers": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "30s",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "transaction_timeout": "0",
+    "jit": "off",
+    "cursor_tuple_fraction": "1",
+    "max_parallel_workers_per_gather": "0",  # `jobs` alone says how many cores of a server we take
+}
+"""What every session of ours sets first; a setting that the server does not know is left out."""
+
+_HINTS: tuple[tuple[str, str], ...] = (
+    ("password authentication failed", "check the user and the password that the reference resolves to."),
+    ("no password supplied", "the URL has no password: put it into the secret that the reference names."),
+    ("no pg_hba.conf entry", "the server refuses this user, address or lack of TLS: add sslmode=require, or a rule."),
+    ("does not exist", "check the name of the database and of the role; create what is missing."),
+    ("connection refused", "is the server up, and is this its port? From a private network, see `via` in params."),
+    ("could not translate host name", "check the host name; a private name resolves only inside its network."),
+    ("name or service not known", "check the host name; a private name resolves only inside its network."),
+    ("timeout", "a firewall or security group drops the packets: open port 5432 from here, or set `via` in params."),
+    ("timed out", "a firewall or security group drops the packets: open port 5432 from here, or set `via` in params."),
+    ("certificate verify failed", "give the server's CA: sslrootcert=…; for RDS its global bundle."),
+    ("does not support ssl", "the server has no TLS: on loopback sslmode=disable will do, elsewhere switch TLS on."),
+    ("too many clients", "wait for connections to be closed, lower `jobs`, or raise max_connections."),
+    ("remaining connection slots", "wait for connections to be closed, lower `jobs`, or raise max_connections."),
+    ("permission denied", "grant the right that is named, or connect as the owner."),
+    ("read-only transaction", "the database is frozen (default_transaction_read_only) or a standby."),
+    ("query would be affected by row-level security", "connect as the tables' owner or a role with BYPASSRLS."),
+    ("lock timeout", "something holds a lock on that object: see pg_stat_activity and pg_locks, then run again."),
+)
+
+
+def connect(
+    url: str, *, readonly: bool = True, autocommit: bool = True, timeout_s: int = 10
+) -> psycopg.Connection[TupleRow]:
+    """A session with `PINNED` settings, named `cutover`.
+
+    Args:
+        url: `postgresql://…` or a libpq connection string.
+        readonly: refuse writes in this session.
+        autocommit: every statement by itself; otherwise a transaction begins with the first statement.
+        timeout_s: seconds to wait for the server's answer.
+
+    Raises:
+        DatabaseError: no connection; the message holds no password and says what to look at.
+    """
+    try:
+        connection = psycopg.connect(
+            url,
+            autocommit=True,
+            application_name=APPLICATION_NAME,
+            connect_timeout=timeout_s,
+            keepalives=1,
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+        )
+    except (psycopg.Error, ValueError) as error:
+        raise explain(error, url, "cannot be reached") from error
+    try:
+        _pin(connection)
+        if readonly:
+            connection.execute("SELECT set_config('default_transaction_read_only', 'on', false)")
+        connection.autocommit = autocommit
+    except psycopg.Error as error:
+        connection.close()
+        raise explain(error, url, "refused its first statement") from error
+    return connection
+
+
+@contextmanager
+def session(url: str, *, readonly: bool = True, autocommit: bool = True) -> Iterator[psycopg.Connection[TupleRow]]:
+    """`connect`, closed at the end, with every psycopg error turned into a DatabaseError.
+
+    Raises:
+        DatabaseError: no connection, or a statement failed.
+    """
+    connection = connect(url, readonly=readonly, autocommit=autocommit)
+    try:
+        yield connection
+    except psycopg.Error as error:
+        raise explain(error, url, "refused a statement") from error
+    finally:
+        connection.close()
+
+
+def explain(error: Exception, url: str, what: str) -> DatabaseError:
+    """A DatabaseError that names the database without its password, and hints at what to do."""
+    text = one_line(error, url)
+    lowered = text.lower()
+    todo = next((hint for sign, hint in _HINTS if sign in lowered), "")
+    return DatabaseError(f"The database {describe(url)} {what}: {text}", todo=todo)
+
+
+def one_line(error: Exception, url: str = "") -> str:
+    """An error's first line without secrets, for a message or a finding."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    password = parameters(url).get("password") if url else None
+    for form in {password, quote(password, safe="")} if password else ():
+        text = text.replace(str(form), "…")
+    return redact(text)[:600]
+
+
+def describe(url: str) -> str:
+    """`user@host:port/database`, never a password."""
+    known = parameters(url)
+    host, port = known.get("host", "localhost"), known.get("port", "5432")
+    user = f"{known['user']}@" if known.get("user") else ""
+    return f"{user}{host}:{port}/{known.get('dbname', '')}"
+
+
+def parameters(url: str) -> dict[str, str]:
+    """The connection's parameters, password included; empty when the text is no connection string."""
+    try:
+        return {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
+    except psycopg.Error:
+        try:
+            return {"host": urlsplit(url).hostname or "?"}
+        except ValueError:
+            return {}
+
+
+def without_secrets(url: str) -> tuple[str, dict[str, str]]:
+    """A connection string for a program's arguments, and the environment that carries the password beside it."""
+    known = parameters(url)
+    environment = dict(os.environ) | {"PGAPPNAME": APPLICATION_NAME, "LC_ALL": "C", "PGCONNECT_TIMEOUT": "10"}
+    # A local PGOPTIONS or PGSERVICE would change what the tools see and we do not.
+    for name in ("PGOPTIONS", "PGSERVICE", "PGDATABASE", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD"):
+        environment.pop(name, None)
+    password = known.pop("password", None)
+    known.pop("application_name", None)
+    if password is not None:
+        environment["PGPASSWORD"] = password
+    return make_conninfo("", **known), environment
+
+
+def with_database(url: str, database: str) -> str:
+    """The same connection to another database of that server."""
+    return make_conninfo("", **(parameters(url) | {"dbname": database}))
+
+
+def _pin(connection: psycopg.Connection[TupleRow]) -> None:
+    connection.execute(
+        "SELECT set_config(s.name, v.value, false) FROM unnest(%s::text[], %s::text[]) AS v(name, value) "
+        "JOIN pg_catalog.pg_settings s ON lower(s.name) = lower(v.name)",
+        (list(PINNED), list(PINNED.values())),
+    )

@@ -1,0 +1,180 @@
+"""The write freeze of a database: new sessions are read-only, old ones are ended, and a write is really refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from cutover.action import Change, Plan
+from cutover.errors import DatabaseError
+from cutover.finding import Finding, Severity, Status
+from cutover.postgres.connection import connect, describe, one_line, session
+
+SETTING = "default_transaction_read_only"
+
+
+class Freeze:
+    """Make a database refuse writes.
+
+    `ALTER DATABASE … SET default_transaction_read_only = on` holds for new sessions only, so the other sessions of
+    this database are ended (ours and the server's own are left alone); the application connects again, read-only.
+    A session may still set it off for itself: `check_no_writes` is the proof that none did.
+
+    Args:
+        source_url: the database; the role must own it.
+        terminate: end other sessions (otherwise those that are open may go on writing).
+        wait_s: seconds to wait for a session to end.
+    """
+
+    name = "freeze-database"
+
+    def __init__(self, source_url: str, *, terminate: bool = True, wait_s: float = 5.0) -> None:
+        self.url, self.terminate, self.wait_s = source_url, terminate, wait_s
+
+    def plan(self) -> Plan:
+        """Look at the setting as it is stored now; change nothing."""
+        with session(self.url) as connection:
+            before = _stored(connection)
+        requests: list[Mapping[str, Any]] = [{"call": "sql", "arguments": {"statement": self._statement("on")}}]
+        if self.terminate:
+            statement = "SELECT pg_terminate_backend(pid) for every other client session of this database"
+            requests.append({"call": "sql", "arguments": {"statement": statement}})
+        return Plan(
+            action=self.name,
+            subject=describe(self.url),
+            summary="Refuse writes in the source database" + (" and end the sessions in it" if self.terminate else ""),
+            requests=tuple(requests),
+            before={SETTING: before},
+            after={SETTING: "on"},
+            undo=self._statement(before),
+            empty=before == "on" and not self.terminate,
+        )
+
+    def apply(self, plan: Plan) -> Mapping[str, Any]:
+        """Set it, then end the other sessions; returns how many ended and which could not be ended.
+
+        Raises:
+            DatabaseError: the setting was refused (the role does not own the database).
+        """
+        with session(self.url, readonly=False) as connection:
+            self._set(connection, str(plan.after[SETTING]))
+            since = connection.execute("SELECT clock_timestamp()::text").fetchone()
+            ended, left = self._end_sessions(connection) if self.terminate else (0, [])
+        return {SETTING: plan.after[SETTING], "since": since[0] if since else "", "ended": ended, "left": left}
+
+    def verify(self, change: Change) -> list[Finding]:
+        """Try to write in a new session, and look for sessions that are older than the freeze.
+
+        Finding ids: FRZ-refused, FRZ-old-sessions.
+        """
+        return [check_refused(self.url), self._old_sessions(str(change.result.get("since", "")))]
+
+    def undo(self, change: Change) -> Mapping[str, Any]:
+        """Set what was stored before; sessions that the freeze made read-only keep it until they connect again."""
+        before = change.plan.before.get(SETTING)
+        with session(self.url, readonly=False) as connection:
+            self._set(connection, None if before is None else str(before))
+            ended, left = self._end_sessions(connection) if self.terminate else (0, [])
+        return {SETTING: before, "ended": ended, "left": left}
+
+    def _set(self, connection: psycopg.Connection[Any], value: str | None) -> None:
+        # Once frozen, our own sessions start read-only too; this one may write.
+        connection.execute("SELECT set_config('default_transaction_read_only', 'off', false)")
+        connection.execute(self._statement(value))
+
+    def _statement(self, value: str | None) -> str:
+        with connect(self.url) as connection:
+            database = sql.Identifier(connection.info.dbname)
+        change = sql.SQL("SET {} = {}").format(sql.SQL(SETTING), sql.Literal(value)) if value else None
+        reset = sql.SQL("RESET {}").format(sql.SQL(SETTING))
+        return sql.SQL("ALTER DATABASE {} {}").format(database, change or reset).as_string(None)
+
+    def _end_sessions(self, connection: psycopg.Connection[Any]) -> tuple[int, list[str]]:
+        """End every other client session of this database; how many ended, and who could not be ended and why."""
+        ended, left = 0, []
+        for pid, who in connection.execute(_OTHERS, ("infinity",)).fetchall():
+            try:
+                row = connection.execute(
+                    "SELECT pg_terminate_backend(%s, %s)", (pid, int(self.wait_s * 1000))
+                ).fetchone()
+            except psycopg.Error as error:
+                left.append(f"{who}: {one_line(error, self.url)}")
+                continue
+            ended += bool(row and row[0])
+            if not row or not row[0]:
+                left.append(f"{who}: did not end within {self.wait_s:g} s")
+        return ended, left
+
+    def _old_sessions(self, since: str) -> Finding:
+        with session(self.url) as connection:
+            old = [str(row[1]) for row in connection.execute(_OTHERS, (since or "infinity",))]
+        return Finding(
+            id="FRZ-old-sessions",
+            title="No session from before the freeze is still open",
+            status=Status.FAIL if old else Status.PASS,
+            severity=Severity.HIGH,
+            subject=describe(self.url),
+            expected="none: such a session may go on writing",
+            observed="; ".join(old[:10]) or "none",
+            why="The setting holds for new sessions only." if old else "",
+            remedy="Stop that program, or as its own role or a superuser: SELECT pg_terminate_backend(pid);"
+            if old
+            else "",
+        )
+
+
+_OTHERS = (
+    "SELECT pid, format('%%s from %%s, application %%s, pid %%s', usename, coalesce(host(client_addr), 'here'), "
+    "application_name, pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND backend_type = 'client backend' AND application_name NOT LIKE 'cutover%%' AND backend_start < %s::timestamptz"
+)
+
+
+def check_refused(url: str) -> Finding:
+    """Try to create a table in a new session (rolled back whatever happens); PASS when it is refused as read-only.
+
+    Finding id: FRZ-refused.
+    """
+    title = "A write in a new session is refused"
+    status, observed = Status.FAIL, "the write was accepted (and rolled back)"
+    try:
+        connection = connect(url, readonly=False, autocommit=False)
+    except DatabaseError as error:
+        return Finding("FRZ-refused", title, Status.UNKNOWN, Severity.BLOCKER, describe(url), observed=error.what)
+    try:
+        connection.execute("CREATE TABLE public.cutover_write_probe (probe int)")
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        status, observed = Status.PASS, one_line(error, url)
+    except psycopg.Error as error:
+        # Refused for another reason (no right to create here): that says nothing about the freeze.
+        status, observed = Status.UNKNOWN, one_line(error, url)
+    finally:
+        connection.rollback()
+        connection.close()
+    return Finding(
+        id="FRZ-refused",
+        title=title,
+        status=status,
+        severity=Severity.BLOCKER,
+        subject=describe(url),
+        expected="cannot execute … in a read-only transaction",
+        observed=observed,
+        why="" if status is Status.PASS else "Rows written from now on would be lost.",
+        remedy=""
+        if status is Status.PASS
+        else "As the owner: ALTER DATABASE … SET default_transaction_read_only = on; then end the open sessions.",
+    )
+
+
+def _stored(connection: psycopg.Connection[Any]) -> str | None:
+    """The database's own value of the setting; None when it has none."""
+    row = connection.execute(
+        "SELECT split_part(s, '=', 2) FROM pg_db_role_setting d CROSS JOIN unnest(d.setconfig) s WHERE d.setrole = 0 "
+        "AND d.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+        "AND split_part(s, '=', 1) = %s",
+        (SETTING,),
+    ).fetchone()
+    return str(row[0]) if row else None

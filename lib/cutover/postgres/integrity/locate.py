@@ -1,0 +1,370 @@
+"""From buckets that differ to the rows and columns that do: only those buckets are read again.
+
+Rows of a keyed relation are paired by key in one ordered pass over both sides; those of a relation without a key are
+compared as multisets of hashes. Both sides stream from server-side cursors, so memory does not grow with the table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Literal
+
+import psycopg
+from psycopg import sql
+
+from cutover.postgres.integrity.digest import Algorithm, hashes, row_text
+from cutover.postgres.integrity.relations import Relation
+
+Connection = psycopg.Connection[Any]
+Difference = Literal["missing", "extra", "different"]
+
+EXAMINED = 1000
+"""Of so many differing rows of a table the differing columns are looked up."""
+
+_BATCH = 2000
+_COLUMNS_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RowDifference:
+    """One row that is not equal.
+
+    Attributes:
+        difference: `missing` on the target, `extra` on the target, or `different`.
+        key: the key's columns and values as text; empty for a relation without a key.
+        place: where the row stands on the side that has it (source first): leaf and ctid, in this snapshot.
+        copies: how many equal rows this line stands for (without a key there may be several).
+        columns: the columns that differ, where they were looked up.
+        source, target: the values of those columns as text, cut at 200 characters; None unless values were asked for.
+    """
+
+    difference: Difference
+    key: dict[str, str]
+    place: str
+    copies: int = 1
+    columns: tuple[str, ...] = ()
+    source: dict[str, str | None] | None = None
+    target: dict[str, str | None] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, empty fields left out."""
+        raw = {
+            "difference": self.difference,
+            "key": self.key,
+            "place": self.place,
+            "copies": self.copies if self.copies > 1 else None,
+            "columns": list(self.columns),
+            "source": self.source,
+            "target": self.target,
+        }
+        return {name: value for name, value in raw.items() if value not in (None, [], {})}
+
+    def __str__(self) -> str:
+        what = ", ".join(f"{k}={v}" for k, v in self.key.items()) or f"row at {self.place}"
+        times = f" ×{self.copies}" if self.copies > 1 else ""
+        return f"{what} {self.difference}{times}" + (f" in {', '.join(self.columns)}" if self.columns else "")
+
+
+@dataclass(slots=True)
+class Located:
+    """All differences of one relation, counted; the first of them named."""
+
+    missing: int = 0
+    extra: int = 0
+    different: int = 0
+    examples: list[RowDifference] = field(default_factory=list)
+    columns: Counter[str] = field(default_factory=Counter)
+    key: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: a session inside the snapshot, and the relation there."""
+
+    connection: Connection
+    relation: Relation
+
+
+Write = Callable[[RowDifference], None]
+
+
+def locate(
+    source: Side,
+    target: Side,
+    columns: Sequence[str],
+    differing: Sequence[int],
+    *,
+    buckets: int,
+    algorithm: Algorithm = "hash",
+    show: int = 20,
+    values: bool = False,
+    write: Write | None = None,
+) -> Located:
+    """Find every row that differs.
+
+    Args:
+        source, target: where to read.
+        columns: the columns that are compared, which exist on both sides.
+        differing: the buckets whose sums differ.
+        buckets: how many buckets there are in all.
+        algorithm: the one that the digests used.
+        show: how many rows to name in the result.
+        values: put values into what is named and written, not only keys.
+        write: called for every differing row, in order.
+
+    Raises:
+        psycopg.Error: a side could not be read to the end; then nothing may be concluded.
+    """
+    key = _common_key(source.relation, target.relation, columns)
+    found = Located(key=key)
+    query = _keyed_query if key else _keyless_query
+    streams = [
+        _stream(side.connection, query(side.relation, columns, key, differing, buckets, algorithm), number)
+        for number, side in enumerate((source, target))
+    ]
+    with ThreadPoolExecutor(2) as pool:  # both servers sort at the same time
+        firsts = [future.result() for future in [pool.submit(next, stream, None) for stream in streams]]
+    rows = [_chain(first, stream) for first, stream in zip(firsts, streams, strict=True)]
+    pairs = _pair_keyed(rows[0], rows[1], key) if key else _pair_keyless(rows[0], rows[1])
+    pending: list[_Pending] = []
+    looked = 0
+    for difference, here, there in pairs:
+        if difference.difference == "missing":
+            found.missing += difference.copies
+        elif difference.difference == "extra":
+            found.extra += difference.copies
+        else:
+            found.different += 1
+        look = difference.difference == "different" and looked < max(EXAMINED, show)
+        looked += look
+        pending.append(_Pending(difference, here, there, look))
+        if len(pending) >= _COLUMNS_AT_ONCE:
+            _flush(pending, source, target, columns, found, show=show, values=values, write=write)
+    _flush(pending, source, target, columns, found, show=show, values=values, write=write)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A difference with its places on both sides ("" where it is not), and whether its columns are to be looked up."""
+
+    difference: RowDifference
+    here: str
+    there: str
+    look: bool
+
+
+def _common_key(source: Relation, target: Relation, columns: Sequence[str]) -> tuple[str, ...]:
+    """The source's best candidate key whose columns are compared; else the target's; else none."""
+    for relation in (source, target):
+        for key in relation.keys:
+            if set(key) <= set(columns):
+                return key
+    return ()
+
+
+def _keyed_query(
+    relation: Relation,
+    columns: Sequence[str],
+    key: Sequence[str],
+    differing: Sequence[int],
+    buckets: int,
+    algorithm: Algorithm,
+) -> sql.Composed:
+    """Rows of (key as JSON in UTF-8, hash, hash, place), ordered by the key's bytes, which no collation touches."""
+    texts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(f"k{n}")) for n in range(len(key)))
+    return sql.SQL(
+        "SELECT convert_to(array_to_json(ARRAY[{texts}])::text, 'UTF8') AS k, h1, h2, place::text FROM {hashed} h "
+        "WHERE {filter} ORDER BY 1"
+    ).format(texts=texts, hashed=_hashed(relation, columns, key, algorithm), filter=_filter(differing, buckets))
+
+
+def _keyless_query(
+    relation: Relation,
+    columns: Sequence[str],
+    key: Sequence[str],
+    differing: Sequence[int],
+    buckets: int,
+    algorithm: Algorithm,
+) -> sql.Composed:
+    """Rows of (hash, hash, copies, one place), ordered by the hashes."""
+    return sql.SQL(
+        "SELECT h1, h2, count(*), min(place::text) FROM {hashed} h WHERE {filter} GROUP BY 1, 2 ORDER BY 1, 2"
+    ).format(hashed=_hashed(relation, columns, key, algorithm), filter=_filter(differing, buckets))
+
+
+def _hashed(relation: Relation, columns: Sequence[str], key: Sequence[str], algorithm: Algorithm) -> sql.Composable:
+    first, second = hashes(algorithm)
+    keys = [sql.Identifier(f"k{number}") for number in range(len(key))]
+    reads = [
+        sql.SQL("SELECT {place} AS place, {text} AS x{keys} FROM ONLY {leaf} t").format(
+            place=sql.SQL("({} || ':' || t.ctid::text)").format(sql.Literal(str(number))),
+            text=row_text(relation, columns),
+            keys=sql.SQL("").join(
+                sql.SQL(", {} AS {}").format(relation.expression(column), name)
+                for column, name in zip(key, keys, strict=True)
+            ),
+            leaf=leaf.identifier,
+        )
+        for number, leaf in enumerate(relation.leaves)
+    ]
+    return sql.SQL("(SELECT {h1} AS h1, {h2} AS h2, place{keys} FROM ({reads} OFFSET 0) q OFFSET 0)").format(
+        h1=first,
+        h2=second,
+        keys=sql.SQL("").join(sql.SQL(", {}").format(name) for name in keys),
+        reads=sql.SQL(" UNION ALL ").join(reads),
+    )
+
+
+def _filter(differing: Sequence[int], buckets: int) -> sql.Composable:
+    if len(differing) * 2 > buckets:
+        return sql.SQL("true")
+    wanted = sql.Literal("{" + ",".join(map(str, differing)) + "}")
+    return sql.SQL("h1 & {} = ANY ({}::bigint[])").format(sql.Literal(buckets - 1), wanted)
+
+
+def _stream(connection: Connection, query: sql.Composed, number: int) -> Iterator[tuple[Any, ...]]:
+    with connection.transaction(), connection.cursor(name=f"cutover_locate_{number}") as cursor:
+        cursor.itersize = _BATCH
+        cursor.execute(query)
+        yield from cursor
+
+
+def _chain(first: tuple[Any, ...] | None, rest: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    if first is not None:
+        yield first
+        yield from rest
+
+
+Pairs = Iterator[tuple[RowDifference, str, str]]
+"""A difference with its places on the source and on the target ("" where it is not)."""
+
+
+def _merge(
+    source: Iterator[tuple[Any, ...]], target: Iterator[tuple[Any, ...]], width: int
+) -> Iterator[tuple[Any, list[tuple[Any, ...]], list[tuple[Any, ...]]]]:
+    """Both ordered streams by their first `width` columns: (key, rows of the source, rows of the target)."""
+    by = itemgetter(*range(width))
+    groups = [groupby(stream, by) for stream in (source, target)]
+    heads = [next(group, None) for group in groups]
+    while heads[0] is not None or heads[1] is not None:
+        key = min(head[0] for head in heads if head is not None)
+        both: list[list[tuple[Any, ...]]] = [[], []]
+        for side in (0, 1):
+            head = heads[side]
+            if head is not None and head[0] == key:
+                both[side] = list(head[1])
+                heads[side] = next(groups[side], None)
+        yield key, both[0], both[1]
+
+
+def _pair_keyed(source: Iterator[tuple[Any, ...]], target: Iterator[tuple[Any, ...]], key: tuple[str, ...]) -> Pairs:
+    for text, ours, theirs in _merge(source, target, 1):
+        # A key may occur twice where its constraint is broken or gone: equal rows cancel, the rest is paired in order.
+        equal = Counter((row[1], row[2]) for row in ours) & Counter((row[1], row[2]) for row in theirs)
+        left, right = _without(ours, equal), _without(theirs, equal)
+        name = dict(zip(key, json.loads(bytes(text)), strict=True)) if left or right else {}
+        for mine, other in zip(left, right, strict=False):
+            yield RowDifference("different", name, mine[3]), mine[3], other[3]
+        for row in left[len(right) :]:
+            yield RowDifference("missing", name, row[3]), row[3], ""
+        for row in right[len(left) :]:
+            yield RowDifference("extra", name, row[3]), "", row[3]
+
+
+def _without(rows: list[tuple[Any, ...]], equal: Counter[tuple[int, int]]) -> list[tuple[Any, ...]]:
+    left, budget = [], Counter(equal)
+    for row in rows:
+        if budget[row[1], row[2]]:
+            budget[row[1], row[2]] -= 1
+        else:
+            left.append(row)
+    return left
+
+
+def _pair_keyless(source: Iterator[tuple[Any, ...]], target: Iterator[tuple[Any, ...]]) -> Pairs:
+    for _, ours, theirs in _merge(source, target, 2):
+        here, there = (ours[0][2] if ours else 0), (theirs[0][2] if theirs else 0)
+        if here > there:
+            yield RowDifference("missing", {}, ours[0][3], here - there), ours[0][3], ""
+        elif there > here:
+            yield RowDifference("extra", {}, theirs[0][3], there - here), "", theirs[0][3]
+
+
+def _flush(
+    pending: list[_Pending],
+    source: Side,
+    target: Side,
+    columns: Sequence[str],
+    found: Located,
+    *,
+    show: int,
+    values: bool,
+    write: Write | None,
+) -> None:
+    """Look up the differing columns of what is pending, then name and write it."""
+    wanted = [(item.here, item.there) for item in pending if item.look]
+    ours, theirs = (_columns_at(side, columns, [pair[n] for pair in wanted]) for n, side in enumerate((source, target)))
+    for item in pending:
+        line, here, there = item.difference, item.here, item.there
+        if item.look and here in ours and there in theirs:
+            pairs = zip(columns, ours[here], theirs[there], strict=True)
+            names = tuple(name for name, one, other in pairs if one != other)
+            found.columns.update(names)
+            line = RowDifference("different", line.key, _place(source, here), columns=names)
+        else:
+            side, place = (source, here) if here else (target, there)
+            line = RowDifference(line.difference, line.key, _place(side, place), line.copies)
+        named = len(found.examples) < show
+        if values and named:
+            line = _with_values(line, source, target, columns, here, there)
+        if named:
+            found.examples.append(line)
+        if write:
+            write(line)
+    pending.clear()
+
+
+def _with_values(
+    line: RowDifference, source: Side, target: Side, columns: Sequence[str], here: str, there: str
+) -> RowDifference:
+    shown = line.columns or tuple(columns)
+    texts = [
+        dict(zip(shown, found, strict=True))
+        if place and (found := _columns_at(side, shown, [place], text=True).get(place))
+        else None
+        for side, place in ((source, here), (target, there))
+    ]
+    return RowDifference(line.difference, line.key, line.place, line.copies, line.columns, texts[0], texts[1])
+
+
+def _columns_at(
+    side: Side, columns: Sequence[str], places: Sequence[str], *, text: bool = False
+) -> dict[str, list[Any]]:
+    """By place, what each column of the row there is: a SHA-256 of its text, or its text cut at 200 characters."""
+    found: dict[str, list[Any]] = {}
+    form = "left(({})::text, 200)" if text else "sha256(convert_to(({})::text, 'UTF8'))"
+    one = sql.SQL(form)
+    for number in {place.split(":", 1)[0] for place in places}:
+        tids = [place.split(":", 1)[1] for place in places if place.split(":", 1)[0] == number]
+        query = sql.SQL("SELECT t.ctid::text, ARRAY[{}] FROM ONLY {} t WHERE t.ctid = ANY (%s::tid[])").format(
+            sql.SQL(", ").join(one.format(side.relation.expression(column)) for column in columns),
+            side.relation.leaves[int(number)].identifier,
+        )
+        with suppress(psycopg.DataError), side.connection.transaction():
+            for tid, row in side.connection.execute(query, ("{" + ",".join(f'"{t}"' for t in tids) + "}",)):
+                found[f"{number}:{tid}"] = list(row)
+    return found
+
+
+def _place(side: Side, place: str) -> str:
+    number, tid = place.split(":", 1)
+    leaf = side.relation.leaves[int(number)]
+    return f"{leaf.schema}.{leaf.name} ctid {tid}"

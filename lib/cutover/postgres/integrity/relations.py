@@ -1,0 +1,187 @@
+"""What there is to compare on one side: relations with their columns, keys and the physical pieces they are read in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psycopg
+from psycopg import sql
+
+from cutover.postgres.transfer import MARKER
+
+Kind = Literal["table", "partitioned table", "materialized view", "extension table", "large objects"]
+
+LARGE_OBJECTS = "large objects"
+"""The name under which all large objects are compared, as rows of (oid, SHA-256 of the content)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A physical table that holds rows of a relation: itself, or one of its partitions.
+
+    Attributes:
+        schema, name: unquoted.
+        pages: its size in blocks now.
+    """
+
+    schema: str
+    name: str
+    pages: int
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The quoted, qualified name."""
+        return sql.Identifier(self.schema, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Something that has rows.
+
+    Attributes:
+        name: qualified and quoted where it must be: `public.users`.
+        kind: see `Kind`; all but tables are advisory, for a restore refreshes or recreates them.
+        columns: name to type, ordered by name.
+        keys: candidate keys (primary key first), each a tuple of column names that are unique and not null.
+        leaves: where the rows are.
+        estimated_rows: the planner's estimate, at least 0.
+        unreadable: why it cannot be read, empty when it can.
+        populated: False for a materialised view without data.
+    """
+
+    name: str
+    kind: Kind
+    columns: dict[str, str]
+    keys: tuple[tuple[str, ...], ...]
+    leaves: tuple[Leaf, ...]
+    estimated_rows: int
+    unreadable: str = ""
+    populated: bool = True
+
+    @property
+    def pages(self) -> int:
+        """Blocks of all leaves."""
+        return sum(leaf.pages for leaf in self.leaves)
+
+    def expression(self, column: str) -> sql.Composable:
+        """The SQL that reads a column of the row `t`."""
+        if self.kind == "large objects" and column == "content":
+            return sql.SQL("sha256(lo_get(t.oid))")
+        return sql.SQL("t.{}").format(sql.Identifier(column))
+
+
+_KINDS: dict[str, Kind] = {"r": "table", "p": "partitioned table", "m": "materialized view"}
+
+_RELATIONS = """
+SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text, quote_ident(n.nspname) || '.' || quote_ident(c.relname),
+       has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'),
+       c.relrowsecurity AND (row_security_active(c.oid)), c.relispopulated, c.reltuples::float8,
+       EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+               AND d.deptype = 'e') AS of_extension
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND NOT c.relispartition
+  AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', %s)
+ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
+"""
+
+_COLUMNS = """
+SELECT a.attrelid::bigint, a.attname, format_type(a.atttypid, a.atttypmod)
+FROM pg_attribute a WHERE a.attrelid = ANY (%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attname COLLATE "C"
+"""
+
+_KEYS = """
+SELECT i.indrelid::bigint, array_agg(a.attname ORDER BY k.place), i.indisprimary
+FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place)
+JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+WHERE i.indrelid = ANY (%s::oid[]) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND k.place <= i.indnkeyatts
+GROUP BY i.indexrelid, i.indrelid, i.indisprimary, i.indnkeyatts
+HAVING bool_and(a.attnotnull)
+ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts, i.indexrelid
+"""
+
+_LEAVES = """
+SELECT r.root::bigint, n.nspname, c.relname, c.relkind::text,
+       CASE WHEN c.relkind IN ('r', 'm')
+            THEN pg_relation_size(c.oid, 'main') / current_setting('block_size')::int ELSE 0 END,
+       c.reltuples::float8, c.relrowsecurity AND row_security_active(c.oid)
+FROM unnest(%s::oid[]) AS r(root)
+CROSS JOIN LATERAL (SELECT relid FROM pg_partition_tree(r.root) UNION SELECT r.root) AS tree(oid)
+JOIN pg_class c ON c.oid = tree.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind <> 'p' ORDER BY 1, n.nspname COLLATE "C", c.relname COLLATE "C"
+"""
+
+
+def read_relations(connection: psycopg.Connection[Any]) -> dict[str, Relation]:
+    """Every relation with rows of its own, by name: tables, partitioned tables as a whole, materialised views.
+
+    Args:
+        connection: a session of ours (`search_path` empty), inside the snapshot that is to be compared.
+    """
+    heads = connection.execute(_RELATIONS, (MARKER,)).fetchall()
+    oids = [head[0] for head in heads]
+    columns: dict[int, dict[str, str]] = {oid: {} for oid in oids}
+    for oid, column, kind in connection.execute(_COLUMNS, (oids,)):
+        columns[oid][column] = kind
+    keys: dict[int, list[tuple[str, ...]]] = {oid: [] for oid in oids}
+    for oid, names, _ in connection.execute(_KEYS, (oids,)):
+        keys[oid].append(tuple(names))
+    leaves: dict[int, list[Leaf]] = {oid: [] for oid in oids}
+    estimates: dict[int, int] = dict.fromkeys(oids, 0)
+    foreign: dict[int, str] = {}
+    for oid, schema, name, relkind, pages, tuples, _ in connection.execute(_LEAVES, (oids,)):
+        if relkind == "f":
+            foreign[oid] = f"its partition {schema}.{name} is a foreign table, whose rows live on another server"
+            continue
+        leaves[oid].append(Leaf(schema, name, int(pages)))
+        estimates[oid] += int(tuples) if tuples >= 0 else int(pages) * 64
+    found: dict[str, Relation] = {}
+    for oid, _, _, relkind, name, readable, hidden, populated, _, of_extension in heads:
+        unreadable = foreign.get(oid, "")
+        if not readable:
+            unreadable = f"this role may not read it: GRANT SELECT ON {name} TO the role that compares"
+        elif hidden:
+            unreadable = "a row-level security policy would hide rows from this role: connect as its owner"
+        found[name] = Relation(
+            name=name,
+            kind="extension table" if of_extension else _KINDS[relkind],
+            columns=columns[oid],
+            keys=tuple(keys[oid]),
+            leaves=tuple(leaves[oid]),
+            estimated_rows=estimates[oid],
+            unreadable=unreadable,
+            populated=populated,
+        )
+    objects = connection.execute("SELECT count(*) FROM pg_largeobject_metadata").fetchone()
+    if objects and objects[0]:
+        found[LARGE_OBJECTS] = Relation(
+            name=LARGE_OBJECTS,
+            kind="large objects",
+            columns={"content": "bytea", "oid": "oid"},
+            keys=(("oid",),),
+            leaves=(Leaf("pg_catalog", "pg_largeobject_metadata", 0),),
+            estimated_rows=int(objects[0]),
+        )
+    return found
+
+
+def lock(connection: psycopg.Connection[Any], relations: dict[str, Relation]) -> None:
+    """Take the weakest lock on every table, as pg_dump does, so that none is rewritten or truncated under the snapshot.
+
+    A lock that is not granted is passed over: reading that table will then say what is wrong.
+    """
+    tables = [
+        leaf.identifier
+        for relation in relations.values()
+        if relation.kind in ("table", "partitioned table") and not relation.unreadable
+        for leaf in relation.leaves
+    ]
+    for start in range(0, len(tables), 200):
+        names = sql.SQL(", ").join(tables[start : start + 200])
+        try:
+            with connection.transaction():
+                connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(names))
+        except psycopg.Error:
+            continue

@@ -1,0 +1,174 @@
+"""What the comparison of rows says, in findings: one for each relation and one over all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cutover.finding import Finding, Severity, Status
+
+if TYPE_CHECKING:
+    from cutover.postgres.integrity.compare import TableComparison
+
+
+def row_findings(
+    tables: Sequence[TableComparison], source: str, target: str, doubts: str = "", evidence: str = ""
+) -> list[Finding]:
+    """The findings over all relations: `INT-rows` first, then `INT-rows:NAME` for each, what differs before the rest.
+
+    Args:
+        tables: what was compared.
+        source, target: `user@host:port/database`.
+        doubts: what is doubtful about how the servers print values; empty when nothing is.
+        evidence: the file with all differing rows, if there is one.
+    """
+    each = [_table(table, source, target, evidence) for table in tables]
+    each.sort(key=lambda finding: finding.status is Status.PASS)
+    findings = [_summary(tables, each, target, evidence)]
+    if doubts:
+        findings.append(
+            Finding(
+                id="INT-printing",
+                title="Both servers print values in the known way",
+                status=Status.UNKNOWN,
+                severity=Severity.BLOCKER,
+                subject=target,
+                observed=doubts,
+                why="Rows are compared by the text of their values, so one that prints otherwise cannot be judged.",
+                remedy="Compare with algorithm sha256 on servers of PostgreSQL 14 or newer; report the text above.",
+            )
+        )
+    return [*findings, *each]
+
+
+def _table(table: TableComparison, source: str, target: str, evidence: str) -> Finding:
+    status, severity = _status(table), Severity.LOW if table.advisory else Severity.BLOCKER
+    counts = f"{_count(table.source_rows)} rows on the source, {_count(table.target_rows)} on the target"
+    observed = counts
+    if table.missing or table.extra or table.different:
+        observed += f": {table.missing:,} missing, {table.extra:,} extra, {table.different:,} different"
+        if table.differing_columns:
+            observed += " (in " + ", ".join(f"{c}: {n:,}" for c, n in list(table.differing_columns.items())[:8]) + ")"
+        named = "; ".join(str(example) for example in table.examples)
+        observed += f". First: {named}" if named else ""
+    if table.not_compared:
+        observed += f". Not compared: {table.not_compared}"
+    return Finding(
+        id=f"INT-rows:{table.name}",
+        title=_title(table, status),
+        status=status,
+        severity=severity,
+        subject=target,
+        expected=f"the same {_count(table.source_rows)} rows as on {source}",
+        observed=observed,
+        why=_why(table, status),
+        remedy=_remedy(table, status),
+        evidence=(evidence,) if evidence and table.examples else (),
+        data={
+            "rows_source": table.source_rows,
+            "rows_target": table.target_rows,
+            "missing": table.missing,
+            "extra": table.extra,
+            "different": table.different,
+            "seconds": round(table.seconds, 4),
+        },
+    )
+
+
+def _status(table: TableComparison) -> Status:
+    if table.missing or table.extra or table.different:
+        return Status.FAIL
+    if not table.not_compared:
+        return Status.PASS
+    if "does not exist on the target" in table.not_compared:
+        return Status.MISSING
+    if "does not exist on the source" in table.not_compared:
+        return Status.FAIL
+    # NOT_COMPARED always closes the gate, which contents that are made anew must not.
+    return Status.UNKNOWN if table.advisory else Status.NOT_COMPARED
+
+
+def _title(table: TableComparison, status: Status) -> str:
+    name = table.name if table.kind == "large objects" else f"{table.kind} {table.name}"
+    said = {
+        Status.PASS: "is identical, row by row",
+        Status.FAIL: "has other rows" if table.source_rows is not None else "is on the target only",
+        Status.MISSING: "is missing on the target",
+    }.get(status, "was not compared")
+    text = f"{name} {said}"
+    return text[0].upper() + text[1:]
+
+
+def _why(table: TableComparison, status: Status) -> str:
+    if status is Status.PASS:
+        return ""
+    if table.kind == "materialized view":
+        return (
+            "A restore fills materialised views anew from their tables, so they may differ from stale ones: advisory."
+        )
+    if table.kind == "extension table":
+        return "An extension owns this table and fills it itself: advisory."
+    if status is Status.NOT_COMPARED:
+        return "What was not compared may be lost, and nobody would know."
+    if status is Status.MISSING:
+        return "All of its rows are lost."
+    return "Data was lost, added or changed on the way." if table.source_rows is not None else "Nobody sent it there."
+
+
+def _remedy(table: TableComparison, status: Status) -> str:
+    if status is Status.PASS:
+        return ""
+    if table.kind == "materialized view":
+        return f"REFRESH MATERIALIZED VIEW {table.name};  -- on both sides, then compare again"
+    if status in (Status.NOT_COMPARED, Status.UNKNOWN):
+        return f"Mend what is named ({table.not_compared[:200]}), then compare again."
+    look = ""
+    first = next((example for example in table.examples if example.key), None)
+    if first is not None:
+        where = " AND ".join(f"\"{k}\" = '{v}'" for k, v in first.key.items())
+        look = f"Look at one on both sides:\n  SELECT * FROM {table.name} WHERE {where};\n"  # noqa: S608 - words
+    schema, _, name = table.name.rpartition(".")
+    again = (
+        f"Load the table again from a dump that was taken while writes were refused:\n  TRUNCATE {table.name};\n"
+        f"  pg_restore --data-only --schema={schema} --table={name} --dbname=TARGET DUMP/archive"
+    )
+    if status is Status.MISSING:
+        again = f"pg_restore --schema={schema} --table={name} --no-owner --dbname=TARGET DUMP/archive"
+    return look + again
+
+
+def _summary(tables: Sequence[TableComparison], each: Sequence[Finding], target: str, evidence: str) -> Finding:
+    judged = [f for f, advisory in ((f, f.severity is Severity.LOW) for f in each) if not advisory]
+    wrong = [f for f in judged if f.status in (Status.FAIL, Status.MISSING)]
+    open_ones = [f for f in judged if f.status in (Status.NOT_COMPARED, Status.UNKNOWN)]
+    rows = sum(table.source_rows or 0 for table in tables if table.target_rows is not None)
+    whole = [table for table in tables if not table.advisory]
+    status = Status.FAIL if wrong else Status.NOT_COMPARED if open_ones else Status.PASS
+    if not whole:
+        status = Status.UNKNOWN
+    lost, extra, changed = (sum(getattr(t, name) for t in whole) for name in ("missing", "extra", "different"))
+    observed = f"{sum(t.identical for t in whole)} of {len(whole)} tables identical, {rows:,} rows compared"
+    if wrong or open_ones:
+        observed += f"; {lost:,} rows missing, {extra:,} extra, {changed:,} different; {len(open_ones)} not compared"
+    why = {
+        Status.FAIL: "Named below: " + ", ".join(f.id.removeprefix("INT-rows:") for f in wrong[:12]),
+        Status.NOT_COMPARED: "Named below: " + ", ".join(f.id.removeprefix("INT-rows:") for f in open_ones[:12]),
+        Status.UNKNOWN: "There is no table on either side, so nothing was compared.",
+    }.get(status, "")
+    return Finding(
+        id="INT-rows",
+        title="Every row of every table has arrived",
+        status=status,
+        severity=Severity.BLOCKER,
+        subject=target,
+        expected=f"{len(whole)} tables identical",
+        observed=observed,
+        why=why,
+        remedy="See the findings INT-rows:… below." if status is not Status.PASS else "",
+        evidence=(evidence,) if evidence else (),
+        data={"tables": len(whole), "rows": rows, "missing": lost, "extra": extra, "different": changed},
+    )
+
+
+def _count(rows: int | None) -> str:
+    return "unknown" if rows is None else f"{rows:,}"

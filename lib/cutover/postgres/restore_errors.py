@@ -1,0 +1,211 @@
+"""What pg_restore complained about: each error with its object, and what it costs (nothing, an object, data)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+from cutover.finding import Finding, Severity, Status
+
+if TYPE_CHECKING:
+    from cutover.postgres.transfer import Restore
+
+Cost = Literal["harmless", "object", "data"]
+
+_TOC = re.compile(r"from TOC entry (\d+); \d+ \d+ (.*)$")
+_ERROR = re.compile(r"pg_restore: error: (.*)$")
+_IGNORED = re.compile(r"errors ignored on restore: (\d+)")
+_KINDS = (
+    "TABLE DATA",
+    "SEQUENCE SET",
+    "MATERIALIZED VIEW DATA",
+    "BLOB METADATA",
+    "BLOBS",
+    "BLOB",
+    "TABLE ATTACH",
+    "INDEX ATTACH",
+    "FK CONSTRAINT",
+    "CHECK CONSTRAINT",
+    "DEFAULT ACL",
+    "MATERIALIZED VIEW",
+    "EVENT TRIGGER",
+    "PUBLICATION TABLE",
+    "ROW SECURITY",
+    "SEQUENCE OWNED BY",
+    "TEXT SEARCH CONFIGURATION",
+    "TEXT SEARCH DICTIONARY",
+    "FOREIGN TABLE",
+    "FOREIGN SERVER",
+    "USER MAPPING",
+)
+"""Kinds of archive entries whose name is more than one word."""
+
+_DATA_KINDS = {"TABLE DATA", "SEQUENCE SET", "BLOBS", "BLOB", "TABLE", "SCHEMA", "TABLE ATTACH", "TYPE", "DOMAIN"}
+"""Kinds whose failure leaves rows or values behind: with a table, or a type that it needs, go its rows."""
+
+_HARMLESS = (
+    (re.compile(r'^ERROR: +schema "public" already exists'), re.compile(r"^CREATE SCHEMA public")),
+    (re.compile(r"^ERROR: +must be owner of schema public"), re.compile(r"^COMMENT ON SCHEMA public")),
+    (re.compile(r'^ERROR: +extension "\w+" already exists'), re.compile(r"^CREATE EXTENSION")),
+    (re.compile(r"^ERROR: +must be owner of extension"), re.compile(r"^COMMENT ON EXTENSION")),
+    (re.compile(r'^ERROR: +unrecognized configuration parameter "(transaction|idle)_\w+"'), re.compile(r"^SET ")),
+)
+"""Pairs of (server's words, command) that cost nothing: both must match."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreError:
+    """One error of a restore.
+
+    Attributes:
+        cost: `harmless`, `object` (an object or a right is lost) or `data` (rows or values are lost).
+        kind: the archive entry's kind, `TABLE DATA`, `INDEX`; `?` when pg_restore did not say.
+        object: its name, `public users`.
+        message: the server's or pg_restore's words.
+        command: the statement that failed, cut short.
+    """
+
+    cost: Cost
+    kind: str
+    object: str
+    message: str
+    command: str = ""
+
+    @property
+    def loss(self) -> bool:
+        """Whether anything is lost by it."""
+        return self.cost != "harmless"
+
+    def to_dict(self) -> dict[str, str]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def read_errors(stderr: Iterable[str], exit_code: int) -> list[RestoreError]:
+    """Every error in pg_restore's output, classified; what is not understood counts as lost data."""
+    found: list[RestoreError] = []
+    entry, ignored = "", 0
+    lines = list(stderr)
+    for number, line in enumerate(lines):
+        if match := _IGNORED.search(line):
+            ignored = int(match[1])
+        elif match := _TOC.search(line):
+            entry = match[2]
+        elif match := _ERROR.search(line):
+            rest = _continuation(lines[number + 1 :])
+            command = next((part[len("Command was: ") :] for part in rest if part.startswith("Command was: ")), "")
+            detail = " ".join(part for part in rest if part.startswith(("DETAIL:", "CONTEXT:", "HINT:")))
+            found.append(_classify(entry, match[1], command, detail))
+            entry = ""
+    if (ignored or exit_code != 0) and not found:
+        tail = " ".join(" ".join(lines[-3:]).split())[:300]
+        found.append(RestoreError("data", "?", "", f"pg_restore ended with exit code {exit_code}: {tail}"))
+    if exit_code not in (0, 1):
+        found.append(RestoreError("data", "?", "", f"pg_restore did not come to its end (exit code {exit_code})"))
+    return found
+
+
+def check_restore(restore: Restore) -> list[Finding]:
+    """Judge a restore: it came to its end, lost no data, lost no object, and loaded every table of the dump.
+
+    Finding ids: RST-data, RST-objects, RST-tables, RST-harmless (only when there was something to pass over).
+    """
+    losses: dict[Cost, list[RestoreError]] = {"data": [], "object": [], "harmless": []}
+    for error in restore.errors:
+        losses[error.cost].append(error)
+    findings = [
+        _judge(restore, "data", "No rows were lost in the restore", losses["data"], Severity.BLOCKER),
+        _judge(restore, "objects", "No object was lost in the restore", losses["object"], Severity.HIGH),
+    ]
+    complete = restore.tables == restore.tables_expected
+    findings.append(
+        Finding(
+            id="RST-tables",
+            title="The rows of every table in the dump were loaded",
+            status=Status.PASS if complete else Status.FAIL,
+            severity=Severity.BLOCKER,
+            subject=restore.target,
+            expected=f"{restore.tables_expected} tables",
+            observed=f"{restore.tables} tables in {restore.seconds:.1f} s; ANALYZE {restore.analyze_seconds:.1f} s",
+            why="" if complete else "A table that was not loaded is empty or absent on the target.",
+            remedy="" if complete else "Drop and create the target database, mend the cause, restore again.",
+            data={"tables": restore.tables, "seconds": restore.seconds},
+        )
+    )
+    if losses["harmless"]:
+        findings.append(
+            Finding(
+                id="RST-harmless",
+                title="Errors of the restore that cost nothing",
+                status=Status.PASS,
+                severity=Severity.LOW,
+                subject=restore.target,
+                observed="; ".join(f"{e.kind} {e.object}: {e.message}" for e in losses["harmless"][:10]),
+                why="The object was there already, or belongs to the service; nothing is missing by it.",
+            )
+        )
+    return findings
+
+
+def _judge(restore: Restore, key: str, title: str, errors: list[RestoreError], severity: Severity) -> Finding:
+    words = [f"{e.kind} {e.object}: {e.message}".strip() for e in errors]
+    more = f" … and {len(words) - 10} more" if len(words) > 10 else ""
+    commands = [e.command for e in errors if e.command and key == "objects"][:10]
+    remedy = ""
+    if errors:
+        remedy = "Mend the cause (a missing role, extension or right), drop and create the target, restore again."
+    if commands:
+        remedy += "\nOr repeat on the target what failed, then DROP SCHEMA cutover_restore CASCADE:\n" + "\n".join(
+            commands
+        )
+    return Finding(
+        id=f"RST-{key}",
+        title=title,
+        status=Status.FAIL if errors else Status.PASS,
+        severity=severity,
+        subject=restore.target,
+        expected="no error",
+        observed="; ".join(words[:10]) + more if words else f"none ({restore.tool}, exit code {restore.exit_code})",
+        why="pg_restore went on after the error; the target lacks what is named here." if errors else "",
+        remedy=remedy,
+        data={"errors": [e.to_dict() for e in errors[:100]]} if errors else {},
+    )
+
+
+def _continuation(lines: list[str]) -> list[str]:
+    """The lines that belong to an error: up to pg_restore's next word; a command keeps its first lines."""
+    rest: list[str] = []
+    for line in lines:
+        if line.startswith("pg_restore:") or len(rest) > 40:
+            break
+        if rest and rest[-1].startswith("Command was: ") and line.strip():
+            rest[-1] = (rest[-1] + " " + line.strip())[:1500]
+        else:
+            rest.append(line)
+    return rest
+
+
+def _classify(entry: str, message: str, command: str, detail: str) -> RestoreError:
+    kind, name = _split(entry)
+    words = message.removeprefix("could not execute query: ")
+    if copied := re.match(r'COPY failed for table "(.*?)": (.*)', words):
+        # Workers' lines may interleave, so what the message itself says goes before the entry that stood above it.
+        kind, name = "TABLE DATA", name if kind == "TABLE DATA" else copied[1]
+    cost: Cost = "object" if kind != "?" and kind not in _DATA_KINDS else "data"
+    for server, statement in _HARMLESS:
+        if server.search(words) and statement.search(command):
+            cost = "harmless"
+    if cost == "data" and (command.startswith(("GRANT ", "REVOKE ", "COMMENT ")) or " OWNER TO " in command):
+        cost = "object"
+    return RestoreError(cost, kind, name, f"{words} {detail}".strip()[:800], command[:1500])
+
+
+def _split(entry: str) -> tuple[str, str]:
+    """`TABLE DATA public users owner` as kind and name; the owner at the end is dropped."""
+    if not entry:
+        return "?", ""
+    kind = next((k for k in _KINDS if entry.startswith(k + " ")), entry.split(" ", 1)[0])
+    rest = entry[len(kind) :].strip()
+    return kind, rest.rsplit(" ", 1)[0] if " " in rest else rest
