@@ -7,6 +7,7 @@ Ends on SIGTERM, SIGINT, or with the process that started it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shlex
@@ -18,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from cutover.errors import CutoverError, UsageError
+from cutover.files import write_json
 from cutover.rehearsal.cloud.server import Cloud
 from cutover.rehearsal.cloud.tasks import APPLICATION, NoProcesses, Processes, Runtime, parse_addresses
+from cutover.rehearsal.cloud.tls import TlsFront
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,22 +42,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(given: argparse.Namespace, ready: Any, over: threading.Event) -> None:
     state: Path = given.state
-    with Cloud(state, host=given.host, port=given.port, runtime=_runtime(given)) as cloud:
+    with contextlib.ExitStack() as ending:
+        cloud = ending.enter_context(Cloud(state, host=given.host, port=given.port, runtime=_runtime(given)))
         facts: dict[str, Any] = {"endpoint": cloud.endpoint, "emulator": "5.2.5"}
         if not given.empty:
             from cutover.rehearsal.cloud.provision import Plan, provision  # noqa: PLC0415 - an empty account needs none
 
+            redis_url = given.redis_url
+            if redis_url.startswith("redis://") and not given.plain_redis:
+                redis_url = ending.enter_context(TlsFront(redis_url, state)).url
+            facts["redis_url"] = redis_url
             wanted = Plan(
                 database_url=given.database_url,
-                redis_url=given.redis_url,
+                redis_url=redis_url,
                 hostname=given.hostname,
                 secrets=_json(given.secrets),
                 version=given.version,
+                releases=tuple(given.release),
                 source_name=given.source_name,
             )
             facts |= provision(cloud.endpoint, wanted)
+            write_json(state / "homes.json", _json(given.homes) | _balancer_home(given, facts))
         print("ready " + json.dumps(facts, default=str), file=ready, flush=True)
         over.wait()
+
+
+def _balancer_home(given: argparse.Namespace, facts: dict[str, Any]) -> dict[str, str]:
+    """The balancer's DNS name is only known now; `--homes '{"balancer": "host:port"}'` says where it will answer."""
+    place = _json(given.homes).get("balancer")
+    return {facts["load_balancer_dns"].lower(): place} if place else {}
 
 
 def _runtime(given: argparse.Namespace) -> Runtime:
@@ -70,13 +86,13 @@ def _runtime(given: argparse.Namespace) -> Runtime:
 
 
 def _json(text: str) -> dict[str, Any]:
-    """A JSON object, or the name of a file that holds one (secrets belong in a file: arguments are seen by everyone)."""
+    """A JSON object, or the name of a file that holds one: secrets belong in a file, arguments are seen by everyone."""
     try:
         value = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
     except (OSError, ValueError) as error:
         raise UsageError(
             f"{text[:40]!r} is neither a JSON object nor a file that holds one: {error}.",
-            todo="give '{\"name\": \"value\"}', or the path of such a file.",
+            todo='give \'{"name": "value"}\', or the path of such a file.',
         ) from error
     if not isinstance(value, dict):
         raise UsageError(f"A JSON object is wanted, not {type(value).__name__}.")
@@ -84,7 +100,9 @@ def _json(text: str) -> dict[str, Any]:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m cutover.rehearsal.cloud", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m cutover.rehearsal.cloud", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--state", type=Path, required=True, help="folder for calls.jsonl, faults.json, targets.json")
@@ -95,12 +113,14 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--task-env", default="{}", help="JSON, or a file: environment of every task")
     parser.add_argument("--healthy-within", type=float, default=20.0, help="seconds in which a task must be healthy")
     parser.add_argument("--database-url", default="", help="the server that stands for RDS, as the application uses it")
-    parser.add_argument("--redis-url", default="", help="the server that stands for ElastiCache")
+    parser.add_argument("--redis-url", default="", help="the server that stands for ElastiCache; TLS is put before it")
+    parser.add_argument("--plain-redis", action="store_true", help="no TLS before a redis:// server")
+    parser.add_argument("--release", action="append", default=["1.1.0"], help="a further release, pushed already")
     parser.add_argument("--secrets", default="{}", help="JSON, or a file: openai, admin_email, admin_password_hash, …")
     parser.add_argument("--hostname", default="app.shadowtwin.example", help="the platform's public name")
     parser.add_argument("--source-name", default="replit.shadowtwin.example", help="where the public name points first")
     parser.add_argument("--version", default="1.0.0", help="the release that runs first")
-    parser.add_argument("--homes", default="{}", help="JSON: canonical names and the addresses they lead to")
+    parser.add_argument("--homes", default="{}", help="JSON: canonical names and their addresses, kept as homes.json")
     return parser
 
 

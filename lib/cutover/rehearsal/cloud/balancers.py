@@ -34,7 +34,7 @@ _CHANGING = (
 
 def install(state: Path) -> None:
     """Give moto's balancers these methods and keep `state/targets.json`."""
-    global _file, _written  # noqa: PLW0603 - moto's backends are global to the process too
+    global _file, _written
     first = _file is None
     _file, _written = state / "targets.json", None
     if first:
@@ -74,7 +74,9 @@ def _targets(backend: Any, listener: Any) -> list[dict[str, Any]]:
         data = action.data if hasattr(action, "data") else action
         if data.get("Type", data.get("type")) != "forward":
             continue
-        groups = (data.get("ForwardConfig") or {}).get("TargetGroups") or [{"TargetGroupArn": data.get("TargetGroupArn")}]
+        groups = (data.get("ForwardConfig") or {}).get("TargetGroups") or [
+            {"TargetGroupArn": data.get("TargetGroupArn")}
+        ]
         for entry in groups:
             group = backend.target_groups.get(entry.get("TargetGroupArn"))
             weight = int(entry.get("Weight", 1))

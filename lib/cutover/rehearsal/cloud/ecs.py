@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.ec2.models import ec2_backends
-from moto.ecs.exceptions import ECSException, EcsClientException, InvalidParameterException
+from moto.ecs.exceptions import EcsClientException, ECSException, InvalidParameterException
 from moto.ecs.models import EC2ContainerServiceBackend
 from moto.ecs.responses import EC2ContainerServiceResponse
 
-from cutover.rehearsal.cloud import surroundings
+from cutover.rehearsal.cloud import surroundings, views
+from cutover.rehearsal.cloud.account import Account
 from cutover.rehearsal.cloud.extension import extend
-from cutover.rehearsal.cloud.scheduler import Deployment, Revision, Scheduler, Service, Task
-from cutover.rehearsal.cloud.surroundings import Home
-from cutover.rehearsal.cloud.tasks import NoProcesses, Runtime, State
+from cutover.rehearsal.cloud.rollout import Revision, Service, Task
+from cutover.rehearsal.cloud.scheduler import Scheduler
+from cutover.rehearsal.cloud.tasks import NoProcesses, Runtime
 
 _moto_create_service = EC2ContainerServiceResponse.create_service
 _moto_delete_service = EC2ContainerServiceResponse.delete_service
@@ -26,122 +25,6 @@ _moto_list_tasks = EC2ContainerServiceBackend.list_tasks
 _moto_describe_tasks = EC2ContainerServiceBackend.describe_tasks
 _moto_stop_task = EC2ContainerServiceBackend.stop_task
 _moto_requirements = EC2ContainerServiceBackend._calculate_task_resource_requirements
-
-_ips = itertools.count(10)
-
-
-class Account:
-    """The scheduler's hands in the emulated account (`scheduler.World`)."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
-        self.moto: dict[str, Any] = {}
-
-    def launch(self, service: Service, deployment: Deployment) -> Task:
-        """Pull the image, fetch the secrets, start the container: each as far as the emulator can refuse it."""
-        moto = self.moto[service.arn]
-        home = Home(moto._account_id, moto.region_name)
-        subnets = deployment.revision.network["awsvpcConfiguration"]["subnets"]
-        counts = {s: len([t for t in service.alive() if t.subnet == s]) for s in subnets}
-        subnet = ec2_backends[home.account][home.region].get_subnet(min(subnets, key=lambda s: counts[s]))
-        definition = moto._backend.describe_task_definition(deployment.revision.task_definition)
-        task_id = uuid.uuid4().hex
-        task = Task(
-            id=task_id,
-            arn=f"arn:aws:ecs:{home.region}:{home.account}:task/{moto.cluster_name}/{task_id}",
-            deployment=deployment,
-            task_definition=definition.arn,
-            subnet=subnet.id,
-            zone=subnet.availability_zone,
-            private_ip=_address_in(subnet.cidr_block),
-        )
-        order = surroundings.order(home, task, definition, deployment.revision.load_balancers)
-        task.running = surroundings.start(self.runtime, order)
-        task.last_status = "PENDING"
-        groups = deployment.revision.network["awsvpcConfiguration"].get("securityGroups", [])
-        task.details = surroundings.attach(home, task, subnet, groups) | surroundings.container(definition)
-        surroundings.write_log(home, task, definition, [f"task {task_id} started"])
-        return task
-
-    def register(self, service: Service, task: Task) -> None:
-        """Into every target group of the revision."""
-        self._targets(service, task, "register")
-
-    def deregister(self, service: Service, task: Task) -> None:
-        """Out of every target group of the revision."""
-        self._targets(service, task, "deregister")
-
-    def ended(self, service: Service, task: Task) -> None:
-        """Give back the network interface and show the task's last words."""
-        self._log(service, task)
-        home = Home(self.moto[service.arn]._account_id, self.moto[service.arn].region_name)
-        surroundings.detach(home, task)
-        self.changed(service)
-
-    def alarming(self, names: list[str]) -> list[str]:
-        """Alarms in ALARM, by name."""
-        return surroundings.alarms_ringing(names)
-
-    def changed(self, service: Service) -> None:
-        """Write the scheduler's state into moto's object, which answers DescribeServices."""
-        moto = self.moto[service.arn]
-        for task in service.tasks:
-            self._log(service, task)
-        with contextlib.suppress(KeyError):
-            _show(moto, service)
-
-    def _targets(self, service: Service, task: Task, what: str) -> None:
-        assert task.running is not None
-        home = Home(self.moto[service.arn]._account_id, self.moto[service.arn].region_name)
-        for balancer in task.deployment.revision.load_balancers:
-            if balancer.get("targetGroupArn"):
-                surroundings.targets(home, balancer["targetGroupArn"], what, task.running.host, task.running.port)
-
-    def _log(self, service: Service, task: Task) -> None:
-        lines = task.running.new_output() if task.running else []
-        if lines:
-            moto = self.moto[service.arn]
-            home = Home(moto._account_id, moto.region_name)
-            surroundings.write_log(home, task, moto._backend.describe_task_definition(task.task_definition), lines)
-
-
-def _address_in(cidr: str) -> str:
-    return cidr.split("/")[0].rsplit(".", 1)[0] + f".{10 + next(_ips) % 240}"
-
-
-def _show(moto: Any, service: Service) -> None:
-    """What DescribeServices answers, computed from the scheduler's state."""
-    alive = [t for t in service.tasks if t.alive]
-    moto.deployments = [_deployment(moto, service, d, primary=d is service.primary) for d in service.deployments]
-    moto.desired_count = service.desired
-    moto.running_count = len([t for t in alive if t.last_status in ("RUNNING", "DEPROVISIONING")])
-    moto.pending_count = len([t for t in alive if t.last_status in ("PROVISIONING", "PENDING")])
-    moto.task_definition = service.primary.revision.task_definition
-    moto.events = service.events
-    moto.current_service_revisions = [{"arn": d.revision.arn} for d in service.deployments]
-    moto.load_balancers = service.primary.revision.load_balancers
-    moto.network_configuration = service.primary.revision.network
-
-
-def _deployment(moto: Any, service: Service, deployment: Deployment, *, primary: bool) -> dict[str, Any]:
-    tasks = [t for t in service.tasks if t.alive and t.deployment is deployment]
-    return {
-        "id": deployment.id,
-        "status": "PRIMARY" if primary else "ACTIVE",
-        "taskDefinition": deployment.revision.task_definition,
-        "desiredCount": service.desired if primary else 0,
-        "runningCount": len([t for t in tasks if t.last_status == "RUNNING"]),
-        "pendingCount": len([t for t in tasks if t.last_status in ("PROVISIONING", "PENDING")]),
-        "failedTasks": deployment.failed,
-        "createdAt": deployment.created,
-        "updatedAt": deployment.updated,
-        "launchType": moto.launch_type,
-        "platformVersion": "1.4.0",
-        "platformFamily": "Linux",
-        "networkConfiguration": deployment.revision.network,
-        "rolloutState": deployment.state,
-        "rolloutStateReason": deployment.reason,
-    }
 
 
 _account = Account(NoProcesses())
@@ -160,9 +43,9 @@ def install(runtime: Runtime | None = None, *, pace_s: float = 0.1) -> Scheduler
 
 
 def _running() -> Scheduler:
-    assert _scheduler is not None, "install() first"
+    if _scheduler is None:
+        raise RuntimeError("install() comes first")
     return _scheduler
-
 
 
 class Responses:
@@ -226,12 +109,12 @@ class Responses:
                 revision.load_balancers = current.load_balancers if balancers is None else balancers
                 _running().deploy(service, revision)
             else:
-                _show(moto, service)
+                views.show(moto, service)
         return ActionResult({"service": moto})
 
     def delete_service(self: Any) -> Any:
         """DeleteService stops the tasks too."""
-        answer = _moto_delete_service(self)
+        answer: Any = _moto_delete_service(self)
         moto = answer.result["service"]
         service = _running().services.get(moto.arn)
         if service is not None:
@@ -270,7 +153,7 @@ class Responses:
         asked = list(self._get_param("tasks") or [])
         if not asked:
             raise InvalidParameterException("Tasks cannot be empty.")
-        known = {t.id: _task(s, t) for s, t in _tasks(self.ecs_backend, cluster)}
+        known = {t.id: views.task_view(_account.moto[s.arn], s, t) for s, t in _tasks(self.ecs_backend, cluster)}
         answers: list[Any] = []
         failures = []
         for one in asked:
@@ -290,7 +173,7 @@ class Responses:
         for service, task in _tasks(self.ecs_backend, cluster):
             if task.id == one.split("/")[-1]:
                 _running().stop_task(service, task, self._get_param("reason") or "Task stopped by user")
-                return ActionResult({"task": _task(service, task)})
+                return ActionResult({"task": views.task_view(_account.moto[service.arn], service, task)})
         return ActionResult({"task": _moto_stop_task(self.ecs_backend, cluster, one, self._get_param("reason"))})
 
     def list_service_deployments(self: Any) -> Any:
@@ -327,16 +210,14 @@ class Responses:
             if not found:
                 failures.append({"arn": arn, "reason": "MISSING"})
             for service, history in found:
-                answers.append(_history(service, history))
+                answers.append(views.history_view(_account.moto[service.arn], service, history))
         return ActionResult({"serviceDeployments": answers, "failures": failures})
 
     def describe_service_revisions(self: Any) -> Any:
         """DescribeServiceRevisions."""
         answers, failures = [], []
         for arn in self._get_param("serviceRevisionArns") or []:
-            found = [
-                (s, h.target) for s in _running().services.values() for h in s.history if h.target.arn == arn
-            ]
+            found = [(s, h.target) for s in _running().services.values() for h in s.history if h.target.arn == arn]
             if not found:
                 failures.append({"arn": arn, "reason": "MISSING"})
             for service, revision in found[:1]:
@@ -391,7 +272,12 @@ def _settings(moto: Any, params: dict[str, Any]) -> None:
     """What moto's CreateService and UpdateService drop; absent on an update means unchanged."""
     before = getattr(moto, "deployment_configuration", None) or {"maximumPercent": 200, "minimumHealthyPercent": 100}
     breaker = {"deploymentCircuitBreaker": {"enable": False, "rollback": False}}
-    moto.deployment_configuration = {"strategy": "ROLLING", **breaker, **before, **(params.get("deploymentConfiguration") or {})}
+    moto.deployment_configuration = {
+        "strategy": "ROLLING",
+        **breaker,
+        **before,
+        **(params.get("deploymentConfiguration") or {}),
+    }
     for attribute, key, default in (
         ("health_check_grace_period_seconds", "healthCheckGracePeriodSeconds", 0),
         ("enable_execute_command", "enableExecuteCommand", False),
@@ -419,79 +305,3 @@ def _tasks(backend: Any, cluster: str) -> list[tuple[Service, Task]]:
             if _account.moto[service.arn].cluster_arn == cluster_arn
             for task in service.tasks
         ]
-
-
-def _task(service: Service, task: Task) -> dict[str, Any]:
-    moto = _account.moto[service.arn]
-    container = {
-        **task.details["container"],
-        "taskArn": task.arn,
-        "lastStatus": task.last_status,
-        "healthStatus": task.health,
-        "networkInterfaces": [{"attachmentId": task.details["attachment"]["id"], "privateIpv4Address": task.private_ip}],
-    }
-    if task.stop_code and task.running is not None and task.running.state is State.STOPPED:
-        container["exitCode"] = 1 if task.stop_code == "EssentialContainerExited" else 0
-    return {
-        "taskArn": task.arn,
-        "clusterArn": moto.cluster_arn,
-        "taskDefinitionArn": task.task_definition,
-        "group": f"service:{service.name}",
-        "startedBy": task.deployment.id,
-        "launchType": "FARGATE",
-        "platformVersion": "1.4.0",
-        "platformFamily": "Linux",
-        "availabilityZone": task.zone,
-        "lastStatus": task.last_status,
-        "desiredStatus": task.desired_status,
-        "healthStatus": task.health,
-        "connectivity": "CONNECTED",
-        "cpu": task.details["cpu"],
-        "memory": task.details["memory"],
-        "createdAt": task.created,
-        "startedAt": task.started,
-        "stoppedAt": task.stopped,
-        "stopCode": task.stop_code or None,
-        "stoppedReason": task.stopped_reason or None,
-        "enableExecuteCommand": moto.enable_execute_command,
-        "attachments": [task.details["attachment"]],
-        "containers": [container],
-        "version": 1,
-        "tags": [],
-    }
-
-
-def _history(service: Service, history: Any) -> dict[str, Any]:
-    moto = _account.moto[service.arn]
-    breaker = service.configuration.get("deploymentCircuitBreaker") or {}
-    counts = [t for t in service.tasks if t.alive and t.deployment.history is history]
-    revision = {
-        "arn": history.target.arn,
-        "requestedTaskCount": service.desired,
-        "runningTaskCount": len([t for t in counts if t.last_status == "RUNNING"]),
-        "pendingTaskCount": len([t for t in counts if t.last_status in ("PROVISIONING", "PENDING")]),
-    }
-    status = "DISABLED"
-    if breaker.get("enable"):
-        status = "TRIGGERED" if history.failures >= service.breaker_threshold else "MONITORING"
-        status = "MONITORING_COMPLETE" if history.finished and status == "MONITORING" else status
-    return {
-        "serviceDeploymentArn": history.arn,
-        "serviceArn": service.arn,
-        "clusterArn": moto.cluster_arn,
-        "createdAt": history.created,
-        "startedAt": history.created,
-        "finishedAt": history.finished,
-        "updatedAt": history.updated,
-        "sourceServiceRevisions": [{"arn": history.source.arn}] if history.source else [],
-        "targetServiceRevision": revision,
-        "status": history.status,
-        "statusReason": history.reason or None,
-        "deploymentConfiguration": service.configuration,
-        "rollback": history.rollback,
-        "deploymentCircuitBreaker": {
-            "status": status,
-            "failureCount": history.failures,
-            "threshold": service.breaker_threshold,
-        },
-    }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, PaginatedResult
 from moto.elasticache.exceptions import InvalidParameterValueException
 from moto.elasticache.models import CacheSubnetGroup, ElastiCacheBackend, ReplicationGroup
 from moto.elasticache.responses import ElastiCacheResponse
-from moto.core.exceptions import ServiceException
 
 from cutover.rehearsal.cloud.extension import extend
 
@@ -24,8 +24,7 @@ _DEFAULTS = {
     "appendonly": "no",
     "cluster-enabled": "no",
 }
-"""Parameters of the default group that a migration of BullMQ looks at (User Guide, "Valkey and Redis OSS parameters")."""
-
+"""Parameters of the default group that matter to BullMQ (User Guide, "Valkey and Redis OSS parameters")."""
 
 
 def tagged_address(tags: list[dict[str, str]], identifier: str) -> str | None:
@@ -52,7 +51,7 @@ def install() -> None:
             if isinstance(zone, str):
                 subnet["subnet_availability_zone"] = {"Name": zone}
 
-    CacheSubnetGroup.__init__ = with_zones
+    setattr(CacheSubnetGroup, "__init__", with_zones)  # noqa: B010 - moto's method, replaced on purpose
 
 
 class Backend:

@@ -58,7 +58,8 @@ class Secrets:
 
     def rotate_secret(self: Any, secret_id: str, *args: Any, rotate_immediately: bool = True, **kwargs: Any) -> Any:
         """RotateSecret; planned only, it leaves no pending version behind (API reference, RotateImmediately)."""
-        answer = _moto_rotate(self, secret_id, *args, rotate_immediately=rotate_immediately, **kwargs)
+        kwargs["rotate_immediately"] = rotate_immediately
+        answer = _moto_rotate(self, secret_id, *args, **kwargs)
         if not rotate_immediately:
             versions = self.secrets[secret_id].versions
             for version in [v for v, one in versions.items() if one["version_stages"] == ["AWSPENDING"]]:

@@ -9,9 +9,9 @@ from urllib.parse import unquote
 
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
+from moto.iam.models import iam_backends
 from moto.iam.responses import IamResponse
 from moto.sts.models import STSBackend
-from moto.iam.models import iam_backends
 
 from cutover.rehearsal.cloud.extension import extend
 from cutover.rehearsal.cloud.policies import Context, Decision, decide

@@ -4,8 +4,9 @@ Faults are read from `FOLDER/faults.json`, a list of objects, whenever the file 
 
     [{"service": "ecs", "operation": "Update*", "error": "AccessDenied", "times": 2, "delay_s": 0.5}]
 
-`service` and `operation` are shell patterns (`*` when absent); `error` is AccessDenied, Throttling, InternalError or any
-code, absent for a delay alone; `times` bounds how often it strikes (for ever when absent). A missing file means no faults.
+`service` and `operation` are shell patterns (`*` when absent); `error` is AccessDenied, Throttling, InternalError or
+any code, absent for a delay alone; `times` bounds how often it strikes (for ever when absent). A missing file means no
+faults.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class Fault:
 
     def meets(self, call: Call) -> bool:
         """Whether it strikes this call."""
-        return self.left != 0 and fnmatchcase(call.service, self.service) and fnmatchcase(call.operation, self.operation)
+        return (
+            self.left != 0 and fnmatchcase(call.service, self.service) and fnmatchcase(call.operation, self.operation)
+        )
 
 
 @dataclass(slots=True)

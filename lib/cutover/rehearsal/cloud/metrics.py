@@ -128,6 +128,7 @@ _BINARY: dict[type[ast.AST], Callable[[float, float], float]] = {
     ast.NotEq: operator.ne,
 }
 
+_SINGLE: dict[str, Callable[[float], float]] = {"ABS": abs, "CEIL": math.ceil, "FLOOR": math.floor}
 _OVERALL: dict[str, Callable[[Sequence[float]], float]] = {
     "SUM": math.fsum,
     "AVG": lambda values: math.fsum(values) / len(values),
@@ -180,7 +181,9 @@ def _evaluate(node: ast.AST, series: Mapping[str, Series], periods: Sequence[int
     raise ValueError(f"The expression uses what is not supported: {ast.unparse(node)}")
 
 
-def _function(name: str, nodes: Sequence[ast.expr], series: Mapping[str, Series], periods: Sequence[int]) -> Series | float:
+def _function(
+    name: str, nodes: Sequence[ast.expr], series: Mapping[str, Series], periods: Sequence[int]
+) -> Series | float:
     if name == "FILL" and len(nodes) == 2:
         filled = _evaluate(nodes[0], series, periods)
         if isinstance(nodes[1], ast.Name) and nodes[1].id in {"REPEAT", "LINEAR"}:
@@ -198,9 +201,8 @@ def _function(name: str, nodes: Sequence[ast.expr], series: Mapping[str, Series]
             if (picked := _value(condition, at)) is not None
         }
         return {at: v for at, v in chosen.items() if v is not None and not math.isnan(v)}
-    if name in {"ABS", "CEIL", "FLOOR"} and len(values) == 1:
-        single = {"ABS": abs, "CEIL": math.ceil, "FLOOR": math.floor}[name]
-        return _zip(lambda a, _: float(single(a)), values[0], 0.0)
+    if name in _SINGLE and len(values) == 1:
+        return _zip(lambda a, _: float(_SINGLE[name](a)), values[0], 0.0)
     if name in _OVERALL and len(values) == 1 and isinstance(values[0], dict):
         found = list(values[0].values())
         return float(_OVERALL[name](found)) if found else {}

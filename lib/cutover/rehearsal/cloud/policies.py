@@ -7,7 +7,7 @@ told (a condition operator or key that is not known) never widens: an allow with
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
@@ -90,7 +90,7 @@ def _condition(name: str, values: list[str] | None, wanted: list[str], if_exists
         return if_exists or name.startswith("StringNot") or name.startswith("ArnNot") or unknown
     if name == "Bool":
         return any(v.lower() == w.lower() for v in values for w in wanted)
-    test = {
+    test: dict[str, Callable[[str, str], bool]] = {
         "StringEquals": lambda v, w: v == w,
         "StringEqualsIgnoreCase": lambda v, w: v.lower() == w.lower(),
         "StringLike": lambda v, w: matches(w, v),

@@ -28,7 +28,7 @@ def install() -> None:
         for name, default in kept.items():
             setattr(self, name, kwargs.get(name, default))
 
-    DBInstance.__init__ = keeping
+    setattr(DBInstance, "__init__", keeping)  # noqa: B010 - moto's method, replaced on purpose
 
 
 class Instance:

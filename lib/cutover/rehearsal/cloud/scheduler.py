@@ -6,176 +6,22 @@ detects failures" (threshold: half the desired count, at least 3, at most 200).
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Protocol
 
-from cutover.rehearsal.cloud.tasks import Running, State
-
-_numbers = itertools.count(1_000_000_000_000_000_001, 7_919)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-class TaskFailedToStart(Exception):
-    """A task cannot start: no such image, a secret that does not resolve, no log group."""
-
-
-@dataclass(slots=True, eq=False)
-class Revision:
-    """What a deployment brings out (an ECS service revision)."""
-
-    arn: str
-    task_definition: str
-    created: datetime
-    network: dict[str, Any]
-    load_balancers: list[dict[str, Any]]
-
-
-@dataclass(slots=True, eq=False)
-class ServiceDeployment:
-    """The history's entry of one roll-out, its rollback included (an ECS service deployment)."""
-
-    arn: str
-    target: Revision
-    source: Revision | None
-    created: datetime
-    status: str = "IN_PROGRESS"
-    reason: str = ""
-    finished: datetime | None = None
-    updated: datetime = field(default_factory=_now)
-    rollback: dict[str, Any] | None = None
-    failures: int = 0
-
-    def set(self, status: str, reason: str = "", *, over: bool = False) -> None:
-        """Move on to `status`; `over` when nothing follows."""
-        self.status, self.reason, self.updated = status, reason, _now()
-        self.finished = self.updated if over else None
-
-
-@dataclass(slots=True, eq=False)
-class Deployment:
-    """One of a service's deployments: the first is PRIMARY, the others are on their way out."""
-
-    revision: Revision
-    history: ServiceDeployment
-    id: str = field(default_factory=lambda: f"ecs-svc/{next(_numbers)}")
-    state: str = "IN_PROGRESS"
-    reason: str = ""
-    failed: int = 0
-    created: datetime = field(default_factory=_now)
-    updated: datetime = field(default_factory=_now)
-    is_rollback: bool = False
-    not_before: float = 0.0
-
-    def set(self, state: str, reason: str) -> None:
-        """Change the roll-out's state."""
-        self.state, self.reason, self.updated = state, reason, _now()
-
-
-@dataclass(slots=True, eq=False)
-class Task:
-    """A task of a service."""
-
-    id: str
-    arn: str
-    deployment: Deployment
-    task_definition: str
-    subnet: str
-    zone: str
-    private_ip: str
-    running: Running | None = None
-    last_status: str = "PROVISIONING"
-    desired_status: str = "RUNNING"
-    health: str = "UNKNOWN"
-    created: datetime = field(default_factory=_now)
-    started: datetime | None = None
-    stopped: datetime | None = None
-    stop_code: str = ""
-    stopped_reason: str = ""
-    registered: bool = False
-    details: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def alive(self) -> bool:
-        """Whether it still counts."""
-        return self.last_status != "STOPPED"
-
-    @property
-    def healthy(self) -> bool:
-        """Whether it serves."""
-        return self.last_status == "RUNNING" and self.health == "HEALTHY"
-
-
-class World(Protocol):
-    """What the scheduler does to the rest of the account."""
-
-    def launch(self, service: Service, deployment: Deployment) -> Task:
-        """Start one task; raises TaskFailedToStart."""
-        ...
-
-    def register(self, service: Service, task: Task) -> None:
-        """Put a healthy task into the service's target groups."""
-        ...
-
-    def deregister(self, service: Service, task: Task) -> None:
-        """Take it out again."""
-        ...
-
-    def ended(self, service: Service, task: Task) -> None:
-        """The task is over: release what it held."""
-        ...
-
-    def alarming(self, names: list[str]) -> list[str]:
-        """Which of these alarms are in ALARM."""
-        ...
-
-    def changed(self, service: Service) -> None:
-        """The service's state changed: show it."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class Service:
-    """A service as the scheduler sees it."""
-
-    name: str
-    arn: str
-    desired: int
-    configuration: dict[str, Any]
-    make_revision: Any
-    deployments: list[Deployment] = field(default_factory=list)
-    tasks: list[Task] = field(default_factory=list)
-    history: list[ServiceDeployment] = field(default_factory=list)
-    events: list[dict[str, Any]] = field(default_factory=list)
-    last_good: Revision | None = None
-    steady: bool = False
-
-    @property
-    def primary(self) -> Deployment:
-        """The deployment that is wanted."""
-        return self.deployments[0]
-
-    def say(self, message: str) -> None:
-        """Add an event, newest first; AWS keeps the last hundred."""
-        self.events.insert(0, {"id": str(uuid.uuid4()), "createdAt": _now(), "message": f"(service {self.name}) {message}"})
-        del self.events[100:]
-
-    def alive(self, deployment: Deployment | None = None) -> list[Task]:
-        """Tasks that count: all, or one deployment's."""
-        return [t for t in self.tasks if t.alive and t.desired_status == "RUNNING" and deployment in (None, t.deployment)]
-
-    @property
-    def breaker_threshold(self) -> int:
-        """Failed tasks after which the circuit breaker opens."""
-        return min(200, max(3, math.ceil(self.desired * 0.5)))
+from cutover.rehearsal.cloud.rollout import (
+    Deployment,
+    Revision,
+    Service,
+    ServiceDeployment,
+    Task,
+    TaskFailedToStart,
+    World,
+    now,
+)
+from cutover.rehearsal.cloud.tasks import State
 
 
 class Scheduler:
@@ -208,7 +54,7 @@ class Scheduler:
             for before in {d.history for d in service.deployments if d.state == "IN_PROGRESS"}:
                 before.set("STOPPED", "superseded by a newer deployment", over=True)
             arn = service.arn.replace(":service/", ":service-deployment/", 1) + f"/{uuid.uuid4().hex[:21]}"
-            history = ServiceDeployment(arn, revision, source, _now())
+            history = ServiceDeployment(arn, revision, source, now())
             deployment = Deployment(revision, history)
             deployment.set("IN_PROGRESS", f"ECS deployment {deployment.id} in progress.")
             service.history.insert(0, history)
@@ -288,8 +134,9 @@ class Scheduler:
 
     def _observe(self, service: Service) -> bool:
         moved = False
-        for task in [t for t in service.tasks if t.alive and t.running is not None and t.desired_status == "RUNNING"]:
-            assert task.running is not None
+        for task in service.alive():
+            if task.running is None:
+                continue
             state = task.running.state
             if state in (State.STOPPED, State.UNHEALTHY):
                 code = "EssentialContainerExited" if state is State.STOPPED else "ServiceSchedulerInitiated"
@@ -300,7 +147,7 @@ class Scheduler:
                 self._stop(service, task, code, reason)
                 service.steady, moved = False, True
             elif state is State.HEALTHY and not task.healthy:
-                task.last_status, task.health, task.started = "RUNNING", "HEALTHY", _now()
+                task.last_status, task.health, task.started = "RUNNING", "HEALTHY", now()
                 self._world.register(service, task)
                 task.registered, moved = True, True
                 service.say("registered 1 targets in its target groups.")
@@ -328,7 +175,7 @@ class Scheduler:
     def _failed(self, service: Service, deployment: Deployment) -> None:
         """Count a failed task; the next one waits longer each time."""
         deployment.failed += 1
-        deployment.updated = _now()
+        deployment.updated = now()
         deployment.history.failures = deployment.failed
         if deployment.state != "COMPLETED":
             deployment.not_before = time.monotonic() + min(30.0, self._pace * 2**deployment.failed)
@@ -344,7 +191,9 @@ class Scheduler:
                     continue
                 healthy -= 1
             service.say(f"has stopped 1 running tasks: (task {task.id}).")
-            self._stop(service, task, "ServiceSchedulerInitiated", "Scaling activity initiated by deployment " + primary.id)
+            self._stop(
+                service, task, "ServiceSchedulerInitiated", "Scaling activity initiated by deployment " + primary.id
+            )
         left = {t.deployment for t in service.tasks if t.alive}
         service.deployments = [d for d in service.deployments if d is primary or d in left or d.state == "FAILED"]
         return bool(old)
@@ -378,7 +227,7 @@ class Scheduler:
             history.set("ROLLBACK_FAILED" if failed.is_rollback else "STOPPED", reason, over=True)
             return
         history.set("ROLLBACK_IN_PROGRESS", reason)
-        history.rollback = {"reason": reason, "startedAt": _now(), "serviceRevisionArn": good.arn}
+        history.rollback = {"reason": reason, "startedAt": now(), "serviceRevisionArn": good.arn}
         before = next((d for d in service.deployments[1:] if d.revision is good), None)
         back = Deployment(good, history, is_rollback=True)
         back.set("IN_PROGRESS", f"{reason} Rolling back to {before.id if before else good.task_definition}.")
@@ -408,7 +257,7 @@ class Scheduler:
             if task.running is not None:
                 task.running.stop()
             with self.lock:
-                task.last_status, task.stopped = "STOPPED", _now()
+                task.last_status, task.stopped = "STOPPED", now()
                 self._world.ended(service, task)
                 over = [t for t in service.tasks if not t.alive]
                 for old in over[:-20]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moto.cloudwatch.models import cloudwatch_backends
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 from moto.ecr.models import ecr_backends
 from moto.elbv2.models import elbv2_backends
@@ -21,7 +21,7 @@ from moto.secretsmanager.models import secretsmanager_backends
 
 from cutover.errors import StageError
 from cutover.rehearsal.cloud import balancers
-from cutover.rehearsal.cloud.scheduler import Task, TaskFailedToStart
+from cutover.rehearsal.cloud.rollout import Task, TaskFailedToStart
 from cutover.rehearsal.cloud.tasks import Order, Running, Runtime
 
 _ECR = re.compile(r"^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([^:@]+)(?::([^@]+))?(?:@(.+))?$")
@@ -102,19 +102,18 @@ def container(definition: Any) -> dict[str, Any]:
     }
 
 
-def attach(home: Home, task: Task, subnet: Any, groups: list[str]) -> dict[str, Any]:
+def attach(home: Home, task: Task, running: Running, subnet: Any, groups: list[str]) -> dict[str, Any]:
     """A network interface in the task's subnet, as awsvpc mode makes one."""
     eni = ec2_backends[home.account][home.region].create_network_interface(
         subnet, task.private_ip, group_ids=groups, description=f"arn:aws:ecs:attachment/{task.id}"
     )
     eni.status = "in-use"
-    assert task.running is not None
-    task.private_ip = task.running.host
+    task.private_ip = running.host
     details = {
         "subnetId": subnet.id,
         "networkInterfaceId": eni.id,
         "macAddress": eni.mac_address,
-        "privateIPv4Address": task.running.host,
+        "privateIPv4Address": running.host,
     }
     return {
         "eni": eni.id,
@@ -190,7 +189,11 @@ def _log_group(home: Home, container: dict[str, Any]) -> None:
     options = (container.get("logConfiguration") or {}).get("options") or {}
     group = options.get("awslogs-group")
     region = options.get("awslogs-region", home.region)
-    if group and options.get("awslogs-create-group") != "true" and group not in logs_backends[home.account][region].groups:
+    if (
+        group
+        and options.get("awslogs-create-group") != "true"
+        and group not in logs_backends[home.account][region].groups
+    ):
         raise TaskFailedToStart(
             f"ResourceInitializationError: failed to validate logger args: the log group {group} does not exist"
         )
@@ -203,7 +206,7 @@ def _secret(home: Home, value_from: str) -> str:
         parts = value_from.split(":")
         name, key = ":".join(parts[:7]), parts[7] if len(parts) > 7 else ""
     try:
-        found = secretsmanager_backends[home.account][home.region].get_secret_value(name, None, "AWSCURRENT")
+        found = secretsmanager_backends[home.account][home.region].get_secret_value(name, "", "AWSCURRENT")
         value = str(found["SecretString"])
         return str(json.loads(value)[key]) if key else value
     except Exception as error:  # moto has a class of error for each way in which a secret is not there

@@ -167,7 +167,8 @@ class Processes:
 
 
 class _Process(Protocol):
-    log: Path
+    @property
+    def log(self) -> Path: ...
 
     @property
     def alive(self) -> bool: ...

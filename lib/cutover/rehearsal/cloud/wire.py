@@ -78,7 +78,7 @@ def _form_action(environ: Environ) -> str | None:
         return None
     body = environ["wsgi.input"].read(length)
     environ["wsgi.input"] = BytesIO(body)
-    return parse_qs(body.decode("utf-8", "replace")).get("Action", [None])[0]
+    return next(iter(parse_qs(body.decode("utf-8", "replace")).get("Action", [])), None)
 
 
 def _route(service: str, environ: Environ) -> str:
@@ -118,9 +118,11 @@ def error_response(service: str, code: str, message: str, status: int, *, conten
         content_type: the request's, which tells JSON from query where a service speaks both (CloudWatch).
     """
     protocol = _protocol(service)
-    if "json" in content_type and protocol in {"query", "json"}:
+    if "cbor" in content_type:
+        protocol = "cbor"
+    elif "json" in content_type and not protocol.startswith("rest"):
         protocol = "json"
-    elif content_type.startswith("application/x-www-form-urlencoded") and protocol == "json":
+    elif content_type.startswith("application/x-www-form-urlencoded") and protocol not in {"query", "ec2"}:
         protocol = "query"
     request_id = str(uuid.uuid4())
     who = "Sender" if status < 500 else "Receiver"
@@ -132,10 +134,19 @@ def error_response(service: str, code: str, message: str, status: int, *, conten
             ("x-amzn-ErrorType", code),
             ("x-amzn-query-error", f"{code};{who}"),
         ]
+    elif protocol == "cbor":
+        body = _cbor({"__type": code, "message": message})
+        headers += [("Content-Type", "application/cbor"), ("smithy-protocol", "rpc-v2-cbor")]
     else:
         body = _xml(service, protocol, escape(code), escape(message), who, request_id).encode()
         headers.append(("Content-Type", "text/xml"))
     return ErrorResponse(status, [*headers, ("Content-Length", str(len(body)))], body)
+
+
+def _cbor(texts: dict[str, str]) -> bytes:
+    """A small map of texts in CBOR (RFC 8949): major type 5, then 3 for each key and value, lengths in two bytes."""
+    strings = [text.encode()[:60_000] for pair in texts.items() for text in pair]
+    return bytes([0xA0 + len(texts)]) + b"".join(b"\x79" + len(s).to_bytes(2) + s for s in strings)
 
 
 def _xml(service: str, protocol: str, code: str, message: str, who: str, request_id: str) -> str:
@@ -144,6 +155,4 @@ def _xml(service: str, protocol: str, code: str, message: str, who: str, request
         return f"<Response><Errors><Error>{inner}</Error></Errors><RequestID>{request_id}</RequestID></Response>"
     if service == "s3":
         return f"<Error>{inner}<RequestId>{request_id}</RequestId></Error>"
-    return (
-        f"<ErrorResponse><Error><Type>{who}</Type>{inner}</Error><RequestId>{request_id}</RequestId></ErrorResponse>"
-    )
+    return f"<ErrorResponse><Error><Type>{who}</Type>{inner}</Error><RequestId>{request_id}</RequestId></ErrorResponse>"

@@ -131,7 +131,8 @@ def build_secrets(hands: Hands) -> None:
     """Five secrets of the guide and one JSON object for SMTP, which it demands and never creates."""
     plan, given = hands.plan, hands.plan.secrets
     values = {
-        "database": plan.database_url or _url("postgresql", "shadowtwin_app", hands.made["database_endpoint"], "shadowtwin"),
+        "database": plan.database_url
+        or _url("postgresql", "shadowtwin_app", hands.made["database_endpoint"], "shadowtwin"),
         "redis": plan.redis_url or _url("rediss", "", hands.made["redis_endpoint"], "0"),
         "openai": str(given.get("openai") or "sk-rehearsal-no-key-of-anyone"),
         "admin-email": str(given.get("admin_email") or "admin@shadowtwin.example"),
@@ -206,7 +207,11 @@ def _tls_only(bucket: str) -> dict[str, Any]:
         }
     ]
     if bucket.endswith("-audit"):
-        services = ("cloudtrail.amazonaws.com", "delivery.logs.amazonaws.com", "logdelivery.elasticloadbalancing.amazonaws.com")
+        services = (
+            "cloudtrail.amazonaws.com",
+            "delivery.logs.amazonaws.com",
+            "logdelivery.elasticloadbalancing.amazonaws.com",
+        )
         statements.append(
             {
                 "Sid": "Deliver",

@@ -53,7 +53,12 @@ def build_distribution(hands: Hands) -> None:
     }
     methods = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
     allowed = {"Quantity": 7, "Items": methods, "CachedMethods": {"Quantity": 2, "Items": ["GET", "HEAD"]}}
-    common = {"TargetOriginId": "alb", "ViewerProtocolPolicy": "redirect-to-https", "AllowedMethods": allowed, "Compress": True}
+    common = {
+        "TargetOriginId": "alb",
+        "ViewerProtocolPolicy": "redirect-to-https",
+        "AllowedMethods": allowed,
+        "Compress": True,
+    }
     api = {**common, "PathPattern": "/api/*", "CachePolicyId": _NO_CACHE, "OriginRequestPolicyId": _ALL_BUT_HOST}
     answer = hands.client("cloudfront").create_distribution_with_tags(
         DistributionConfigWithTags={

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,14 +78,10 @@ class Hands:
     def __init__(self, endpoint: str, plan: Plan) -> None:
         self.endpoint, self.plan = endpoint, plan
         self.made: dict[str, Any] = {}
-        self._session = boto3.Session(
-            aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION
-        )
+        self._session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
         self._config = Config(
             retries={"mode": "standard", "total_max_attempts": 1},
             s3={"addressing_style": "path"},
-            parameter_validation=True,
-            ignore_configured_endpoint_urls=True,
             proxies={},
         )
         self._clients: dict[tuple[str, str], Any] = {}
@@ -115,10 +111,15 @@ def lower_tags(**more: str) -> list[dict[str, str]]:
 
 def manifest(version: str) -> str:
     """The manifest of an image of no content; its digest differs by version."""
-    layer = "sha256:" + hashlib.sha256(f"shadowtwin {version}".encode()).hexdigest()
-    config = base64.b16encode(version.encode()).decode().lower()
-    return (
-        '{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",'
-        f' "config": {{"mediaType": "application/vnd.docker.container.image.v1+json", "size": 1, "digest": "sha256:{config:0>64}"}},'
-        f' "layers": [{{"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": 1, "digest": "{layer}"}}]}}'
+    kind = "application/vnd.docker.{}"
+    digest = {
+        what: "sha256:" + hashlib.sha256(f"{what} {version}".encode()).hexdigest() for what in ("config", "layer")
+    }
+    return json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": kind.format("distribution.manifest.v2+json"),
+            "config": {"mediaType": kind.format("container.image.v1+json"), "size": 1, "digest": digest["config"]},
+            "layers": [{"mediaType": kind.format("image.rootfs.diff.tar.gzip"), "size": 1, "digest": digest["layer"]}],
+        }
     )

@@ -10,7 +10,9 @@ from cutover.errors import StageError
 from cutover.rehearsal.cloud.provision.access import EXECUTION_ROLE, TASK_ROLE
 from cutover.rehearsal.cloud.provision.plan import REGION, Hands, lower_tags, manifest, tags
 
-HEALTH = 'node -e "fetch(\'http://127.0.0.1:5000/api/health\').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"'
+HEALTH = (
+    "node -e \"fetch('http://127.0.0.1:5000/api/health').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))\""
+)
 """The container's own check: node:*-alpine has no curl, and `localhost` may be ::1 (guide line 384)."""
 
 _SECRETS = {
@@ -160,14 +162,16 @@ def build_service(hands: Hands) -> None:
                 "assignPublicIp": "DISABLED",
             }
         },
-        loadBalancers=[
-            {"targetGroupArn": made["target_group"], "containerName": "shadowtwin", "containerPort": 5000}
-        ],
+        loadBalancers=[{"targetGroupArn": made["target_group"], "containerName": "shadowtwin", "containerPort": 5000}],
         deploymentConfiguration={
             "maximumPercent": 200,
             "minimumHealthyPercent": 100,
             "deploymentCircuitBreaker": {"enable": True, "rollback": True},
-            "alarms": {"alarmNames": ["shadowtwin-error-rate", "shadowtwin-p95-latency"], "enable": True, "rollback": True},
+            "alarms": {
+                "alarmNames": ["shadowtwin-error-rate", "shadowtwin-p95-latency"],
+                "enable": True,
+                "rollback": True,
+            },
         },
         healthCheckGracePeriodSeconds=60,
         enableExecuteCommand=False,

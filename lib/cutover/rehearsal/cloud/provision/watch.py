@@ -29,9 +29,7 @@ def build_logs(hands: Hands) -> None:
 def build_alarms(hands: Hands) -> None:
     """The guide's two alarms with dimensions, without which they never fire, and one for each rollback criterion."""
     topic = hands.client("sns").create_topic(Name="alerts", Tags=tags())["TopicArn"]
-    hands.client("sns").subscribe(
-        TopicArn=topic, Protocol="sqs", Endpoint=_inbox(hands), ReturnSubscriptionArn=True
-    )
+    hands.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=_inbox(hands), ReturnSubscriptionArn=True)
     hands.made["topic"] = topic
     balancer = hands.made["load_balancer"].split(":loadbalancer/")[1]
     group = hands.made["target_group"].rsplit(":", 1)[1]
@@ -142,7 +140,14 @@ def build_dashboard(hands: Hands) -> None:
     """One widget for each service."""
     balancer = hands.made["load_balancer"].split(":loadbalancer/")[1]
     metrics = {
-        "ECS": ["AWS/ECS", "CPUUtilization", "ClusterName", _SERVICE["ClusterName"], "ServiceName", _SERVICE["ServiceName"]],
+        "ECS": [
+            "AWS/ECS",
+            "CPUUtilization",
+            "ClusterName",
+            _SERVICE["ClusterName"],
+            "ServiceName",
+            _SERVICE["ServiceName"],
+        ],
         "RDS": ["AWS/RDS", "DatabaseConnections", "DBInstanceIdentifier", DATABASE],
         "Balancer": ["AWS/ApplicationELB", "RequestCount", "LoadBalancer", balancer],
         "ElastiCache": ["AWS/ElastiCache", "CurrConnections", "CacheClusterId", f"{REDIS}-001"],
@@ -158,9 +163,7 @@ def build_dashboard(hands: Hands) -> None:
         }
         for number, (title, metric) in enumerate(metrics.items())
     ]
-    hands.client("cloudwatch").put_dashboard(
-        DashboardName="shadowtwin", DashboardBody=json.dumps({"widgets": widgets})
-    )
+    hands.client("cloudwatch").put_dashboard(DashboardName="shadowtwin", DashboardBody=json.dumps({"widgets": widgets}))
 
 
 def build_books(hands: Hands) -> None:
@@ -179,4 +182,3 @@ def build_books(hands: Hands) -> None:
         Name="shadowtwin-trail", S3BucketName="shadowtwin-audit", IsMultiRegionTrail=True, TagsList=tags()
     )
     trail.start_logging(Name="shadowtwin-trail")
-    hands.client("guardduty").create_detector(Enable=True, Tags={"Project": "shadowtwin"})
