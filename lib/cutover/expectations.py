@@ -6,7 +6,7 @@ the field's description says why.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -139,7 +139,7 @@ class SecretsExpectation(Section):
     redis: Name = "shadowtwin/redis"
     openai: Name = "shadowtwin/openai"
     admin_email: Name = "shadowtwin/admin-email"
-    admin_password_hash: Name = "shadowtwin/admin-password-hash"
+    admin_password_hash: Name = "shadowtwin/admin-password-hash"  # noqa: S105 - a name
     smtp: Names = Field(
         default=("shadowtwin/smtp",),
         description="the guide demands five SMTP variables (line 482) and creates none; one JSON secret holds them",
@@ -216,7 +216,7 @@ class EcsExpectation(Section):
     )
     absent_tools: Names = Field(
         default=("curl",),
-        description="what the image does not hold: node:*-alpine has no curl, so the guide's health command never passes",
+        description="what the image does not hold: node:*-alpine has no curl, so the guide's command never passes",
     )
     maximum_percent: Count = 200
     minimum_healthy_percent: Count = 100

@@ -1,0 +1,22 @@
+"""AWS: reading an account, judging its architecture, changing it in small reversible steps, and its metrics."""
+
+from cutover.aws.account import Account, Call, Response
+from cutover.aws.actions import DeployService, LowerTtl, SwitchDns, TakeSnapshot
+from cutover.aws.metrics import read_metrics
+from cutover.aws.problem import Problem
+from cutover.aws.requirements import Recording, check_identity, check_requirements
+
+__all__ = [
+    "Account",
+    "Call",
+    "DeployService",
+    "LowerTtl",
+    "Problem",
+    "Recording",
+    "Response",
+    "SwitchDns",
+    "TakeSnapshot",
+    "check_identity",
+    "check_requirements",
+    "read_metrics",
+]

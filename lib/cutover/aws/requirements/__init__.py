@@ -1,0 +1,56 @@
+"""The requirements of the architecture: a module for each service, pure predicates over recorded responses."""
+
+from cutover.aws.requirements import (
+    account,
+    alarms,
+    balancer,
+    certificate,
+    cross,
+    dns,
+    ecs,
+    images,
+    instances,
+    network,
+    rds,
+    redis,
+    roles,
+    scaling,
+    secrets_manager,
+    security_groups,
+    service,
+    storage,
+)
+from cutover.aws.requirements.check import check_identity, check_requirements, check_stack, judge
+from cutover.aws.requirements.requirement import REGISTRY, Outcome, Requirement
+from cutover.aws.requirements.stack import Phase, Recording, Stack
+
+__all__ = [
+    "REGISTRY",
+    "Outcome",
+    "Phase",
+    "Recording",
+    "Requirement",
+    "Stack",
+    "account",
+    "alarms",
+    "balancer",
+    "certificate",
+    "check_identity",
+    "check_requirements",
+    "check_stack",
+    "cross",
+    "dns",
+    "ecs",
+    "images",
+    "instances",
+    "judge",
+    "network",
+    "rds",
+    "redis",
+    "roles",
+    "scaling",
+    "secrets_manager",
+    "security_groups",
+    "service",
+    "storage",
+]

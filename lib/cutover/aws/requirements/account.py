@@ -1,0 +1,216 @@
+"""The account itself: whose it is, whether its region answers, what the caller may do, quotas and book-keeping."""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+
+from cutover.aws.requirements.requirement import (
+    BLOCKER,
+    LOW,
+    MEDIUM,
+    Outcome,
+    at_least,
+    holds,
+    judged,
+    requirement,
+)
+from cutover.aws.requirements.stack import NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.expectations import AccountExpectation
+
+FARGATE_VCPU = "L-3032A538"
+"""Service Quotas' code of "Fargate On-Demand vCPU resource count"."""
+
+
+class Caller(View):
+    """Who asks, as STS says."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """STS answers every signed request; no answer means no credentials or no way there."""
+        answer = stack.ask("sts", "get_caller_identity")
+        if not answer.ok or not answer.data.get("Account"):
+            raise Unreadable(
+                f"sts.get_caller_identity: {answer.problem} ({answer.error_code}: {answer.message}); sign in first",
+                evidence=(answer.evidence,) if answer.evidence else (),
+            )
+        return cls(answer.data, str(answer.data.get("Arn", "")), answer)
+
+    @property
+    def principal(self) -> str:
+        """The IAM ARN of the caller: an assumed role's session is its role."""
+        role = re.fullmatch(r"arn:(aws[\w-]*):sts::(\d+):assumed-role/([^/]+)/.*", self.subject)
+        if role:
+            return f"arn:{role[1]}:iam::{role[2]}:role/{role[3]}"
+        return self.subject.replace(":sts::", ":iam::", 1)
+
+
+class Zones(View):
+    """The region's availability zones."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """EC2 answers in every region that is enabled."""
+        answer = stack.ask("ec2", "describe_availability_zones")
+        if not answer.ok:
+            raise Unreadable(
+                f"ec2.describe_availability_zones: {answer.problem} ({answer.error_code}: {answer.message})",
+                evidence=(answer.evidence,) if answer.evidence else (),
+            )
+        return cls(answer.data, stack.migration.region, answer)
+
+
+@requirement("ACC-01", title="The credentials are those of the planned account", severity=BLOCKER, guide=83)
+def account_is_the_planned_one(stack: Stack, caller: Caller) -> Outcome:
+    """A change in the wrong account is the worst mistake that can be made here."""
+    return holds(
+        caller.text("Account"),
+        expected=stack.migration.account_id,
+        remedy="use the planned account's credentials (aws sts get-caller-identity), or mend account_id in the parameters",
+    )
+
+
+@requirement("ACC-08", title="The region answers", severity=BLOCKER, guide=84)
+def region_answers(zones: Zones) -> Outcome:
+    """Everything of the migration lives in this region, over two zones."""
+    usable = [z.get("ZoneName", "") for z in zones.rows("AvailabilityZones") if z.get("State") == "available"]
+    return judged(
+        len(usable) >= 2,
+        expected="at least two available zones",
+        observed=usable,
+        remedy=f"aws account enable-region --region-name {zones.subject}",
+    )
+
+
+@requirement("ACC-02", title="The caller may do what the run needs", severity=BLOCKER, guide=97)
+def caller_is_allowed(stack: Stack, caller: Caller, expect: AccountExpectation) -> Outcome:
+    """A right that is missing shows itself in the middle of the night, half-way through a change."""
+    if caller.subject.endswith(":root"):
+        return judged(
+            False,
+            expected="a role with the rights of the run",
+            observed="the root user",
+            why="the root user cannot be limited and its use cannot be told apart in the trail",
+            remedy="sign in with a role: aws sso login",
+        )
+    answer = stack.ask(
+        "iam", "simulate_principal_policy", PolicySourceArn=caller.principal, ActionNames=list(expect.actions)
+    )
+    if not answer.ok:
+        raise Unreadable(f"iam.simulate_principal_policy: {answer.problem} ({answer.error_code}: {answer.message})")
+    seen = {r.get("EvalActionName"): r.get("EvalDecision") for r in answer.data.get("EvaluationResults", [])}
+    if not seen:
+        raise Unreadable("iam.simulate_principal_policy evaluated nothing")
+    lacking = [a for a in expect.actions if seen.get(a) != "allowed"]
+    return judged(
+        not lacking,
+        expected=f"all of {len(expect.actions)} actions allowed",
+        observed="not allowed: " + ", ".join(lacking) if lacking else f"{len(seen)} allowed",
+        remedy=f"attach a policy that allows {', '.join(lacking)} to {caller.principal}",
+    )
+
+
+class Quota(View):
+    """The Fargate vCPU quota."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """One quota by its code."""
+        answer = stack.ask("service-quotas", "get_service_quota", ServiceCode="fargate", QuotaCode=FARGATE_VCPU)
+        if not answer.ok:
+            raise Unreadable(f"service-quotas: {answer.problem} ({answer.error_code}: {answer.message})")
+        return cls(answer.data, f"fargate/{FARGATE_VCPU}", answer)
+
+
+@requirement("ACC-03", title="The Fargate quota holds a full roll-out", severity=MEDIUM, guide=542)
+def fargate_quota(quota: Quota, expect: AccountExpectation) -> Outcome:
+    """Twenty tasks are forty while a roll-out replaces them; a new account's quota is far lower."""
+    return at_least(
+        quota.number("Quota.Value"),
+        expect.fargate_vcpu,
+        unit=" vCPU",
+        remedy="aws service-quotas request-service-quota-increase --service-code fargate "
+        f"--quota-code {FARGATE_VCPU} --desired-value {expect.fargate_vcpu:g}",
+    )
+
+
+class Budgets(View):
+    """The account's budgets."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """All budgets; none is MISSING."""
+        if not stack.expect.account.budget:
+            raise NotApplicable("expect.account.budget is false")
+        answer = stack.need(
+            "budgets", "describe_budgets", AccountId=stack.migration.account_id, missing="no budget", remedy=_BUDGET
+        )
+        if not answer.data.get("Budgets"):
+            raise NotThere("no budget", remedy=_BUDGET)
+        return cls(answer.data, "budgets", answer)
+
+
+_BUDGET = "aws budgets create-budget --account-id … --budget file://budget.json   # about 320 USD a month"
+
+
+@requirement("ACC-04", title="A budget watches the month's cost", severity=LOW, guide=712)
+def budget_exists(budgets: Budgets) -> Outcome:
+    """Without one, a forgotten restore is noticed on the invoice."""
+    limits = [
+        f"{b['BudgetName']}: {b['BudgetLimit']['Amount']}" for b in budgets.rows("Budgets") if b.get("BudgetLimit")
+    ]
+    return judged(bool(limits), expected="a budget with a limit", observed=limits, remedy=_BUDGET)
+
+
+class Trails(View):
+    """CloudTrail's trails."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """All trails; none is MISSING."""
+        answer = stack.need("cloudtrail", "describe_trails")
+        if not answer.data.get("trailList"):
+            raise NotThere("no trail", remedy=_TRAIL)
+        return cls(answer.data, "cloudtrail", answer)
+
+
+_TRAIL = "aws cloudtrail create-trail --name shadowtwin-trail --s3-bucket-name … --is-multi-region-trail"
+
+
+@requirement("ACC-05", title="A trail of every region is kept", severity=LOW)
+def trail_is_multi_region(trails: Trails) -> Outcome:
+    """Who changed what in the night of the migration is answered here or nowhere."""
+    wide = [t.get("Name", "") for t in trails.rows("trailList") if t.get("IsMultiRegionTrail")]
+    return judged(bool(wide), expected="a multi-region trail", observed=wide, remedy=_TRAIL)
+
+
+class Tagged(View):
+    """Resources that carry the project's tag."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """All ARNs with the tag; none is MISSING."""
+        tag = stack.expect.account.project_tag
+        answer = stack.need(
+            "resourcegroupstaggingapi", "get_resources", TagFilters=[{"Key": "Project", "Values": [tag]}]
+        )
+        if not answer.data.get("ResourceTagMappingList"):
+            raise NotThere(f"nothing carries the tag Project={tag}", remedy=_tagging(tag))
+        return cls(answer.data, f"Project={tag}", answer)
+
+
+def _tagging(tag: str) -> str:
+    return f"aws resourcegroupstaggingapi tag-resources --tags Project={tag} --resource-arn-list …"
+
+
+@requirement("ACC-07", title="The stack's resources carry the project's tag", severity=LOW)
+def resources_are_tagged(tagged: Tagged, expect: AccountExpectation) -> Outcome:
+    """Cost, drift and clean-up are counted by it."""
+    arns = [m.get("ResourceARN", "") for m in tagged.rows("ResourceTagMappingList")]
+    kinds = {part for arn in arns for part in ("rds", "elasticloadbalancing", "ecs") if f":{part}:" in arn}
+    return judged(
+        len(kinds) == 3,
+        expected="database, balancer and service tagged",
+        observed=kinds,
+        remedy=_tagging(expect.project_tag),
+    )

@@ -1,0 +1,485 @@
+"""The application load balancer, its target group and its listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from cutover.aws.requirements.certificate import Certificate
+from cutover.aws.requirements.network import Subnets, Vpc
+from cutover.aws.requirements.requirement import (
+    BLOCKER,
+    DAY,
+    FAIL,
+    HIGH,
+    LOW,
+    MEDIUM,
+    Outcome,
+    at_most,
+    holds,
+    judged,
+    requirement,
+)
+from cutover.aws.requirements.security_groups import AlbGroup
+from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Stack, View
+from cutover.expectations import AlbExpectation, EcsExpectation
+
+
+class Balancer(View):
+    """The load balancer."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """By name."""
+        name = stack.migration.target.load_balancer
+        remedy = (
+            f"aws elbv2 create-load-balancer --name {name} --type application --scheme {stack.expect.alb.scheme} "
+            f"--subnets <two public subnets> --security-groups <{stack.expect.network.alb_group}>"
+        )
+        answer = stack.need(
+            "elbv2", "describe_load_balancers", Names=[name], missing=f"no balancer {name}", remedy=remedy
+        )
+        rows = answer.data.get("LoadBalancers") or []
+        if not rows:
+            raise NotThere(f"no balancer {name}", remedy=remedy)
+        return cls(rows[0], str(rows[0].get("LoadBalancerArn") or name), answer)
+
+
+class BalancerAttributes(View):
+    """The balancer's attributes, by key."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """All of them."""
+        alb = stack.view(Balancer)
+        answer = stack.need("elbv2", "describe_load_balancer_attributes", LoadBalancerArn=alb.subject)
+        values = {a.get("Key"): a.get("Value") for a in answer.data.get("Attributes", [])}
+        return cls({"values": values}, alb.subject, alb, answer)
+
+    def value(self, key: str) -> str:
+        """One attribute.
+
+        Raises:
+            Absent: the balancer has none of that key.
+        """
+        value = self.data["values"].get(key)
+        if value is None:
+            raise Absent(key)
+        return str(value)
+
+    def set(self, key: str, value: str) -> str:
+        """The command that sets one attribute."""
+        return (
+            f"aws elbv2 modify-load-balancer-attributes --load-balancer-arn {self.subject} "
+            f"--attributes Key={key},Value={value}"
+        )
+
+
+@requirement("ALB-01", title="The balancer is active", severity=BLOCKER, guide=497)
+def is_active(alb: Balancer) -> Outcome:
+    """DNS will point to it."""
+    return holds(
+        alb.text("State.Code"),
+        expected="active",
+        remedy=f"aws elbv2 wait load-balancer-available --load-balancer-arns {alb.subject}",
+    )
+
+
+@requirement("ALB-02", title="The balancer faces the internet", severity=BLOCKER, guide=500)
+def scheme(alb: Balancer, expect: AlbExpectation) -> Outcome:
+    """An internal one answers nobody outside; the scheme cannot be changed afterwards."""
+    return holds(alb.text("Scheme"), expected=expect.scheme, remedy="create it again with the right --scheme")
+
+
+@requirement("ALB-03", title="The balancer is an application load balancer", severity=BLOCKER, guide=501)
+def kind(alb: Balancer) -> Outcome:
+    """Redirects, health paths and the p95 metric exist only there."""
+    return holds(alb.text("Type"), expected="application")
+
+
+@requirement("ALB-04", title="The balancer stands in public subnets of two zones", severity=BLOCKER, guide=498)
+def stands_in_public_subnets(alb: Balancer, subnets: Subnets) -> Outcome:
+    """In a private subnet it answers nobody, in one zone it falls with it."""
+    rows = alb.rows("AvailabilityZones")
+    zones, ids = {r.get("ZoneName") for r in rows}, {r.get("SubnetId", "") for r in rows}
+    outside = ids - subnets.ids("public")
+    return judged(
+        len(zones) >= 2 and not outside,
+        expected="two zones, public subnets",
+        observed=f"zones {', '.join(sorted(map(str, zones))) or 'none'}; not public: {', '.join(sorted(outside)) or 'none'}",
+        remedy=f"aws elbv2 set-subnets --load-balancer-arn {alb.subject} --subnets "
+        + " ".join(sorted(subnets.ids("public"))),
+    )
+
+
+@requirement("ALB-05", title="The balancer wears its security group", severity=BLOCKER, guide=499)
+def security_group(alb: Balancer, group: AlbGroup) -> Outcome:
+    """With another group, the rules that were checked are not the ones that hold."""
+    return holds(
+        alb.rows("SecurityGroups"),
+        expected=[group.subject],
+        remedy=f"aws elbv2 set-security-groups --load-balancer-arn {alb.subject} --security-groups {group.subject}",
+    )
+
+
+@requirement("ALB-06", title="The balancer is in the stack's VPC", severity=BLOCKER, guide=498)
+def vpc_is_ours(alb: Balancer, vpc: Vpc) -> Outcome:
+    """From another VPC it cannot reach the tasks."""
+    return holds(alb.text("VpcId"), expected=vpc.subject, remedy="create it again in the stack's subnets")
+
+
+@requirement("ALB-07", title="The balancer is protected from deletion", severity=MEDIUM)
+def deletion_protection(attributes: BalancerAttributes) -> Outcome:
+    """Its DNS name would be gone for good."""
+    key = "deletion_protection.enabled"
+    return holds(attributes.value(key), expected="true", remedy=attributes.set(key, "true"))
+
+
+@requirement("ALB-08", title="The balancer keeps access logs", severity=MEDIUM)
+def access_logs(attributes: BalancerAttributes) -> Outcome:
+    """They are the only list of who saw an error during the cutover."""
+    key = "access_logs.s3.enabled"
+    return holds(attributes.value(key), expected="true", remedy=attributes.set(key, "true"))
+
+
+@requirement("ALB-09", title="The balancer closes idle connections before the application", severity=HIGH)
+def idle_timeout(attributes: BalancerAttributes, expect: AlbExpectation) -> Outcome:
+    """Otherwise it sends requests into connections that Node has just closed: sporadic 502s."""
+    key = "idle_timeout.timeout_seconds"
+    return at_most(
+        float(attributes.value(key)),
+        expect.idle_timeout_s,
+        unit=" s",
+        remedy=attributes.set(key, str(expect.idle_timeout_s))
+        + "   # and server.keepAliveTimeout = 65000 in the application",
+    )
+
+
+@requirement("ALB-10", title="Malformed headers are dropped", severity=LOW)
+def invalid_headers(attributes: BalancerAttributes) -> Outcome:
+    """They are how requests are smuggled."""
+    key = "routing.http.drop_invalid_header_fields.enabled"
+    return holds(attributes.value(key), expected="true", remedy=attributes.set(key, "true"))
+
+
+class TargetGroup(View):
+    """The target group."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """By name."""
+        return cls.named(stack, stack.expect.alb.target_group)
+
+    @classmethod
+    def named(cls, stack: Stack, name: str) -> Self:
+        """The target group of that name."""
+        e = stack.expect
+        remedy = (
+            f"aws elbv2 create-target-group --name {name} --protocol HTTP --port {e.ecs.port} --target-type ip "
+            f"--vpc-id <vpc> --health-check-path {e.alb.health_path} --matcher HttpCode={e.alb.matcher}"
+        )
+        missing = f"no target group {name}"
+        answer = stack.need("elbv2", "describe_target_groups", Names=[name], missing=missing, remedy=remedy)
+        rows = answer.data.get("TargetGroups") or []
+        if not rows:
+            raise NotThere(missing, remedy=remedy)
+        return cls(rows[0], str(rows[0].get("TargetGroupArn") or name), answer)
+
+    def modify(self, arguments: str) -> str:
+        """The command that changes the health check."""
+        return f"aws elbv2 modify-target-group --target-group-arn {self.subject} {arguments}"
+
+
+@requirement("TG-01", title="The target group speaks HTTP to the application's port", severity=BLOCKER, guide=506)
+def target_port(group: TargetGroup, expect: EcsExpectation) -> Outcome:
+    """Any other port is closed."""
+    seen = [group.text("Protocol"), group.number("Port")]
+    return holds(seen, expected=["HTTP", expect.port], remedy="create it again: protocol and port are fixed")
+
+
+@requirement("TG-02", title="Targets are addresses", severity=BLOCKER, guide=509)
+def target_type(group: TargetGroup) -> Outcome:
+    """Fargate tasks register by address; with type instance nothing registers."""
+    return holds(group.text("TargetType"), expected="ip", remedy="create it again with --target-type ip")
+
+
+@requirement("TG-03", title="Health is asked of the application's health path", severity=BLOCKER, guide=510)
+def health_path(group: TargetGroup, expect: AlbExpectation) -> Outcome:
+    """The page at / answers 200 while the database is gone."""
+    remedy = group.modify(f"--health-check-path {expect.health_path}")
+    return holds(group.text("HealthCheckPath"), expected=expect.health_path, remedy=remedy)
+
+
+@requirement("TG-04", title="Health is asked every 30 seconds", severity=HIGH, guide=511)
+def health_interval(group: TargetGroup, expect: AlbExpectation) -> Outcome:
+    """Interval times threshold is how long a dead task still gets visitors."""
+    remedy = group.modify(f"--health-check-interval-seconds {expect.health_interval_s}")
+    return holds(group.number("HealthCheckIntervalSeconds"), expected=expect.health_interval_s, remedy=remedy)
+
+
+@requirement("TG-05", title="A health check times out after 5 seconds", severity=HIGH, guide=1002)
+def health_timeout(group: TargetGroup, expect: AlbExpectation) -> Outcome:
+    """A task that answers slower than that is not healthy."""
+    remedy = group.modify(f"--health-check-timeout-seconds {expect.health_timeout_s}")
+    return holds(group.number("HealthCheckTimeoutSeconds"), expected=expect.health_timeout_s, remedy=remedy)
+
+
+@requirement("TG-06", title="Two good answers make a target healthy", severity=HIGH, guide=1003)
+def healthy_threshold(group: TargetGroup, expect: AlbExpectation) -> Outcome:
+    """The default 5 delays every deployment by minutes."""
+    remedy = group.modify(f"--healthy-threshold-count {expect.healthy_threshold}")
+    return holds(group.number("HealthyThresholdCount"), expected=expect.healthy_threshold, remedy=remedy)
+
+
+@requirement("TG-07", title="Three bad answers make a target unhealthy", severity=HIGH, guide=1004)
+def unhealthy_threshold(group: TargetGroup, expect: AlbExpectation) -> Outcome:
+    """One blip of the queue must not take every task out of service."""
+    remedy = group.modify(f"--unhealthy-threshold-count {expect.unhealthy_threshold}")
+    return holds(group.number("UnhealthyThresholdCount"), expected=expect.unhealthy_threshold, remedy=remedy)
+
+
+@requirement("TG-08", title="Only 200 is healthy", severity=HIGH, guide=1005)
+def matcher(group: TargetGroup, expect: AlbExpectation) -> Outcome:
+    """The application answers 503 when it is degraded."""
+    remedy = group.modify(f"--matcher HttpCode={expect.matcher}")
+    return holds(group.text("Matcher.HttpCode"), expected=expect.matcher, remedy=remedy)
+
+
+@requirement("TG-09", title="Health checks are on and speak HTTP", severity=HIGH, guide=999)
+def health_protocol(group: TargetGroup) -> Outcome:
+    """Switched off, every target counts as healthy."""
+    seen = [group.text("HealthCheckProtocol"), group.flag("HealthCheckEnabled")]
+    remedy = group.modify("--health-check-protocol HTTP --health-check-enabled")
+    return holds(seen, expected=["HTTP", True], remedy=remedy)
+
+
+@requirement("TG-10", title="The target group hangs on the balancer", severity=BLOCKER, guide=519)
+def is_attached(group: TargetGroup, alb: Balancer) -> Outcome:
+    """Unattached, its health is never even asked."""
+    return judged(
+        alb.subject in group.rows("LoadBalancerArns"),
+        expected=alb.subject,
+        observed=group.rows("LoadBalancerArns"),
+        remedy=f"aws elbv2 create-listener --load-balancer-arn {alb.subject} --protocol HTTPS --port 443 "
+        f"--default-actions Type=forward,TargetGroupArn={group.subject} --certificates CertificateArn=…",
+    )
+
+
+class TargetHealth(View):
+    """The health of every registered target."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """No target is MISSING: an empty list is not healthy."""
+        group = stack.view(TargetGroup)
+        answer = stack.need("elbv2", "describe_target_health", TargetGroupArn=group.subject)
+        if not answer.data.get("TargetHealthDescriptions"):
+            raise NotThere(
+                "no target is registered",
+                remedy=f"aws ecs describe-services --cluster {stack.expect.ecs.cluster} --services {stack.expect.ecs.service}",
+                evidence=(answer.evidence,) if answer.evidence else (),
+            )
+        return cls(answer.data, group.subject, group, answer)
+
+
+@requirement("TG-11", title="Every target is healthy", severity=BLOCKER, guide=753, due=DAY)
+def targets_are_healthy(health: TargetHealth, expect: EcsExpectation) -> Outcome:
+    """Visitors are sent there."""
+    states = [d.get("TargetHealth", {}).get("State", "") for d in health.rows("TargetHealthDescriptions")]
+    live = [s for s in states if s != "draining"]
+    return judged(
+        len(live) >= expect.desired_count and all(s == "healthy" for s in live),
+        expected=f"at least {expect.desired_count} targets, all healthy",
+        observed=states,
+        remedy=f"aws elbv2 describe-target-health --target-group-arn {health.subject}   # see Reason",
+    )
+
+
+class TargetGroupAttributes(View):
+    """The target group's attributes, by key."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """All of them."""
+        group = stack.view(TargetGroup)
+        answer = stack.need("elbv2", "describe_target_group_attributes", TargetGroupArn=group.subject)
+        values = {str(a.get("Key")).replace(".", "_"): a.get("Value") for a in answer.data.get("Attributes", [])}
+        return cls(values, group.subject, group, answer)
+
+
+@requirement("TG-12", title="Old targets are released quickly", severity=MEDIUM)
+def deregistration_delay(attributes: TargetGroupAttributes, expect: AlbExpectation) -> Outcome:
+    """The default 300 s slows every roll-out and every way back."""
+    return at_most(
+        attributes.number("deregistration_delay_timeout_seconds"),
+        expect.deregistration_delay_s,
+        unit=" s",
+        remedy=f"aws elbv2 modify-target-group-attributes --target-group-arn {attributes.subject} "
+        f"--attributes Key=deregistration_delay.timeout_seconds,Value={expect.deregistration_delay_s}",
+    )
+
+
+class BlueTargetGroup(TargetGroup):
+    """The second target group, where one is planned."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """Not planned by default."""
+        if not stack.expect.alb.blue_target_group:
+            raise NotApplicable("no second target group is planned (expect.alb.blue_target_group)")
+        return cls.named(stack, stack.expect.alb.blue_target_group)
+
+
+@requirement("TG-13", title="The second target group is like the first", severity=HIGH, guide=1135)
+def blue_is_like_green(blue: BlueTargetGroup, green: TargetGroup) -> Outcome:
+    """The guide's command leaves type instance and the health path /: a switch to it would answer nobody."""
+    keys = ("TargetType", "Protocol", "Port", "HealthCheckPath", "HealthyThresholdCount", "UnhealthyThresholdCount")
+    return holds({k: blue.need(k) for k in keys}, expected={k: green.need(k) for k in keys})
+
+
+class Listeners(View):
+    """The balancer's listeners."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """None is MISSING."""
+        alb = stack.view(Balancer)
+        answer = stack.need("elbv2", "describe_listeners", LoadBalancerArn=alb.subject)
+        if not answer.data.get("Listeners"):
+            raise NotThere(f"{alb.subject} has no listener", remedy=_listener(alb.subject, 443))
+        return cls(answer.data, alb.subject, alb, answer)
+
+    def on(self, port: int) -> Mapping[str, Any]:
+        """The listener on a port.
+
+        Raises:
+            NotThere: there is none.
+        """
+        for row in self.rows("Listeners"):
+            if row.get("Port") == port:
+                return dict(row)
+        raise NotThere(f"no listener on {port}", remedy=_listener(self.subject, port), evidence=self.evidence)
+
+
+def _listener(balancer: str, port: int) -> str:
+    head = f"aws elbv2 create-listener --load-balancer-arn {balancer} --port {port} "
+    if port == 80:
+        return head + (
+            "--protocol HTTP --default-actions "
+            "'Type=redirect,RedirectConfig={Protocol=HTTPS,Port=443,StatusCode=HTTP_301}'"
+        )
+    return head + (
+        "--protocol HTTPS --ssl-policy ELBSecurityPolicy-TLS13-1-2-2021-06 --certificates CertificateArn=… "
+        "--default-actions Type=forward,TargetGroupArn=…"
+    )
+
+
+def forwards_to(listener: Mapping[str, Any]) -> list[str]:
+    """The target groups that a listener's default actions forward to; weights of 0 left out."""
+    found: list[str] = []
+    for action in listener.get("DefaultActions") or []:
+        if action.get("Type") != "forward":
+            continue
+        weighted = [
+            g["TargetGroupArn"]
+            for g in (action.get("ForwardConfig") or {}).get("TargetGroups", [])
+            if g.get("Weight", 1) != 0
+        ]
+        found += weighted or [str(action.get("TargetGroupArn", ""))]
+    return found
+
+
+@requirement("LSN-01", title="HTTPS is served on 443", severity=BLOCKER, guide=516)
+def https_listener(listeners: Listeners) -> Outcome:
+    """Visitors come by https://."""
+    return holds(str(listeners.on(443).get("Protocol")), expected="HTTPS", remedy=_listener(listeners.subject, 443))
+
+
+@requirement("LSN-02", title="443 forwards to the target group", severity=BLOCKER, guide=519)
+def https_forwards(listeners: Listeners, group: TargetGroup) -> Outcome:
+    """Anything else is not the application."""
+    listener = listeners.on(443)
+    return holds(
+        forwards_to(listener),
+        expected=[group.subject],
+        remedy=f"aws elbv2 modify-listener --listener-arn {listener.get('ListenerArn')} "
+        f"--default-actions Type=forward,TargetGroupArn={group.subject}",
+    )
+
+
+@requirement("LSN-03", title="443 shows the issued certificate", severity=BLOCKER, guide=518)
+def https_certificate(listeners: Listeners, certificate: Certificate) -> Outcome:
+    """Any other is refused by the browser."""
+    listener = listeners.on(443)
+    shown = [c.get("CertificateArn") for c in listener.get("Certificates") or []]
+    return judged(
+        certificate.subject in shown,
+        expected=certificate.subject,
+        observed=shown,
+        remedy=f"aws elbv2 modify-listener --listener-arn {listener.get('ListenerArn')} "
+        f"--certificates CertificateArn={certificate.subject}",
+    )
+
+
+@requirement("ACM-04", title="The certificate is in use by the balancer", severity=HIGH, guide=86)
+def certificate_is_used(certificate: Certificate, alb: Balancer) -> Outcome:
+    """ACM renews a certificate by itself only while something uses it."""
+    return judged(
+        alb.subject in certificate.rows("InUseBy"), expected=alb.subject, observed=certificate.rows("InUseBy")
+    )
+
+
+@requirement("LSN-04", title="443 speaks TLS 1.2 or later", severity=HIGH, guide=513, absent=FAIL)
+def tls_policy(listeners: Listeners, expect: AlbExpectation) -> Outcome:
+    """The guide names no policy, and the API's default still speaks TLS 1.0."""
+    listener = listeners.on(443)
+    policy = listener.get("SslPolicy")
+    if not policy:
+        raise Absent("SslPolicy")
+    return judged(
+        policy not in expect.weak_tls_policies,
+        expected="a policy without TLS 1.0 and 1.1",
+        observed=policy,
+        remedy=f"aws elbv2 modify-listener --listener-arn {listener.get('ListenerArn')} "
+        "--ssl-policy ELBSecurityPolicy-TLS13-1-2-2021-06",
+    )
+
+
+@requirement("LSN-05", title="80 redirects to HTTPS", severity=BLOCKER, guide=524)
+def http_redirects(listeners: Listeners) -> Outcome:
+    """Old links and typed addresses come by http://."""
+    listener = listeners.on(80)
+    actions = listener.get("DefaultActions") or [{}]
+    redirect = actions[0].get("RedirectConfig") or {}
+    return holds(
+        [actions[0].get("Type"), redirect.get("Protocol"), redirect.get("Port"), redirect.get("StatusCode")],
+        expected=["redirect", "HTTPS", "443", "HTTP_301"],
+        remedy=f"aws elbv2 modify-listener --listener-arn {listener.get('ListenerArn')} --default-actions "
+        "'Type=redirect,RedirectConfig={Protocol=HTTPS,Port=443,StatusCode=HTTP_301}'",
+    )
+
+
+class Rules(View):
+    """The rules of the HTTPS listener."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """The default rule is always among them."""
+        listeners = stack.view(Listeners)
+        arn = str(listeners.on(443).get("ListenerArn"))
+        answer = stack.need("elbv2", "describe_rules", ListenerArn=arn)
+        if not answer.data.get("Rules"):
+            raise NotThere(f"{arn} has no rule")
+        return cls(answer.data, arn, listeners, answer)
+
+
+@requirement("LSN-06", title="No other rule takes visitors away", severity=MEDIUM, guide=513)
+def no_other_rule(rules: Rules) -> Outcome:
+    """A forgotten maintenance rule answers 503 to everyone."""
+    others = [r.get("RuleArn", "") for r in rules.rows("Rules") if not r.get("IsDefault")]
+    return judged(
+        not others,
+        expected="the default rule alone",
+        observed=others or "the default rule alone",
+        remedy="\n".join(f"aws elbv2 delete-rule --rule-arn {r}" for r in others),
+    )

@@ -1,0 +1,254 @@
+"""Rules across resources: each may be right by itself and all of them wrong together."""
+
+from __future__ import annotations
+
+from cutover.aws.requirements.alarms import Alarms, Topic, dimensions, error_alarms, latency_alarms, put_alarm
+from cutover.aws.requirements.balancer import Balancer, Listeners, TargetGroup, forwards_to
+from cutover.aws.requirements.certificate import Certificate, covers
+from cutover.aws.requirements.ecs import Container, InjectedSecrets, Service
+from cutover.aws.requirements.images import Repository, image_id
+from cutover.aws.requirements.network import Subnets, Vpc
+from cutover.aws.requirements.rds import Instance
+from cutover.aws.requirements.redis import Members, ReplicationGroup
+from cutover.aws.requirements.requirement import BLOCKER, DAY, HIGH, Outcome, judged, requirement
+from cutover.aws.requirements.roles import SecretAccess
+from cutover.aws.requirements.secrets_manager import DatabaseUrl, RedisUrl
+from cutover.aws.requirements.security_groups import AlbGroup, EcsGroup, RdsGroup, RedisGroup
+from cutover.aws.requirements.service import Revisions
+from cutover.aws.requirements.stack import NotThere, Stack, View
+from cutover.expectations import EcsExpectation, LogsExpectation, RdsExpectation, RedisExpectation
+
+_NETWORK = "networkConfiguration.awsvpcConfiguration"
+
+
+def _mismatches(pairs: dict[str, tuple[object, object]]) -> list[str]:
+    return [f"{name}: {left} ≠ {right}" for name, (left, right) in pairs.items() if left != right]
+
+
+def _agree(bad: list[str], expected: str, remedy: str = "") -> Outcome:
+    return judged(not bad, expected=expected, observed=bad or "they agree", remedy=remedy)
+
+
+@requirement("X-01", title="DATABASE_URL and the instance agree", severity=BLOCKER, guide=453)
+def database_url_agrees(url: DatabaseUrl, rds: Instance, expect: RdsExpectation) -> Outcome:
+    """Host, port and database of the secret are the instance's, and the application is not its master user."""
+    bad = _mismatches(
+        {
+            "host": (url.get("host"), rds.text("Endpoint.Address")),
+            "port": (int(url.get("port") or 5432), rds.number("Endpoint.Port")),
+            "database": (url.get("database"), rds.get("DBName") or expect.database),
+        }
+    )
+    remedy = (
+        f"aws secretsmanager put-secret-value --secret-id {url.subject} --secret-string file://value"
+        f"   # host {rds.text('Endpoint.Address')}, port {rds.number('Endpoint.Port'):g}, database {expect.database}"
+    )
+    outcome = _agree(bad, "the same host, port and database", remedy)
+    if outcome.ok and url.get("user") == rds.get("MasterUsername"):
+        return judged(
+            True,
+            expected=outcome.expected,
+            observed="they agree; the application uses the master user: give it its own",
+        )
+    return outcome
+
+
+@requirement("X-02", title="REDIS_URL and the queue agree", severity=BLOCKER, guide=458)
+def redis_url_agrees(url: RedisUrl, redis: ReplicationGroup) -> Outcome:
+    """Host, TLS and password of the secret are the replication group's."""
+    primary = redis.get("NodeGroups.0.PrimaryEndpoint.Address") or redis.text("ConfigurationEndpoint.Address")
+    asks = bool(redis.get("UserGroupIds")) or redis.flag("AuthTokenEnabled")
+    bad = _mismatches(
+        {
+            "host": (url.get("host"), primary),
+            "scheme": (url.get("scheme"), "rediss" if redis.flag("TransitEncryptionEnabled") else "redis"),
+            "password": ("given" if url.get("has_password") else "none", "given" if asks else "none"),
+        }
+    )
+    remedy = (
+        f"aws secretsmanager put-secret-value --secret-id {url.subject} --secret-string file://value   # host {primary}"
+    )
+    return _agree(bad, "the same host, TLS and password", remedy)
+
+
+@requirement("X-03", title="The running revision can read all its secrets", severity=HIGH, guide=353)
+def secrets_resolve(injected: InjectedSecrets, access: SecretAccess, stack: Stack, container: Container) -> Outcome:
+    """Each exists, in this account and region, and the execution role may read it."""
+    gone = [k for k, v in injected.data["found"].items() if v != "there"]
+    home = [stack.migration.region, stack.migration.account_id]
+    away = [k for k, arn in container.secrets.items() if arn.startswith("arn:") and arn.split(":")[3:5] != home]
+    denied = [r.get("EvalActionName") for r in access.rows("EvaluationResults") if r.get("EvalDecision") != "allowed"]
+    bad = [f"not there: {n}" for n in gone] + [f"elsewhere: {n}" for n in away] + [f"denied: {n}" for n in denied]
+    return _agree(bad, "all there, here and allowed")
+
+
+@requirement("X-04", title="One port from the balancer to the application", severity=BLOCKER, guide=345)
+def one_port(
+    container: Container,
+    target: TargetGroup,
+    tasks: EcsGroup,
+    service: Service,
+    listeners: Listeners,
+    expect: EcsExpectation,
+) -> Outcome:
+    """Container, PORT, service, target group, security group and listener name the same one, or nobody gets through."""
+    opened = {str(r[1]) for r in tasks.inbound if r[1] == r[2]}
+    seen = {
+        "container": {str(p.get("containerPort")) for p in container.rows("portMappings")},
+        "PORT": {container.environment.get("PORT", "nothing")},
+        "service": {str(b.get("containerPort")) for b in service.rows("loadBalancers")},
+        "target group": {f"{target.number('Port'):g}"},
+        "security group": opened,
+    }
+    wanted = str(expect.port)
+    bad = [f"{name}: {', '.join(sorted(ports)) or 'nothing'}" for name, ports in seen.items() if wanted not in ports]
+    if target.subject not in forwards_to(listeners.on(443)):
+        bad.append(f"the listener on 443 does not forward to {target.subject}")
+    if target.subject not in {b.get("targetGroupArn") for b in service.rows("loadBalancers")}:
+        bad.append(f"the service does not register with {target.subject}")
+    return _agree(bad, f"{wanted} everywhere")
+
+
+@requirement("X-05", title="The chain of security groups is closed", severity=BLOCKER, guide=636)
+def groups_chain(
+    alb: Balancer,
+    service: Service,
+    rds: Instance,
+    members: Members,
+    alb_group: AlbGroup,
+    ecs_group: EcsGroup,
+    rds_group: RdsGroup,
+    redis_group: RedisGroup,
+    ports: RdsExpectation,
+    queue: RedisExpectation,
+    ecs: EcsExpectation,
+) -> Outcome:
+    """The groups that let each other in are the ones that balancer, tasks, database and queue really wear."""
+    worn_by_queue = {
+        g.get("SecurityGroupId") for m in members.rows("members") for g in View(m, "").rows("SecurityGroups")
+    }
+    links = {
+        "the balancer wears its group": alb_group.subject in alb.rows("SecurityGroups"),
+        "tasks let the balancer in": ("tcp", ecs.port, ecs.port, alb_group.subject) in ecs_group.inbound,
+        "tasks wear their group": ecs_group.subject in service.rows(f"{_NETWORK}.securityGroups"),
+        "the database lets tasks in": ("tcp", ports.port, ports.port, ecs_group.subject) in rds_group.inbound,
+        "the database wears its group": rds_group.subject
+        in {g.get("VpcSecurityGroupId") for g in rds.rows("VpcSecurityGroups")},
+        "the queue lets tasks in": ("tcp", queue.port, queue.port, ecs_group.subject) in redis_group.inbound,
+        "the queue wears its group": redis_group.subject in worn_by_queue,
+    }
+    broken = [link for link, holds_ in links.items() if not holds_]
+    return judged(
+        not broken,
+        expected="world → balancer → tasks → database and queue",
+        observed=f"broken: {', '.join(broken)}" if broken else f"{len(links)} links hold",
+        remedy="see SG-03, SG-04, SG-05, ALB-05, SVC-06, RDS-20 and RED-16 for the commands",
+    )
+
+
+@requirement("X-06", title="Everything stands in one VPC, each in its tier", severity=BLOCKER, guide=632)
+def one_vpc(vpc: Vpc, subnets: Subnets, alb: Balancer, target: TargetGroup, service: Service, rds: Instance) -> Outcome:
+    """The balancer public, tasks and database private, and the balancer in every zone that tasks are in."""
+    bad = _mismatches(
+        {
+            "balancer": (alb.text("VpcId"), vpc.subject),
+            "target group": (target.text("VpcId"), vpc.subject),
+            "database": (rds.text("DBSubnetGroup.VpcId"), vpc.subject),
+        }
+    )
+    task_subnets = set(service.rows(f"{_NETWORK}.subnets"))
+    database = {s.get("SubnetIdentifier", "") for s in rds.rows("DBSubnetGroup.Subnets")}
+    alb_zones = {r.get("ZoneName") for r in alb.rows("AvailabilityZones")}
+    balancer = {r.get("SubnetId", "") for r in alb.rows("AvailabilityZones")}
+    tiers = (("tasks", task_subnets, "private"), ("database", database, "private"), ("balancer", balancer, "public"))
+    for name, ids, tier in tiers:
+        outside = ids - subnets.ids(tier)
+        if outside or not ids:
+            bad.append(f"{name} not {tier}: {', '.join(sorted(outside)) or 'no subnet'}")
+    unserved = subnets.zones(task_subnets) - alb_zones
+    if unserved:
+        bad.append(f"the balancer is not in {', '.join(sorted(map(str, unserved)))}")
+    return _agree(bad, f"{vpc.subject}; balancer public, tasks and database private")
+
+
+@requirement("X-10", title="The container's log group is there, here and kept", severity=HIGH, guide=375)
+def log_group_fits(container: Container, stack: Stack, expect: LogsExpectation) -> Outcome:
+    """The group that the container writes to, not the one that someone created."""
+    group, region = (container.text(f"logConfiguration.options.awslogs-{k}") for k in ("group", "region"))
+    answer = stack.need("logs", "describe_log_groups", logGroupNamePrefix=group)
+    row = next((g for g in answer.data.get("logGroups") or [] if g.get("logGroupName") == group), None)
+    if row is None:
+        raise NotThere(f"no log group {group}", remedy=f"aws logs create-log-group --log-group-name {group}")
+    bad = _mismatches({"region": (region, stack.migration.region)})
+    if not row.get("retentionInDays"):
+        bad.append(f"{group} has no retention")
+    return _agree(
+        bad,
+        "there, here, with a retention",
+        f"aws logs put-retention-policy --log-group-name {group} --retention-in-days {expect.retention_days}",
+    )
+
+
+@requirement("X-12", title="The listener shows an issued certificate of the public name", severity=BLOCKER, guide=518)
+def listener_certificate(listeners: Listeners, certificate: Certificate, stack: Stack) -> Outcome:
+    """Issued, attached and of this name: each of the three is checked elsewhere, here all at once."""
+    host = stack.migration.hostname
+    shown = [str(c.get("CertificateArn")) for c in listeners.on(443).get("Certificates") or []]
+    names = certificate.rows("SubjectAlternativeNames")
+    bad = [] if certificate.subject in shown else [f"443 shows {', '.join(shown) or 'none'}, not {certificate.subject}"]
+    bad += [] if certificate.text("Status") == "ISSUED" else [f"it is {certificate.text('Status')}"]
+    bad += [] if any(covers(n, host) for n in names) else [f"it covers {', '.join(names)}, not {host}"]
+    return _agree(bad, f"an issued certificate of {host} on 443")
+
+
+@requirement("X-14", title="Every rollback criterion has an alarm that somebody hears", severity=HIGH, guide=933)
+def criteria_have_alarms(alarms: Alarms, topic: Topic, balancer: Balancer, stack: Stack) -> Outcome:
+    """Error rate, p95 and database connections, on our balancer and instance, told to a confirmed subscriber."""
+    suffix = balancer.subject.partition(":loadbalancer/")[2]
+    instance = stack.expect.rds.instance
+    on_balancer = [a for a in latency_alarms(alarms) if dimensions(a).get("LoadBalancer") == suffix]
+    on_instance = [
+        a
+        for a in alarms.metric_alarms
+        if a.get("MetricName") == "DatabaseConnections" and dimensions(a).get("DBInstanceIdentifier") == instance
+    ]
+    groups = {"errors": error_alarms(alarms), "latency": on_balancer, "database": on_instance}
+    bad = []
+    for kind, found in groups.items():
+        if not found:
+            bad.append(f"{kind}: no alarm on our resource")
+        elif not any(
+            a.get("ActionsEnabled") is not False and topic.subject in (a.get("AlarmActions") or []) for a in found
+        ):
+            bad.append(f"{kind}: the alarm does not go to {topic.subject}")
+    if not topic.confirmed:
+        bad.append("nobody confirmed a subscription")
+    remedy = "\n".join(put_alarm(stack, kind) for kind, found in groups.items() if not found)
+    return _agree(bad, "three alarms and a confirmed subscriber", remedy)
+
+
+@requirement("X-17", title="There is a way back now", severity=HIGH, guide=1089, due=DAY)
+def way_back_exists(revisions: Revisions, service: Service, repository: Repository, stack: Stack) -> Outcome:
+    """An older revision is active and its image is still in the repository."""
+    current = service.text("taskDefinition").rsplit("/", 1)[-1]
+    number = int(current.rsplit(":", 1)[-1])
+    older = [a for a in revisions.rows("taskDefinitionArns") if int(str(a).rsplit(":", 1)[-1]) < number]
+    if not older:
+        raise NotThere(f"no active revision before {current}", evidence=revisions.evidence)
+    previous = max(older, key=lambda a: int(str(a).rsplit(":", 1)[-1]))
+    task = stack.need("ecs", "describe_task_definition", taskDefinition=previous).data.get("taskDefinition") or {}
+    images = [
+        c.get("image", "")
+        for c in task.get("containerDefinitions") or []
+        if c.get("name") == stack.expect.ecs.container
+    ]
+    if not images:
+        raise NotThere(f"{previous} has no container {stack.expect.ecs.container}")
+    answer = stack.need(
+        "ecr",
+        "describe_images",
+        repositoryName=repository.name,
+        imageIds=[image_id(images[0])],
+        missing=f"{images[0]}, the image of {previous}, is gone from the repository",
+    )
+    return judged(bool(answer.data.get("imageDetails")), expected="an older revision and its image", observed=previous)

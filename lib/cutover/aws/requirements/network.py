@@ -1,0 +1,248 @@
+"""The VPC, its public and private subnets, and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from cutover.aws.requirements.requirement import (
+    BLOCKER,
+    FAIL,
+    HIGH,
+    LOW,
+    MEDIUM,
+    Outcome,
+    at_least,
+    holds,
+    judged,
+    requirement,
+)
+from cutover.aws.requirements.stack import NotThere, Stack, View, name_tag
+from cutover.expectations import NetworkExpectation
+
+
+class Vpc(View):
+    """The stack's VPC, by its Name tag or its id."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """The default VPC is never taken for it."""
+        wanted = stack.expect.network.vpc
+        answer = stack.need("ec2", "describe_vpcs")
+        for vpc in answer.data.get("Vpcs", []):
+            if wanted in (vpc.get("VpcId"), name_tag(vpc)):
+                return cls(vpc, str(vpc["VpcId"]), answer)
+        raise NotThere(
+            f"no VPC is named {wanted}",
+            remedy="aws ec2 create-vpc --cidr-block 10.20.0.0/16 --tag-specifications "
+            f"'ResourceType=vpc,Tags=[{{Key=Name,Value={wanted}}}]'   # or set expect.network.vpc to its id",
+            evidence=(answer.evidence,) if answer.evidence else (),
+        )
+
+
+class Subnets(View):
+    """The VPC's subnets; public are those whose default route goes to an internet gateway."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """Subnets with the route table that holds for each: its own, or the VPC's main one."""
+        vpc = stack.view(Vpc)
+        subnets, tables = stack.need("ec2", "describe_subnets"), stack.need("ec2", "describe_route_tables")
+        mine = [s for s in subnets.data.get("Subnets", []) if s.get("VpcId") == vpc.subject]
+        if not mine:
+            raise NotThere(
+                f"{vpc.subject} has no subnet",
+                remedy=f"aws ec2 create-subnet --vpc-id {vpc.subject} --cidr-block … --availability-zone …",
+            )
+        routes = [t for t in tables.data.get("RouteTables", []) if t.get("VpcId") == vpc.subject]
+        rows = [{**s, "DefaultRoute": _default_route(s["SubnetId"], routes)} for s in mine]
+        return cls({"Subnets": rows}, vpc.subject, vpc, subnets, tables)
+
+    @property
+    def public(self) -> list[Mapping[str, Any]]:
+        """Subnets with a default route to an internet gateway."""
+        return [s for s in self.rows("Subnets") if _gateway(s).startswith("igw-")]
+
+    @property
+    def private(self) -> list[Mapping[str, Any]]:
+        """All others."""
+        return [s for s in self.rows("Subnets") if not _gateway(s).startswith("igw-")]
+
+    def ids(self, tier: str) -> set[str]:
+        """The subnet ids of a tier, `public` or `private`."""
+        return {str(s["SubnetId"]) for s in (self.public if tier == "public" else self.private)}
+
+    def zones(self, ids: set[str]) -> set[str]:
+        """The availability zones of these subnets."""
+        return {str(s.get("AvailabilityZone")) for s in self.rows("Subnets") if s["SubnetId"] in ids}
+
+
+def _default_route(subnet: str, tables: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    main: Mapping[str, Any] = {}
+    for table in tables:
+        for association in table.get("Associations", []):
+            if association.get("SubnetId") == subnet:
+                return _default_of(table)
+            if association.get("Main"):
+                main = table
+    return _default_of(main)
+
+
+def _default_of(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    return next((r for r in table.get("Routes", []) if r.get("DestinationCidrBlock") == "0.0.0.0/0"), {})
+
+
+def _gateway(subnet: Mapping[str, Any]) -> str:
+    return str(subnet["DefaultRoute"].get("GatewayId") or "")
+
+
+@requirement("NET-01", title="The VPC exists", severity=BLOCKER, guide=84)
+def vpc_is_available(vpc: Vpc) -> Outcome:
+    """Everything stands in it."""
+    return holds(vpc.text("State"), expected="available", remedy=f"aws ec2 describe-vpcs --vpc-ids {vpc.subject}")
+
+
+@requirement("NET-02", title="Public and private subnets span the zones", severity=BLOCKER, guide=84)
+def subnets_span_zones(subnets: Subnets, expect: NetworkExpectation) -> Outcome:
+    """With one zone, its loss is the platform's loss, whatever Multi-AZ says."""
+    seen = {tier: subnets.zones(subnets.ids(tier)) for tier in ("public", "private")}
+    return judged(
+        all(len(zones) >= expect.availability_zones for zones in seen.values()),
+        expected=f"at least {expect.availability_zones} zones in each tier",
+        observed=seen,
+        remedy=f"aws ec2 create-subnet --vpc-id {subnets.subject} --availability-zone … --cidr-block …",
+    )
+
+
+@requirement("NET-03", title="Public subnets reach the internet gateway", severity=BLOCKER, guide=84)
+def public_subnets_are_routed(subnets: Subnets) -> Outcome:
+    """A balancer in a subnet without this route answers nobody."""
+    live = [s["SubnetId"] for s in subnets.public if s["DefaultRoute"].get("State", "active") == "active"]
+    return judged(
+        bool(live) and len(live) == len(subnets.public),
+        expected="0.0.0.0/0 to an internet gateway, active",
+        observed=live or "no subnet has that route",
+        remedy="aws ec2 create-route --route-table-id … --destination-cidr-block 0.0.0.0/0 --gateway-id igw-…",
+    )
+
+
+@requirement("NET-04", title="Private subnets have a way out", severity=BLOCKER, guide=404)
+def private_subnets_have_egress(subnets: Subnets) -> Outcome:
+    """Tasks without public addresses fetch image and secrets and reach OpenAI through it; the guide never says so."""
+    if not subnets.private:
+        raise NotThere("no private subnet", remedy=f"aws ec2 create-subnet --vpc-id {subnets.subject} …")
+    closed = [s["SubnetId"] for s in subnets.private if not _way_out(s)]
+    return judged(
+        not closed,
+        expected="0.0.0.0/0 to a NAT gateway in every private subnet",
+        observed=f"without one: {', '.join(closed)}" if closed else f"{len(subnets.private)} routed",
+        remedy="aws ec2 create-route --route-table-id … --destination-cidr-block 0.0.0.0/0 --nat-gateway-id nat-…",
+    )
+
+
+def _way_out(subnet: Mapping[str, Any]) -> bool:
+    route = subnet["DefaultRoute"]
+    exits = ("NatGatewayId", "TransitGatewayId", "NetworkInterfaceId")
+    return any(route.get(k) for k in exits) and route.get("State", "active") == "active"
+
+
+class NatGateways(View):
+    """The VPC's NAT gateways that are not deleted."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """None is MISSING."""
+        vpc = stack.view(Vpc)
+        answer = stack.need("ec2", "describe_nat_gateways")
+        mine = [
+            g
+            for g in answer.data.get("NatGateways", [])
+            if g.get("VpcId") == vpc.subject and g.get("State") != "deleted"
+        ]
+        if not mine:
+            raise NotThere(
+                f"{vpc.subject} has no NAT gateway",
+                remedy="aws ec2 create-nat-gateway --subnet-id <public subnet> --allocation-id <elastic ip>",
+            )
+        return cls({"NatGateways": mine}, vpc.subject, vpc, answer)
+
+
+@requirement("NET-05", title="The NAT gateways are available", severity=HIGH, guide=404)
+def nat_gateways_are_available(gateways: NatGateways) -> Outcome:
+    """A gateway that failed looks like a container that hangs at start."""
+    states = {g.get("NatGatewayId", ""): g.get("State", "") for g in gateways.rows("NatGateways")}
+    return judged(
+        all(s == "available" for s in states.values()),
+        expected="all available",
+        observed=states,
+        remedy="aws ec2 describe-nat-gateways   # FailureMessage says why; one in each zone outlives a zone",
+    )
+
+
+@requirement("NET-06", title="Private subnets give no public addresses", severity=MEDIUM, guide=632)
+def private_subnets_stay_private(subnets: Subnets) -> Outcome:
+    """What gets a public address by accident is reachable by accident."""
+    if not subnets.private:
+        raise NotThere("no private subnet")
+    public = [s["SubnetId"] for s in subnets.private if s.get("MapPublicIpOnLaunch")]
+    return judged(
+        not public,
+        expected="none",
+        observed=public,
+        remedy="\n".join(
+            f"aws ec2 modify-subnet-attribute --subnet-id {s} --no-map-public-ip-on-launch" for s in public
+        ),
+    )
+
+
+class DnsHostnames(View):
+    """The VPC's attribute enableDnsHostnames."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """One attribute."""
+        vpc = stack.view(Vpc)
+        answer = stack.need("ec2", "describe_vpc_attribute", VpcId=vpc.subject, Attribute="enableDnsHostnames")
+        return cls(answer.data, vpc.subject, vpc, answer)
+
+
+@requirement("NET-07", title="The VPC resolves names", severity=MEDIUM, guide=84)
+def dns_hostnames_are_on(attribute: DnsHostnames) -> Outcome:
+    """The endpoints of RDS, ElastiCache and Secrets Manager are names."""
+    return holds(
+        attribute.flag("EnableDnsHostnames.Value"),
+        expected=True,
+        remedy=f"aws ec2 modify-vpc-attribute --vpc-id {attribute.subject} --enable-dns-hostnames",
+    )
+
+
+class FlowLogs(View):
+    """Flow logs of the VPC."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """None is MISSING."""
+        vpc = stack.view(Vpc)
+        answer = stack.need("ec2", "describe_flow_logs")
+        mine = [f for f in answer.data.get("FlowLogs", []) if f.get("ResourceId") == vpc.subject]
+        if not mine:
+            raise NotThere(
+                f"{vpc.subject} has no flow log",
+                remedy=f"aws ec2 create-flow-logs --resource-type VPC --resource-ids {vpc.subject} …",
+            )
+        return cls({"FlowLogs": mine}, vpc.subject, vpc, answer)
+
+
+@requirement("NET-09", title="Flow logs are kept", severity=LOW)
+def flow_logs_are_active(logs: FlowLogs) -> Outcome:
+    """A refused connection is found in them, or guessed at."""
+    return holds({f.get("FlowLogStatus") for f in logs.rows("FlowLogs")}, expected={"ACTIVE"})
+
+
+@requirement("NET-11", title="Private subnets have room for a full roll-out", severity=MEDIUM, guide=542, absent=FAIL)
+def addresses_are_free(subnets: Subnets, expect: NetworkExpectation) -> Outcome:
+    """Each task takes an address; a roll-out at full scale takes two for each."""
+    if not subnets.private:
+        raise NotThere("no private subnet")
+    free = sum(int(s.get("AvailableIpAddressCount") or 0) for s in subnets.private)
+    return at_least(free, expect.free_addresses, unit=" addresses", remedy="add larger private subnets")

@@ -1,0 +1,592 @@
+"""The PostgreSQL instance on RDS: what it is, how it is kept, and whether it can be brought back."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Self
+
+from cutover.aws.requirements.network import Subnets, Vpc
+from cutover.aws.requirements.requirement import (
+    BLOCKER,
+    DAY,
+    FAIL,
+    HIGH,
+    LOW,
+    MEDIUM,
+    PASS,
+    Outcome,
+    at_least,
+    holds,
+    judged,
+    one_of,
+    requirement,
+)
+from cutover.aws.requirements.security_groups import RdsGroup
+from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.expectations import RdsExpectation
+
+
+class Instance(View):
+    """The production instance."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """By its identifier."""
+        name = stack.expect.rds.instance
+        answer = stack.need(
+            "rds",
+            "describe_db_instances",
+            DBInstanceIdentifier=name,
+            missing=f"no instance {name}",
+            remedy=_create(stack),
+        )
+        rows = answer.data.get("DBInstances") or []
+        if not rows:
+            raise NotThere(f"no instance {name}", remedy=_create(stack))
+        return cls(rows[0], str(rows[0].get("DBInstanceArn") or name), answer)
+
+    @property
+    def name(self) -> str:
+        """The identifier."""
+        return self.text("DBInstanceIdentifier")
+
+    def modify(self, arguments: str) -> str:
+        """The command that changes one setting."""
+        return f"aws rds modify-db-instance --db-instance-identifier {self.name} {arguments} --apply-immediately"
+
+
+def _create(stack: Stack) -> str:
+    e = stack.expect.rds
+    return (
+        f"aws rds create-db-instance --db-instance-identifier {e.instance} --engine postgres "
+        f"--engine-version {e.engine_major or stack.source_major or '<source major>'} --db-name {e.database} "
+        f"--db-instance-class {e.classes[0] if e.classes else '…'} --allocated-storage {e.storage_gib} "
+        f"--max-allocated-storage {e.storage_gib * 4} --storage-type {e.storage_type} --storage-encrypted --multi-az "
+        f"--deletion-protection --backup-retention-period {max(e.backup_retention_days, 7)} "
+        f"--preferred-backup-window {e.backup_window} --db-subnet-group-name {e.subnet_group} "
+        f"--vpc-security-group-ids <{e.security_group}> --db-parameter-group-name <custom, rds.force_ssl=1> "
+        f"--master-username {e.master_user} --manage-master-user-password --no-publicly-accessible"
+    )
+
+
+@requirement("RDS-01", title="The instance is available", severity=BLOCKER, guide=131)
+def is_available(rds: Instance) -> Outcome:
+    """The data goes there."""
+    return holds(
+        rds.text("DBInstanceStatus"),
+        expected="available",
+        remedy=f"aws rds wait db-instance-available --db-instance-identifier {rds.name}",
+    )
+
+
+@requirement("RDS-02", title="The engine is PostgreSQL", severity=BLOCKER, guide=133)
+def engine_is_postgres(rds: Instance) -> Outcome:
+    """A dump of PostgreSQL restores into PostgreSQL."""
+    return holds(rds.text("Engine"), expected="postgres", remedy="create the instance again with --engine postgres")
+
+
+@requirement("RDS-03", title="The engine's major version takes the source's dump", severity=BLOCKER, guide=134)
+def major_version(rds: Instance, expect: RdsExpectation, stack: Stack) -> Outcome:
+    """A dump does not restore into an older major; the guide's 15 may be older than what the source runs."""
+    version = rds.text("EngineVersion")
+    found = re.match(r"\d+", version)
+    if not found:
+        raise Unreadable(f"EngineVersion {version!r} has no major")
+    major = int(found[0])
+    source = stack.source_major or expect.source_major
+    remedy = rds.modify("--engine-version … --allow-major-version-upgrade")
+    if source and major < source:
+        return judged(False, expected=f"at least the source's {source}", observed=version, remedy=remedy)
+    if expect.engine_major is not None:
+        return judged(
+            major == expect.engine_major, expected=f"major {expect.engine_major}", observed=version, remedy=remedy
+        )
+    if not source:
+        raise Unreadable(
+            f"the instance runs {version}, and the source's version is not known here; "
+            "state expect.rds.engine_major or expect.rds.source_major"
+        )
+    return judged(True, expected=f"at least the source's {source}", observed=version)
+
+
+@requirement("RDS-04", title="The instance class is one of the planned", severity=HIGH, guide=132)
+def instance_class(rds: Instance, expect: RdsExpectation) -> Outcome:
+    """A smaller one runs out of memory and connections under the load that was tested."""
+    remedy = rds.modify(f"--db-instance-class {expect.classes[0] if expect.classes else '…'}")
+    return one_of(rds.text("DBInstanceClass"), expect.classes, remedy=remedy)
+
+
+@requirement("RDS-05", title="Storage is large enough", severity=HIGH, guide=137)
+def storage_size(rds: Instance, expect: RdsExpectation) -> Outcome:
+    """A full volume stops every write."""
+    remedy = rds.modify(f"--allocated-storage {expect.storage_gib}")
+    return at_least(rds.number("AllocatedStorage"), expect.storage_gib, unit=" GiB", remedy=remedy)
+
+
+@requirement("RDS-06", title="Storage is gp3", severity=HIGH, guide=138)
+def storage_type(rds: Instance, expect: RdsExpectation) -> Outcome:
+    """gp3 keeps its 3000 IOPS at any size."""
+    remedy = rds.modify(f"--storage-type {expect.storage_type}")
+    return holds(rds.text("StorageType"), expected=expect.storage_type, remedy=remedy)
+
+
+@requirement("RDS-07", title="Storage grows by itself", severity=HIGH, guide=152, absent=FAIL)
+def storage_grows(rds: Instance) -> Outcome:
+    """The guide demands it and its command forgets --max-allocated-storage."""
+    size = rds.number("AllocatedStorage")
+    return judged(
+        rds.number("MaxAllocatedStorage") > size,
+        expected=f"a maximum above {size:g} GiB",
+        observed=f"{rds.number('MaxAllocatedStorage'):g} GiB",
+        remedy=rds.modify(f"--max-allocated-storage {size * 4:g}"),
+    )
+
+
+@requirement("RDS-08", title="Storage has its baseline of IOPS", severity=MEDIUM, guide=152)
+def iops(rds: Instance, expect: RdsExpectation) -> Outcome:
+    """A restore writes as fast as the volume lets it."""
+    return at_least(rds.number("Iops"), expect.iops, unit=" IOPS", remedy=rds.modify(f"--iops {expect.iops}"))
+
+
+@requirement("RDS-09", title="The instance stands in two zones", severity=BLOCKER, guide=142)
+def multi_az(rds: Instance, expect: RdsExpectation) -> Outcome:
+    """Without a standby, a zone's failure is an outage until a restore ends."""
+    if not expect.multi_az:
+        raise NotApplicable("expect.rds.multi_az is false")
+    return holds(rds.flag("MultiAZ"), expected=True, remedy=rds.modify("--multi-az"))
+
+
+@requirement("RDS-10", title="The standby is in another zone", severity=MEDIUM, guide=142)
+def standby_zone(rds: Instance, expect: RdsExpectation) -> Outcome:
+    """That is what a standby is for."""
+    if not expect.multi_az:
+        raise NotApplicable("expect.rds.multi_az is false")
+    first, second = rds.text("AvailabilityZone"), rds.text("SecondaryAvailabilityZone")
+    return judged(first != second, expected="two zones", observed=[first, second])
+
+
+@requirement("RDS-11", title="Storage is encrypted", severity=BLOCKER, guide=143, absent=FAIL)
+def storage_is_encrypted(rds: Instance) -> Outcome:
+    """AES-256 at rest cannot be switched on later without a restore."""
+    return holds(
+        rds.flag("StorageEncrypted"),
+        expected=True,
+        remedy=f"aws rds create-db-snapshot --db-instance-identifier {rds.name} "
+        f"--db-snapshot-identifier {rds.name}-plain\n"
+        f"aws rds copy-db-snapshot --source-db-snapshot-identifier {rds.name}-plain "
+        f"--target-db-snapshot-identifier {rds.name}-encrypted --kms-key-id alias/aws/rds\n"
+        f"aws rds restore-db-instance-from-db-snapshot --db-snapshot-identifier {rds.name}-encrypted …",
+    )
+
+
+@requirement("RDS-12", title="The encryption key is known", severity=LOW, guide=154)
+def key_is_known(rds: Instance) -> Outcome:
+    """A copy in another region or account needs it."""
+    return judged(
+        rds.text("KmsKeyId").startswith("arn:"), expected="the ARN of a KMS key", observed=rds.text("KmsKeyId")
+    )
+
+
+@requirement("RDS-13", title="Deletion protection is on", severity=BLOCKER, guide=144, absent=FAIL)
+def deletion_protection(rds: Instance) -> Outcome:
+    """One mistyped command would delete the platform's data."""
+    return holds(rds.flag("DeletionProtection"), expected=True, remedy=rds.modify("--deletion-protection"))
+
+
+@requirement("RDS-14", title="Backups are kept long enough", severity=BLOCKER, guide=141)
+def backup_retention(rds: Instance, expect: RdsExpectation) -> Outcome:
+    """Point-in-time restore reaches back as far as this, and not at all with 0."""
+    days = rds.number("BackupRetentionPeriod")
+    return judged(
+        expect.backup_retention_days <= days <= 35,
+        expected=f"{expect.backup_retention_days} to 35 days",
+        observed=f"{days:g} days",
+        remedy=rds.modify(f"--backup-retention-period {max(expect.backup_retention_days, 7)}"),
+    )
+
+
+@requirement("RDS-15", title="Backups run in their window", severity=MEDIUM, guide=687)
+def backup_window(rds: Instance, expect: RdsExpectation) -> Outcome:
+    """A backup in the middle of the migration slows the import."""
+    remedy = rds.modify(f"--preferred-backup-window {expect.backup_window}")
+    return holds(rds.text("PreferredBackupWindow"), expected=expect.backup_window, remedy=remedy)
+
+
+@requirement("RDS-16", title="Maintenance and backup windows do not overlap", severity=MEDIUM, guide=687)
+def windows_do_not_overlap(rds: Instance) -> Outcome:
+    """RDS refuses or postpones one of them."""
+    backup = rds.text("PreferredBackupWindow")
+    maintenance = rds.text("PreferredMaintenanceWindow")
+    return judged(
+        not (_minutes(backup) & _minutes(maintenance)),
+        expected="no common minute",
+        observed=f"backup {backup}, maintenance {maintenance}",
+        remedy=rds.modify("--preferred-maintenance-window sun:05:00-sun:06:00"),
+    )
+
+
+def _minutes(window: str) -> set[int]:
+    """The minutes of the day that a window covers, whatever the weekday."""
+    times = re.findall(r"(\d\d):(\d\d)", window)
+    if len(times) != 2:
+        raise Unreadable(f"{window!r} is no window")
+    start, end = (int(h) * 60 + int(m) for h, m in times)
+    return {minute % 1440 for minute in range(start, end if end > start else end + 1440)}
+
+
+@requirement("RDS-17", title="A custom parameter group is in force", severity=HIGH, guide=156)
+def parameter_group(rds: Instance) -> Outcome:
+    """The default group cannot be changed, so rds.force_ssl and the workload's settings cannot be set."""
+    groups = rds.rows("DBParameterGroups")
+    if not groups:
+        raise Absent("DBParameterGroups")
+    name, state = groups[0].get("DBParameterGroupName", ""), groups[0].get("ParameterApplyStatus", "")
+    return judged(
+        not name.startswith("default.") and state == "in-sync",
+        expected="a group of our own, in-sync",
+        observed=f"{name}, {state}",
+        remedy=f"aws rds reboot-db-instance --db-instance-identifier {rds.name}"
+        if state == "pending-reboot"
+        else rds.modify("--db-parameter-group-name <custom>"),
+    )
+
+
+class Parameters(View):
+    """The parameters of the instance's group, by name."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """All pages of the group."""
+        rds = stack.view(Instance)
+        name = str(rds.get("DBParameterGroups.0.DBParameterGroupName") or "")
+        if not name:
+            raise Absent("DBParameterGroups")
+        answer = stack.need("rds", "describe_db_parameters", DBParameterGroupName=name)
+        values = {p.get("ParameterName"): p.get("ParameterValue") for p in answer.data.get("Parameters", [])}
+        return cls({"group": name, "values": values}, name, rds, answer)
+
+
+@requirement("RDS-18", title="Connections without TLS are refused", severity=HIGH, guide=675, absent=FAIL)
+def force_ssl(parameters: Parameters) -> Outcome:
+    """Passwords and rows would otherwise cross the network in clear."""
+    values = parameters.data["values"]
+    if values.get("rds.force_ssl") is None:
+        raise Absent("rds.force_ssl")
+    return holds(
+        str(values["rds.force_ssl"]),
+        expected="1",
+        remedy=f"aws rds modify-db-parameter-group --db-parameter-group-name {parameters.subject} "
+        "--parameters ParameterName=rds.force_ssl,ParameterValue=1,ApplyMethod=immediate",
+    )
+
+
+@requirement("RDS-19", title="The instance has no public address", severity=BLOCKER, guide=632, absent=FAIL)
+def not_public(rds: Instance) -> Outcome:
+    """A public endpoint is scanned within minutes."""
+    return holds(rds.flag("PubliclyAccessible"), expected=False, remedy=rds.modify("--no-publicly-accessible"))
+
+
+@requirement("RDS-20", title="The instance wears its security group", severity=BLOCKER, guide=139)
+def security_group(rds: Instance, group: RdsGroup) -> Outcome:
+    """With another group, the rules that were checked are not the ones that hold."""
+    worn = {g.get("VpcSecurityGroupId"): g.get("Status") for g in rds.rows("VpcSecurityGroups")}
+    return holds(
+        worn, expected={group.subject: "active"}, remedy=rds.modify(f"--vpc-security-group-ids {group.subject}")
+    )
+
+
+@requirement("RDS-21", title="The instance is in its subnet group and VPC", severity=BLOCKER, guide=140)
+def subnet_group(rds: Instance, vpc: Vpc, expect: RdsExpectation) -> Outcome:
+    """In another VPC the tasks cannot reach it."""
+    return holds(
+        [rds.text("DBSubnetGroup.DBSubnetGroupName"), rds.text("DBSubnetGroup.VpcId")],
+        expected=[expect.subnet_group, vpc.subject],
+        remedy=f"restore a snapshot with --db-subnet-group-name {expect.subnet_group}: to change it in place "
+        "is downtime",
+    )
+
+
+class DbSubnetGroup(View):
+    """The DB subnet group."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """By name."""
+        name = stack.expect.rds.subnet_group
+        remedy = (
+            f"aws rds create-db-subnet-group --db-subnet-group-name {name} --db-subnet-group-description '{name}' "
+            "--subnet-ids <private subnets of two zones>"
+        )
+        answer = stack.need(
+            "rds", "describe_db_subnet_groups", DBSubnetGroupName=name, missing=f"no subnet group {name}", remedy=remedy
+        )
+        rows = answer.data.get("DBSubnetGroups") or []
+        if not rows:
+            raise NotThere(f"no subnet group {name}", remedy=remedy)
+        return cls(rows[0], name, answer)
+
+
+@requirement("RDS-22", title="The subnet group spans two zones, private ones only", severity=BLOCKER, guide=140)
+def subnet_group_is_private(group: DbSubnetGroup, subnets: Subnets) -> Outcome:
+    """A failover goes to another subnet of the group: it must exist and be private."""
+    ids = {s.get("SubnetIdentifier", "") for s in group.rows("Subnets")}
+    zones = {s.get("SubnetAvailabilityZone", {}).get("Name") for s in group.rows("Subnets")} - {None, ""}
+    zones = zones or subnets.zones(ids)
+    outside = ids - subnets.ids("private")
+    return judged(
+        len(zones) >= 2 and not outside and bool(ids),
+        expected="subnets of at least two zones, all private",
+        observed=f"zones {', '.join(sorted(zones)) or 'none'}; not private: {', '.join(sorted(outside)) or 'none'}",
+        remedy=f"aws rds modify-db-subnet-group --db-subnet-group-name {group.subject} --subnet-ids "
+        + " ".join(sorted(subnets.ids("private"))),
+    )
+
+
+@requirement("RDS-23", title="The master user is the planned one", severity=MEDIUM, guide=135)
+def master_user(rds: Instance, expect: RdsExpectation) -> Outcome:
+    """Ownership in the restore follows it; it cannot be renamed."""
+    return holds(rds.text("MasterUsername"), expected=expect.master_user, remedy="restore into a new instance")
+
+
+@requirement("RDS-24", title="The database exists", severity=HIGH, guide=172, absent=FAIL)
+def database_exists(rds: Instance, expect: RdsExpectation) -> Outcome:
+    """The guide omits --db-name: both of its restore commands then fail."""
+    return holds(
+        rds.text("DBName"),
+        expected=expect.database,
+        remedy=f"psql -h {rds.get('Endpoint.Address') or '<endpoint>'} -U {expect.master_user} -d postgres "
+        f"-c 'CREATE DATABASE {expect.database}'",
+    )
+
+
+@requirement("RDS-25", title="Performance Insights is on", severity=MEDIUM, guide=771)
+def performance_insights(rds: Instance) -> Outcome:
+    """Without it, a slow night cannot be explained afterwards."""
+    remedy = rds.modify("--enable-performance-insights")
+    return holds(rds.flag("PerformanceInsightsEnabled"), expected=True, remedy=remedy)
+
+
+@requirement("RDS-26", title="Enhanced monitoring is on", severity=MEDIUM)
+def enhanced_monitoring(rds: Instance) -> Outcome:
+    """Memory and disk queue are not in CloudWatch's ordinary metrics."""
+    remedy = rds.modify("--monitoring-interval 60 --monitoring-role-arn …")
+    return at_least(rds.number("MonitoringInterval"), 1, unit=" s", remedy=remedy)
+
+
+@requirement("RDS-27", title="PostgreSQL's log is exported", severity=MEDIUM, absent=FAIL)
+def log_export(rds: Instance) -> Outcome:
+    """Refused connections are written there and nowhere else."""
+    exported = rds.rows("EnabledCloudwatchLogsExports")
+    return judged(
+        "postgresql" in exported,
+        expected="postgresql",
+        observed=exported,
+        remedy=rds.modify("""--cloudwatch-logs-export-configuration '{"EnableLogTypes":["postgresql"]}'"""),
+    )
+
+
+@requirement("RDS-28", title="No modification is pending", severity=HIGH, absent=PASS)
+def nothing_pending(rds: Instance) -> Outcome:
+    """A pending change is applied in the next maintenance window, at worst during the import."""
+    pending = {k: v for k, v in dict(rds.need("PendingModifiedValues")).items() if v not in (None, {}, [])}
+    return judged(
+        not pending,
+        expected="none",
+        observed=sorted(pending) or "none",
+        remedy=f"aws rds modify-db-instance --db-instance-identifier {rds.name} --apply-immediately",
+    )
+
+
+@requirement("RDS-29", title="The server certificate lasts", severity=HIGH)
+def certificate_lasts(rds: Instance, expect: RdsExpectation, stack: Stack) -> Outcome:
+    """When it ends, every client that verifies it is refused at once."""
+    until = rds.moment("CertificateDetails.ValidTill")
+    return judged(
+        until > stack.now + timedelta(days=expect.certificate_days),
+        expected=f"valid for {expect.certificate_days} days more",
+        observed=f"until {until:%Y-%m-%d}",
+        remedy=rds.modify("--ca-certificate-identifier rds-ca-rsa2048-g1"),
+    )
+
+
+@requirement("RDS-30", title="Point-in-time restore reaches the present", severity=HIGH, guide=1119)
+def restorable_now(rds: Instance, stack: Stack) -> Outcome:
+    """What lies behind this time is lost in a database rollback."""
+    latest = rds.moment("LatestRestorableTime")
+    return judged(
+        stack.now - latest < timedelta(minutes=10),
+        expected="within 10 minutes",
+        observed=f"{latest:%Y-%m-%d %H:%M} UTC",
+        remedy=f"aws rds describe-db-instances --db-instance-identifier {rds.name}   # wait for the first backup",
+    )
+
+
+@requirement("RDS-31", title="Snapshots carry the tags", severity=LOW)
+def tags_are_copied(rds: Instance) -> Outcome:
+    """Untagged snapshots are cleaned up by no one, or by someone too eager."""
+    return holds(rds.flag("CopyTagsToSnapshot"), expected=True, remedy=rds.modify("--copy-tags-to-snapshot"))
+
+
+@requirement("RDS-33", title="The master password is managed", severity=MEDIUM, guide=136, absent=FAIL)
+def master_password_is_managed(rds: Instance) -> Outcome:
+    """On a command line it stays in the shell's history."""
+    secret = rds.text("MasterUserSecret.SecretArn")
+    return judged(
+        bool(secret), expected="a managed secret", observed=secret, remedy=rds.modify("--manage-master-user-password")
+    )
+
+
+class ReadReplica(View):
+    """The read replica, where one is planned."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """Optional in the guide."""
+        name = stack.expect.rds.read_replica
+        if not name:
+            raise NotApplicable("no read replica is planned (expect.rds.read_replica)")
+        remedy = (
+            f"aws rds create-db-instance-read-replica --db-instance-identifier {name} "
+            f"--source-db-instance-identifier {stack.expect.rds.instance}"
+        )
+        answer = stack.need(
+            "rds", "describe_db_instances", DBInstanceIdentifier=name, missing=f"no replica {name}", remedy=remedy
+        )
+        rows = answer.data.get("DBInstances") or []
+        if not rows:
+            raise NotThere(f"no replica {name}", remedy=remedy)
+        return cls(rows[0], str(rows[0].get("DBInstanceArn") or name), answer)
+
+
+@requirement("RDS-36", title="The read replica follows the instance", severity=LOW, guide=185)
+def read_replica(replica: ReadReplica, expect: RdsExpectation) -> Outcome:
+    """A replica of another instance answers with other data."""
+    source = replica.text("ReadReplicaSourceDBInstanceIdentifier")
+    state = replica.text("DBInstanceStatus")
+    return judged(
+        source.split(":")[-1] == expect.instance and state == "available",
+        expected=f"available, source {expect.instance}",
+        observed=f"{state}, source {source}",
+    )
+
+
+class DrReplica(View):
+    """The replica in the second region."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """By its identifier, in the second region."""
+        name, region = stack.expect.rds.dr_replica, stack.migration.dr_region
+        if not name:
+            raise NotApplicable("no replica in a second region is planned (expect.rds.dr_replica)")
+        remedy = (
+            f"aws rds create-db-instance-read-replica --region {region} --db-instance-identifier {name} "
+            f"--source-db-instance-identifier arn:aws:rds:{stack.migration.region}:{stack.migration.account_id}:db:"
+            f"{stack.expect.rds.instance} --kms-key-id <a key of {region}> --db-subnet-group-name …   "
+            "# the guide forgets --kms-key-id: an encrypted source is then refused"
+        )
+        missing = f"no replica {name} in {region}"
+        answer = stack.need(
+            "rds", "describe_db_instances", region=region, DBInstanceIdentifier=name, missing=missing, remedy=remedy
+        )
+        rows = answer.data.get("DBInstances") or []
+        if not rows:
+            raise NotThere(missing, remedy=remedy)
+        return cls(rows[0], str(rows[0].get("DBInstanceArn") or name), answer)
+
+
+@requirement("RDS-38", title="A replica stands in the second region", severity=MEDIUM, guide=702)
+def dr_replica(replica: DrReplica, expect: RdsExpectation) -> Outcome:
+    """A region's failure is otherwise the end of the data since the last copied snapshot."""
+    source = replica.text("ReadReplicaSourceDBInstanceIdentifier")
+    return judged(source.split(":")[-1] == expect.instance, expected=f"source {expect.instance}", observed=source)
+
+
+class PreMigrationSnapshot(View):
+    """The newest manual snapshot with the planned prefix."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """None of today is judged by the requirement; none at all is MISSING."""
+        rds, prefix = stack.view(Instance), stack.expect.rds.snapshot_prefix
+        answer = stack.need("rds", "describe_db_snapshots", DBInstanceIdentifier=rds.name, SnapshotType="manual")
+        rows = [s for s in answer.data.get("DBSnapshots", []) if s.get("DBSnapshotIdentifier", "").startswith(prefix)]
+        if not rows:
+            raise NotThere(f"no snapshot {prefix}…", remedy=_snapshot(rds.name, prefix, stack))
+        newest = max(rows, key=lambda s: str(s.get("SnapshotCreateTime") or "9999"))
+        return cls(newest, str(newest["DBSnapshotIdentifier"]), rds, answer)
+
+
+def _snapshot(instance: str, prefix: str, stack: Stack) -> str:
+    return (
+        f"aws rds create-db-snapshot --db-instance-identifier {instance} "
+        f"--db-snapshot-identifier {prefix}{stack.now:%Y%m%d%H%M}"
+    )
+
+
+@requirement("RDS-39", title="The snapshot of the day is there", severity=BLOCKER, guide=694, due=DAY)
+def snapshot_of_the_day(snapshot: PreMigrationSnapshot, stack: Stack, expect: RdsExpectation) -> Outcome:
+    """It is the way back when the import damages what stood there before."""
+    made = snapshot.moment("SnapshotCreateTime")
+    state, done = snapshot.text("Status"), snapshot.number("PercentProgress")
+    good = state == "available" and done == 100 and snapshot.flag("Encrypted")
+    return judged(
+        good and stack.now - made < timedelta(hours=36),
+        expected="available, 100 %, encrypted, of the last 36 hours",
+        observed=f"{state}, {done:g} %, encrypted {snapshot.flag('Encrypted')}, made {made:%Y-%m-%d %H:%M} UTC",
+        remedy=_snapshot(expect.instance, expect.snapshot_prefix, stack),
+    )
+
+
+class AutomatedBackup(View):
+    """The instance's automated backup."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """None is MISSING."""
+        rds = stack.view(Instance)
+        answer = stack.need("rds", "describe_db_instance_automated_backups", DBInstanceIdentifier=rds.name)
+        rows = answer.data.get("DBInstanceAutomatedBackups") or []
+        if not rows:
+            raise NotThere(f"{rds.name} has no automated backup", remedy=rds.modify("--backup-retention-period 7"))
+        return cls(rows[0], rds.subject, rds, answer)
+
+
+@requirement("RDS-40", title="Automated backups can be restored", severity=HIGH, guide=681)
+def automated_backup(backup: AutomatedBackup, stack: Stack) -> Outcome:
+    """A retention period is a promise; the restore window is what is there."""
+    first, last = backup.moment("RestoreWindow.EarliestTime"), backup.moment("RestoreWindow.LatestTime")
+    return judged(
+        first < last and stack.now - last < timedelta(hours=24),
+        expected="a window that reaches the last 24 hours",
+        observed=f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
+    )
+
+
+class PendingMaintenance(View):
+    """What AWS wants to do to the instance."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """An empty list for an instance that exists is an answer."""
+        rds = stack.view(Instance)
+        answer = stack.need("rds", "describe_pending_maintenance_actions", ResourceIdentifier=rds.subject)
+        return cls(answer.data, rds.subject, rds, answer)
+
+
+@requirement("RDS-41", title="No maintenance is pending", severity=HIGH)
+def no_pending_maintenance(pending: PendingMaintenance) -> Outcome:
+    """AWS would restart the database in the window that it chose."""
+    actions = [
+        d.get("Action", "")
+        for r in pending.rows("PendingMaintenanceActions")
+        for d in r.get("PendingMaintenanceActionDetails", [])
+    ]
+    return judged(
+        not actions,
+        expected="none",
+        observed=actions or "none",
+        remedy=f"aws rds apply-pending-maintenance-action --resource-identifier {pending.subject} "
+        "--apply-action … --opt-in-type immediate",
+    )

@@ -1,0 +1,291 @@
+"""The ElastiCache replication group that holds BullMQ's queues."""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+
+from cutover.aws.requirements.network import Subnets
+from cutover.aws.requirements.requirement import (
+    BLOCKER,
+    FAIL,
+    HIGH,
+    MEDIUM,
+    Outcome,
+    at_least,
+    holds,
+    judged,
+    one_of,
+    requirement,
+)
+from cutover.aws.requirements.security_groups import RedisGroup
+from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.expectations import RedisExpectation
+
+
+class ReplicationGroup(View):
+    """The replication group."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """By its id."""
+        name = stack.expect.redis.replication_group
+        answer = stack.need(
+            "elasticache",
+            "describe_replication_groups",
+            ReplicationGroupId=name,
+            missing=f"no replication group {name}",
+            remedy=_create(stack),
+        )
+        rows = answer.data.get("ReplicationGroups") or []
+        if not rows:
+            raise NotThere(f"no replication group {name}", remedy=_create(stack))
+        return cls(rows[0], str(rows[0].get("ARN") or name), answer)
+
+    @property
+    def name(self) -> str:
+        """The id."""
+        return self.text("ReplicationGroupId")
+
+    def modify(self, arguments: str) -> str:
+        """The command that changes one setting."""
+        head = f"aws elasticache modify-replication-group --replication-group-id {self.name}"
+        return f"{head} {arguments} --apply-immediately"
+
+
+def _create(stack: Stack) -> str:
+    e = stack.expect.redis
+    return (
+        f"aws elasticache create-replication-group --replication-group-id {e.replication_group} "
+        f"--replication-group-description 'ShadowTwin queue' --engine redis --engine-version 7.1 "
+        f"--cache-node-type {e.node_types[0] if e.node_types else '…'} --num-cache-clusters {e.members} "
+        "--automatic-failover-enabled --multi-az-enabled --at-rest-encryption-enabled --transit-encryption-enabled "
+        f"--auth-token file://token --cache-subnet-group-name {e.subnet_group} "
+        f"--security-group-ids <{e.security_group}> --cache-parameter-group-name <{e.maxmemory_policy}>"
+    )
+
+
+@requirement("RED-01", title="The replication group is available", severity=BLOCKER, guide=430)
+def is_available(redis: ReplicationGroup) -> Outcome:
+    """Without the queue no report is made."""
+    return holds(
+        redis.text("Status"),
+        expected="available",
+        remedy=f"aws elasticache wait replication-group-available --replication-group-id {redis.name}",
+    )
+
+
+@requirement("RED-02", title="Failover is automatic", severity=BLOCKER, guide=432)
+def automatic_failover(redis: ReplicationGroup) -> Outcome:
+    """A lost primary would otherwise stop the queue until someone wakes."""
+    return holds(
+        redis.text("AutomaticFailover"), expected="enabled", remedy=redis.modify("--automatic-failover-enabled")
+    )
+
+
+@requirement("RED-03", title="The replication group stands in two zones", severity=BLOCKER, guide=433, absent=FAIL)
+def multi_az(redis: ReplicationGroup) -> Outcome:
+    """Failover within a lost zone fails too."""
+    return holds(redis.text("MultiAZ"), expected="enabled", remedy=redis.modify("--multi-az-enabled"))
+
+
+@requirement("RED-04", title="The replication group has its members", severity=BLOCKER, guide=434)
+def member_count(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
+    """A primary without a replica has nothing to fail over to."""
+    return at_least(
+        len(redis.rows("MemberClusters")),
+        expect.members,
+        unit=" members",
+        remedy=f"aws elasticache increase-replica-count --replication-group-id {redis.name} "
+        f"--new-replica-count {max(expect.members - 1, 1)} --apply-immediately",
+    )
+
+
+@requirement("RED-05", title="The node type is one of the planned", severity=HIGH, guide=435)
+def node_type(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
+    """noeviction refuses writes when the memory is full: size is what keeps the queue open."""
+    remedy = redis.modify(f"--cache-node-type {expect.node_types[0] if expect.node_types else '…'}")
+    return one_of(redis.text("CacheNodeType"), expect.node_types, remedy=remedy)
+
+
+@requirement("RED-06", title="The queue is encrypted at rest", severity=BLOCKER, guide=440, absent=FAIL)
+def at_rest_encryption(redis: ReplicationGroup) -> Outcome:
+    """It cannot be switched on later: jobs hold customers' data."""
+    return holds(
+        redis.flag("AtRestEncryptionEnabled"),
+        expected=True,
+        remedy="create the group again with --at-rest-encryption-enabled and move the queues",
+    )
+
+
+@requirement("RED-07", title="The queue is encrypted in transit", severity=BLOCKER, guide=441, absent=FAIL)
+def transit_encryption(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
+    """AUTH needs it, and jobs hold customers' data."""
+    if not expect.transit_encryption:
+        raise NotApplicable("expect.redis.transit_encryption is false: this environment speaks plain Redis")
+    return holds(
+        redis.flag("TransitEncryptionEnabled"),
+        expected=True,
+        remedy=redis.modify("--transit-encryption-enabled --transit-encryption-mode preferred"),
+    )
+
+
+@requirement("RED-08", title="Unencrypted connections are refused", severity=MEDIUM, guide=441)
+def transit_mode(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
+    """In mode `preferred` a client may still speak in clear."""
+    if not expect.transit_encryption:
+        raise NotApplicable("expect.redis.transit_encryption is false")
+    remedy = redis.modify("--transit-encryption-mode required")
+    return holds(redis.text("TransitEncryptionMode"), expected="required", remedy=remedy)
+
+
+@requirement("RED-09", title="The queue asks for a password", severity=HIGH, guide=1081)
+def auth(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
+    """The guide rotates a Redis password that it never sets."""
+    if not expect.auth:
+        raise NotApplicable("expect.redis.auth is false")
+    users = redis.get("UserGroupIds") or []
+    return judged(
+        bool(users) or redis.flag("AuthTokenEnabled"),
+        expected="an AUTH token or a user group",
+        observed=f"token {redis.get('AuthTokenEnabled')}, user groups {len(users)}",
+        remedy=redis.modify("--auth-token file://token --auth-token-update-strategy SET"),
+    )
+
+
+@requirement("RED-10", title="Cluster mode is what the application expects", severity=MEDIUM, guide=426)
+def cluster_mode(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
+    """BullMQ with cluster mode on needs a hash-tagged prefix, or its scripts fail."""
+    return holds(redis.flag("ClusterEnabled"), expected=expect.cluster_mode)
+
+
+@requirement("RED-11", title="Snapshots of the queue are kept", severity=MEDIUM)
+def snapshots(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
+    """A flushed queue is otherwise gone for good."""
+    remedy = redis.modify(f"--snapshot-retention-limit {expect.snapshot_retention_days}")
+    return at_least(redis.number("SnapshotRetentionLimit"), expect.snapshot_retention_days, unit=" days", remedy=remedy)
+
+
+@requirement("RED-13", title="Primary and replica are in different zones", severity=HIGH, guide=433)
+def zones_differ(redis: ReplicationGroup) -> Outcome:
+    """Two nodes in one zone fall together."""
+    zones = {
+        m.get("PreferredAvailabilityZone")
+        for g in redis.rows("NodeGroups")
+        for m in g.get("NodeGroupMembers", [])
+        if m.get("PreferredAvailabilityZone")
+    }
+    if not zones:
+        raise Absent("NodeGroups[].NodeGroupMembers[].PreferredAvailabilityZone")
+    return at_least(len(zones), 2, unit=" zones")
+
+
+class Members(View):
+    """The member clusters, each described."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """One call for each member."""
+        redis = stack.view(ReplicationGroup)
+        names = redis.rows("MemberClusters")
+        if not names:
+            raise NotThere(f"{redis.name} has no members")
+        answers = [stack.need("elasticache", "describe_cache_clusters", CacheClusterId=n) for n in names]
+        rows = [row for a in answers for row in a.data.get("CacheClusters", [])]
+        if not rows:
+            raise NotThere(f"no member of {redis.name} is described")
+        return cls({"members": rows}, redis.subject, redis, *answers)
+
+    def values(self, path: str) -> set[str]:
+        """The members' values of one field.
+
+        Raises:
+            Absent: a member has none.
+        """
+        return {View(m, "").text(path) for m in self.rows("members")}
+
+
+@requirement("RED-14", title="The engine's version is the planned one", severity=HIGH, guide=437)
+def engine_version(members: Members, expect: RedisExpectation) -> Outcome:
+    """BullMQ needs 6.2 at least, and the test was made with this one."""
+    versions = members.values("EngineVersion")
+    majors = {int(v.split(".")[0]) for v in versions if re.match(r"\d+\.", v)}
+    if not majors:
+        raise Unreadable(f"no version in {versions}")
+    return judged(min(majors) >= expect.engine_major, expected=f"{expect.engine_major} or later", observed=versions)
+
+
+@requirement("RED-15", title="The members are in their subnet group", severity=HIGH, guide=438)
+def subnet_group(members: Members, expect: RedisExpectation) -> Outcome:
+    """In other subnets the tasks may not reach them."""
+    return holds(members.values("CacheSubnetGroupName"), expected={expect.subnet_group})
+
+
+@requirement("RED-16", title="The members wear their security group", severity=BLOCKER, guide=439)
+def security_group(members: Members, group: RedisGroup, redis: ReplicationGroup) -> Outcome:
+    """With another group, the rules that were checked are not the ones that hold."""
+    worn = {g.get("SecurityGroupId", "") for m in members.rows("members") for g in View(m, "").rows("SecurityGroups")}
+    return holds(worn, expected={group.subject}, remedy=redis.modify(f"--security-group-ids {group.subject}"))
+
+
+class CacheParameters(View):
+    """The parameters of the members' group."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """All pages of the group."""
+        members = stack.view(Members)
+        name = sorted(members.values("CacheParameterGroup.CacheParameterGroupName"))[0]
+        answer = stack.need("elasticache", "describe_cache_parameters", CacheParameterGroupName=name)
+        values = {p.get("ParameterName"): p.get("ParameterValue") for p in answer.data.get("Parameters", [])}
+        return cls({"values": values}, name, members, answer)
+
+
+@requirement("RED-17", title="A full queue refuses instead of forgetting", severity=BLOCKER, guide=70)
+def maxmemory_policy(parameters: CacheParameters, expect: RedisExpectation, redis: ReplicationGroup) -> Outcome:
+    """BullMQ's keys must never be evicted; ElastiCache's default is volatile-lru, and CONFIG SET is blocked."""
+    policy = parameters.data["values"].get("maxmemory-policy")
+    if policy is None:
+        raise Absent("maxmemory-policy")
+    return holds(
+        policy,
+        expected=expect.maxmemory_policy,
+        remedy="aws elasticache create-cache-parameter-group --cache-parameter-group-name shadowtwin-redis7 "
+        "--cache-parameter-group-family redis7 --description 'BullMQ'\n"
+        "aws elasticache modify-cache-parameter-group --cache-parameter-group-name shadowtwin-redis7 "
+        f"--parameter-name-values ParameterName=maxmemory-policy,ParameterValue={expect.maxmemory_policy}\n"
+        + redis.modify("--cache-parameter-group-name shadowtwin-redis7"),
+    )
+
+
+class CacheSubnetGroup(View):
+    """The cache subnet group."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """By name."""
+        name = stack.expect.redis.subnet_group
+        remedy = (
+            f"aws elasticache create-cache-subnet-group --cache-subnet-group-name {name} "
+            f"--cache-subnet-group-description '{name}' --subnet-ids <private subnets of two zones>"
+        )
+        answer = stack.need(
+            "elasticache",
+            "describe_cache_subnet_groups",
+            CacheSubnetGroupName=name,
+            missing=f"no cache subnet group {name}",
+            remedy=remedy,
+        )
+        rows = answer.data.get("CacheSubnetGroups") or []
+        if not rows:
+            raise NotThere(f"no cache subnet group {name}", remedy=remedy)
+        return cls(rows[0], name, answer)
+
+
+@requirement("RED-21", title="The cache subnet group spans two zones", severity=HIGH, guide=438)
+def subnet_group_spans_zones(group: CacheSubnetGroup, subnets: Subnets) -> Outcome:
+    """A replica goes to another zone only if the group has one."""
+    ids = {s.get("SubnetIdentifier", "") for s in group.rows("Subnets")}
+    zones = {s.get("SubnetAvailabilityZone", {}).get("Name") for s in group.rows("Subnets")} - {None, ""}
+    zones = zones or subnets.zones(ids)
+    return judged(len(zones) >= 2, expected="at least two zones", observed=zones)

@@ -1,0 +1,211 @@
+"""The roles of the tasks, and how the pipeline signs in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+from urllib.parse import unquote
+
+from cutover.aws.requirements.ecs import Container
+from cutover.aws.requirements.requirement import BLOCKER, HIGH, MEDIUM, Outcome, judged, requirement
+from cutover.aws.requirements.stack import NotThere, Stack, Unreadable, View
+from cutover.expectations import EcsExpectation, IamExpectation
+
+
+def document(value: Any) -> Mapping[str, Any]:
+    """A policy document, as boto3 decodes it or as IAM's URL-encoded JSON."""
+    if isinstance(value, Mapping):
+        return value
+    try:
+        loaded = json.loads(unquote(str(value)))
+    except ValueError as error:
+        raise Unreadable("a policy document that is no JSON") from error
+    return loaded if isinstance(loaded, Mapping) else {}
+
+
+def statements(value: Any) -> list[Mapping[str, Any]]:
+    """The statements of a policy document."""
+    rows = document(value).get("Statement") or []
+    return [rows] if isinstance(rows, Mapping) else list(rows)
+
+
+def _list(value: Any) -> list[str]:
+    return [str(v) for v in value] if isinstance(value, list) else [str(value)] if value else []
+
+
+class _Role(View):
+    """One role; a subclass says which."""
+
+    expectation = ""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """By name."""
+        name = getattr(stack.expect.ecs, cls.expectation)
+        remedy = f"aws iam create-role --role-name {name} --assume-role-policy-document file://ecs-tasks.json"
+        answer = stack.need("iam", "get_role", RoleName=name, missing=f"no role {name}", remedy=remedy)
+        role = answer.data.get("Role") or {}
+        return cls({"name": name, **role}, str(role.get("Arn") or name), answer)
+
+
+class ExecutionRole(_Role):
+    """The role that fetches image and secrets."""
+
+    expectation = "execution_role"
+
+
+class TaskRole(_Role):
+    """The role that the application acts with."""
+
+    expectation = "task_role"
+
+
+def _trusts_tasks(role: _Role) -> Outcome:
+    services = [
+        s
+        for statement in statements(role.need("AssumeRolePolicyDocument"))
+        if statement.get("Effect") == "Allow"
+        for s in _list((statement.get("Principal") or {}).get("Service"))
+    ]
+    return judged(
+        "ecs-tasks.amazonaws.com" in services,
+        expected="ecs-tasks.amazonaws.com",
+        observed=services,
+        remedy=f"aws iam update-assume-role-policy --role-name {role.text('name')} --policy-document file://ecs-tasks.json",
+    )
+
+
+@requirement("IAM-01", title="ECS may take the execution role", severity=BLOCKER, guide=337)
+def execution_role_is_trusted(role: ExecutionRole) -> Outcome:
+    """Otherwise no task starts."""
+    return _trusts_tasks(role)
+
+
+class AttachedPolicies(View):
+    """The managed policies of the execution role."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """An empty list is an answer for a role that exists."""
+        role = stack.view(ExecutionRole)
+        answer = stack.need("iam", "list_attached_role_policies", RoleName=role.text("name"))
+        return cls(answer.data, role.subject, role, answer)
+
+
+@requirement("IAM-02", title="The execution role may fetch images and write logs", severity=BLOCKER, guide=337)
+def execution_policy(policies: AttachedPolicies, expect: IamExpectation, ecs: EcsExpectation) -> Outcome:
+    """Otherwise tasks stop with CannotPullContainerError."""
+    names = [p.get("PolicyName", "") for p in policies.rows("AttachedPolicies")]
+    return judged(
+        expect.execution_policy in names,
+        expected=expect.execution_policy,
+        observed=names,
+        remedy=f"aws iam attach-role-policy --role-name {ecs.execution_role} "
+        f"--policy-arn arn:aws:iam::aws:policy/service-role/{expect.execution_policy}",
+    )
+
+
+class SecretAccess(View):
+    """What IAM's simulation says of the execution role and each injected secret."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """One simulation over the secrets of the container."""
+        role, container = stack.view(ExecutionRole), stack.view(Container)
+        arns = sorted({":".join(a.split(":")[:7]) for a in container.secrets.values() if ":secretsmanager:" in a})
+        if not arns:
+            raise NotThere("the container gets no secret", evidence=container.evidence)
+        answer = stack.need(
+            "iam",
+            "simulate_principal_policy",
+            PolicySourceArn=role.subject,
+            ActionNames=["secretsmanager:GetSecretValue"],
+            ResourceArns=arns,
+        )
+        return cls({"arns": arns, **answer.data}, role.subject, role, container, answer)
+
+
+@requirement("IAM-03", title="The execution role may read the secrets", severity=BLOCKER, guide=353)
+def execution_role_reads_secrets(access: SecretAccess, ecs: EcsExpectation) -> Outcome:
+    """Otherwise tasks stop with ResourceInitializationError before their first line."""
+    arns = access.rows("arns")
+    seen: dict[str, str] = {}
+    for result in access.rows("EvaluationResults"):
+        details = result.get("ResourceSpecificResults") or []
+        for detail in details:
+            seen[str(detail.get("EvalResourceName"))] = str(detail.get("EvalResourceDecision"))
+        if not details:
+            seen[str(result.get("EvalResourceName", "*"))] = str(result.get("EvalDecision"))
+    if not seen:
+        raise Unreadable("iam.simulate_principal_policy evaluated nothing")
+    blanket = seen.get("*")
+    denied = [a for a in arns if seen.get(a, blanket or "not evaluated") != "allowed"]
+    return judged(
+        not denied,
+        expected=f"allowed for all {len(arns)} secrets",
+        observed=f"not allowed: {', '.join(denied)}" if denied else f"allowed for {len(arns)}",
+        remedy=f"aws iam put-role-policy --role-name {ecs.execution_role} --policy-name secrets --policy-document "
+        "file://policy.json   # secretsmanager:GetSecretValue on …:secret:shadowtwin/*",
+    )
+
+
+class TaskPolicies(View):
+    """The inline policies of the task role."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """None is MISSING: the application could not write a report."""
+        role = stack.view(TaskRole)
+        name = role.text("name")
+        listing = stack.need("iam", "list_role_policies", RoleName=name)
+        attached = stack.need("iam", "list_attached_role_policies", RoleName=name)
+        names = listing.data.get("PolicyNames") or []
+        managed = [str(p.get("PolicyName")) for p in attached.data.get("AttachedPolicies") or []]
+        if not names and not managed:
+            raise NotThere(
+                f"{name} has no policy",
+                remedy=f"aws iam put-role-policy --role-name {name} --policy-name reports --policy-document file://s3.json",
+            )
+        answers = [stack.need("iam", "get_role_policy", RoleName=name, PolicyName=p) for p in names]
+        rows = [s for a in answers for s in statements(a.data.get("PolicyDocument"))]
+        return cls({"statements": rows, "managed": managed}, role.subject, role, listing, attached, *answers)
+
+
+@requirement("IAM-04", title="The task role may do only what it needs", severity=HIGH, guide=338)
+def task_role_is_narrow(policies: TaskPolicies) -> Outcome:
+    """Whoever breaks into the application acts with this role."""
+    wide = [
+        f"{', '.join(_list(s.get('Action')))} on {', '.join(_list(s.get('Resource')))}"
+        for s in policies.rows("statements")
+        if s.get("Effect") == "Allow"
+        and (
+            "*" in _list(s.get("Action"))
+            or ("*" in _list(s.get("Resource")) and any(a.endswith(":*") for a in _list(s.get("Action"))))
+        )
+    ]
+    wide += [p for p in policies.rows("managed") if p.endswith(("AdministratorAccess", "FullAccess"))]
+    return judged(not wide, expected="no wildcard", observed=wide or "no wildcard")
+
+
+class OidcProviders(View):
+    """The account's OIDC providers."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """None is MISSING."""
+        answer = stack.need("iam", "list_open_id_connect_providers")
+        if not answer.data.get("OpenIDConnectProviderList"):
+            raise NotThere(
+                "no OIDC provider",
+                remedy=f"aws iam create-open-id-connect-provider --url https://{stack.expect.iam.oidc_provider} "
+                "--client-id-list sts.amazonaws.com",
+            )
+        return cls(answer.data, "iam", answer)
+
+
+@requirement("IAM-06", title="The pipeline signs in without a stored key", severity=MEDIUM, guide=837)
+def oidc(providers: OidcProviders, expect: IamExpectation) -> Outcome:
+    """The guide's workflow keeps a key that never ends."""
+    arns = [p.get("Arn", "") for p in providers.rows("OpenIDConnectProviderList")]
+    return judged(any(expect.oidc_provider in a for a in arns), expected=expect.oidc_provider, observed=arns)

@@ -1,0 +1,290 @@
+"""The secrets: that they are there, current and of the right shape. Values are never seen here, only their shape."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Self
+
+from cutover.aws.requirements.rds import Instance
+from cutover.aws.requirements.redis import ReplicationGroup
+from cutover.aws.requirements.requirement import (
+    BLOCKER,
+    FAIL,
+    HIGH,
+    LOW,
+    MEDIUM,
+    Outcome,
+    at_most,
+    holds,
+    judged,
+    requirement,
+)
+from cutover.aws.requirements.stack import Absent, NotThere, Stack, Unreadable, View
+from cutover.expectations import RdsExpectation, SecretsExpectation
+
+
+class Secret(View):
+    """One secret's description; a subclass says which."""
+
+    expectation: str = ""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """By name."""
+        name = getattr(stack.expect.secrets, cls.expectation)
+        answer = stack.need(
+            "secretsmanager", "describe_secret", SecretId=name, missing=f"no secret {name}", remedy=_create(name)
+        )
+        return cls(answer.data, name, answer)
+
+
+def _create(name: str) -> str:
+    return f"aws secretsmanager create-secret --name {name} --secret-string file://value   # the shell mangles $"
+
+
+class DatabaseSecret(Secret):
+    """DATABASE_URL."""
+
+    expectation = "database"
+
+
+class RedisSecret(Secret):
+    """REDIS_URL."""
+
+    expectation = "redis"
+
+
+class OpenAiSecret(Secret):
+    """OPENAI_API_KEY."""
+
+    expectation = "openai"
+
+
+class AdminEmailSecret(Secret):
+    """ADMIN_EMAIL."""
+
+    expectation = "admin_email"
+
+
+class AdminHashSecret(Secret):
+    """ADMIN_PASSWORD_HASH."""
+
+    expectation = "admin_password_hash"
+
+
+class SecretShape(View):
+    """The shape of one secret's value; a subclass says which."""
+
+    expectation: str = ""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """The value is replaced by its shape before anything sees it."""
+        name = getattr(stack.expect.secrets, cls.expectation)
+        answer = stack.need(
+            "secretsmanager", "get_secret_value", SecretId=name, missing=f"no secret {name}", remedy=_create(name)
+        )
+        facts = answer.data.get("SecretFacts")
+        if not isinstance(facts, dict):
+            raise Unreadable(f"{name} holds no text")
+        return cls(facts, name, answer)
+
+
+class DatabaseUrl(SecretShape):
+    """Where DATABASE_URL leads."""
+
+    expectation = "database"
+
+
+class RedisUrl(SecretShape):
+    """Where REDIS_URL leads."""
+
+    expectation = "redis"
+
+
+class AdminHash(SecretShape):
+    """What kind of hash ADMIN_PASSWORD_HASH is."""
+
+    expectation = "admin_password_hash"
+
+
+def _current(secret: Secret) -> Outcome:
+    stages = [s for stages in dict(secret.get("VersionIdsToStages") or {}).values() for s in stages]
+    deleted = secret.get("DeletedDate")
+    return judged(
+        "AWSCURRENT" in stages and not deleted,
+        expected="a current version, not scheduled for deletion",
+        observed=f"scheduled for deletion {deleted}" if deleted else stages,
+        remedy=f"aws secretsmanager restore-secret --secret-id {secret.subject}"
+        if deleted
+        else f"aws secretsmanager put-secret-value --secret-id {secret.subject} --secret-string file://value",
+    )
+
+
+@requirement("SEC-01", title="The database's secret is there", severity=BLOCKER, guide=452)
+def database_secret(secret: DatabaseSecret) -> Outcome:
+    """A task whose secret is missing never starts."""
+    return _current(secret)
+
+
+@requirement("SEC-02", title="The queue's secret is there", severity=BLOCKER, guide=456)
+def redis_secret(secret: RedisSecret) -> Outcome:
+    """A task whose secret is missing never starts."""
+    return _current(secret)
+
+
+@requirement("SEC-03", title="The OpenAI key is there", severity=BLOCKER, guide=460)
+def openai_secret(secret: OpenAiSecret) -> Outcome:
+    """A task whose secret is missing never starts."""
+    return _current(secret)
+
+
+@requirement("SEC-04", title="The administrator's address is there", severity=BLOCKER, guide=464)
+def admin_email_secret(secret: AdminEmailSecret) -> Outcome:
+    """A task whose secret is missing never starts."""
+    return _current(secret)
+
+
+@requirement("SEC-05", title="The administrator's password hash is there", severity=BLOCKER, guide=468)
+def admin_hash_secret(secret: AdminHashSecret) -> Outcome:
+    """A task whose secret is missing never starts."""
+    return _current(secret)
+
+
+class SmtpSecrets(View):
+    """The secrets that hold the SMTP variables."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """All of them; one that is missing is MISSING."""
+        answers = [
+            stack.need("secretsmanager", "describe_secret", SecretId=n, missing=f"no secret {n}", remedy=_create(n))
+            for n in stack.expect.secrets.smtp
+        ]
+        if not answers:
+            raise NotThere("expect.secrets.smtp names no secret")
+        return cls({"secrets": [dict(a.data) for a in answers]}, ", ".join(stack.expect.secrets.smtp), *answers)
+
+
+@requirement("SEC-06", title="The mail server's settings are stored", severity=HIGH, guide=475)
+def smtp_secrets(secrets: SmtpSecrets) -> Outcome:
+    """The guide demands five SMTP variables and creates none: no mail leaves the platform."""
+    bad = [
+        s.get("Name", "") for s in secrets.rows("secrets") if s.get("DeletedDate") or not s.get("VersionIdsToStages")
+    ]
+    return judged(not bad, expected="all with a current version", observed=bad or secrets.subject)
+
+
+@requirement("SEC-07", title="The database's password rotates", severity=HIGH, guide=1033, absent=FAIL)
+def rotation_is_on(secret: DatabaseSecret, expect: SecretsExpectation) -> Outcome:
+    """The guide's schedule says every 30 days, automatically."""
+    days = secret.number("RotationRules.AutomaticallyAfterDays")
+    function = secret.get("RotationLambdaARN") or ("managed" if secret.get("OwningService") else "")
+    return judged(
+        secret.flag("RotationEnabled") and days <= expect.rotation_days and bool(function),
+        expected=f"on, every {expect.rotation_days} days at most, by a function",
+        observed=f"{secret.flag('RotationEnabled')}, every {days:g} days, by {function or 'nothing'}",
+        remedy=f"aws secretsmanager rotate-secret --secret-id {secret.subject} --no-rotate-immediately "
+        f"--rotation-lambda-arn … --rotation-rules AutomaticallyAfterDays={expect.rotation_days}"
+        "   # without --no-rotate-immediately it rotates at once; the secret must be a JSON object",
+    )
+
+
+@requirement("SEC-08", title="The next rotation is known", severity=HIGH, guide=1080, absent=FAIL)
+def rotation_is_recent(secret: DatabaseSecret, stack: Stack, expect: SecretsExpectation) -> Outcome:
+    """A rotation that failed stays silent until the password is needed."""
+    next_one = secret.moment("NextRotationDate")
+    last = secret.get("LastRotatedDate") or secret.get("LastChangedDate") or secret.get("CreatedDate")
+    age = stack.now - View({"t": last}, "").moment("t")
+    return judged(
+        age <= timedelta(days=expect.rotation_days) and next_one > stack.now - timedelta(days=1),
+        expected=f"changed in the last {expect.rotation_days} days, the next one planned",
+        observed=f"{age.days} days ago, next {next_one:%Y-%m-%d}",
+        remedy=f"aws secretsmanager rotate-secret --secret-id {secret.subject}",
+    )
+
+
+@requirement("SEC-09", title="Redis and administrator passwords are young", severity=MEDIUM, guide=1081)
+def manual_rotation(redis: RedisSecret, admin: AdminHashSecret, stack: Stack, expect: SecretsExpectation) -> Outcome:
+    """Their rotation is done by hand, so it is forgotten by hand."""
+    ages = {s.subject: (stack.now - s.moment("LastChangedDate")).days for s in (redis, admin)}
+    worst = max(ages.values())
+    return at_most(worst, expect.manual_rotation_days, unit=" days", why=f"the oldest of {', '.join(ages)}")
+
+
+@requirement("SEC-10", title="DATABASE_URL leads to a PostgreSQL database", severity=BLOCKER, guide=453)
+def database_url(url: DatabaseUrl, rds: RdsExpectation, expect: SecretsExpectation) -> Outcome:
+    """The application cannot start with anything else; the value itself is never shown."""
+    if not url.get("host"):
+        return judged(
+            False, expected="postgresql://user:…@host:port/database", observed=f"a {url.text('kind')} without a host"
+        )
+    mode = str(url.get("sslmode") or "")
+    mode_ok = mode in expect.sslmodes if expect.sslmodes else mode not in ("disable", "allow")
+    seen = [url.text("scheme"), str(url.get("port") or ""), str(url.get("database") or "")]
+    right = seen[0] in ("postgresql", "postgres") and seen[1] in (str(rds.port), "") and seen[2] == rds.database
+    return judged(
+        right and mode_ok and bool(url.get("has_password")),
+        expected=f"postgresql, port {rds.port}, database {rds.database}, a password, TLS not switched off",
+        observed=f"{seen[0]}, port {seen[1] or 'default'}, database {seen[2] or 'none'}, "
+        f"{'a' if url.get('has_password') else 'no'} password, sslmode {mode or 'not said'}",
+        remedy=f"aws secretsmanager put-secret-value --secret-id {url.subject} --secret-string file://value",
+    )
+
+
+@requirement("SEC-11", title="REDIS_URL speaks TLS where the queue does", severity=BLOCKER, guide=458)
+def redis_url(url: RedisUrl, redis: ReplicationGroup) -> Outcome:
+    """The guide's redis:// against an encrypted group hangs until it times out."""
+    wanted = "rediss" if redis.flag("TransitEncryptionEnabled") else "redis"
+    return holds(
+        str(url.get("scheme") or "no URL"),
+        expected=wanted,
+        remedy=f"aws secretsmanager put-secret-value --secret-id {url.subject} --secret-string file://value   # {wanted}://…",
+    )
+
+
+@requirement("SEC-12", title="The administrator's password is a bcrypt hash", severity=HIGH, guide=481)
+def admin_hash(shape: AdminHash, expect: SecretsExpectation) -> Outcome:
+    """In double quotes the shell eats `$2b$12$…`: what is stored is then no hash, and nobody can sign in."""
+    cost = shape.get("bcrypt_cost")
+    return judged(
+        cost == expect.bcrypt_cost,
+        expected=f"bcrypt, cost {expect.bcrypt_cost}",
+        observed=f"bcrypt, cost {cost}" if cost is not None else "no bcrypt hash",
+        remedy=f"aws secretsmanager put-secret-value --secret-id {shape.subject} --secret-string file://hash",
+    )
+
+
+@requirement("SEC-13", title="No rotation is stuck", severity=LOW)
+def nothing_pending(secret: DatabaseSecret) -> Outcome:
+    """A version that stays AWSPENDING is a rotation that failed half-way."""
+    stages = dict(secret.need("VersionIdsToStages"))
+    if not stages:
+        raise Absent("VersionIdsToStages")
+    stuck = [v for v, s in stages.items() if "AWSPENDING" in s and "AWSCURRENT" not in s]
+    return judged(not stuck, expected="no lone AWSPENDING", observed=stuck or "none")
+
+
+@requirement("RDS-34", title="DATABASE_URL points to the instance", severity=BLOCKER, guide=453)
+def url_points_to_instance(url: DatabaseUrl, rds: Instance) -> Outcome:
+    """With another host, the application writes into another database than the one that was migrated."""
+    return holds(
+        url.text("host"),
+        expected=rds.text("Endpoint.Address"),
+        subject=rds.subject,
+        remedy=f"aws secretsmanager put-secret-value --secret-id {url.subject} --secret-string file://value"
+        f"   # host {rds.text('Endpoint.Address')}",
+    )
+
+
+@requirement("RED-12", title="REDIS_URL points to the primary", severity=BLOCKER, guide=458)
+def url_points_to_primary(url: RedisUrl, redis: ReplicationGroup) -> Outcome:
+    """A replica's endpoint refuses every write of the queue."""
+    primary = redis.get("NodeGroups.0.PrimaryEndpoint.Address") or redis.text("ConfigurationEndpoint.Address")
+    return holds(
+        url.text("host"),
+        expected=primary,
+        subject=redis.subject,
+        remedy=f"aws secretsmanager put-secret-value --secret-id {url.subject} --secret-string file://value"
+        f"   # host {primary}",
+    )

@@ -1,0 +1,246 @@
+"""The ECS service: where its tasks stand, how they are replaced, and whether they run."""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+
+from cutover.aws.requirements.ecs import Cluster, Service, TaskDefinition
+from cutover.aws.requirements.network import Subnets
+from cutover.aws.requirements.requirement import (
+    BLOCKER,
+    DAY,
+    FAIL,
+    HIGH,
+    MEDIUM,
+    PASS,
+    Outcome,
+    at_least,
+    holds,
+    judged,
+    requirement,
+)
+from cutover.aws.requirements.security_groups import EcsGroup
+from cutover.aws.requirements.stack import Absent, NotThere, Stack, Unreadable, View
+from cutover.expectations import EcsExpectation
+
+_BAD_EVENT = re.compile(r"unable to|failed|unhealthy|error|deregistered .* due to|rolling back|stopped .* reason", re.I)
+_NETWORK = "networkConfiguration.awsvpcConfiguration"
+
+
+def _update(service: Service, expect: EcsExpectation, arguments: str) -> str:
+    return f"aws ecs update-service --cluster {expect.cluster} --service {service.text('serviceName')} {arguments}"
+
+
+@requirement("SVC-01", title="The service is active", severity=BLOCKER, guide=400)
+def is_active(service: Service) -> Outcome:
+    """It starts and replaces the tasks."""
+    return holds(service.text("status"), expected="ACTIVE")
+
+
+@requirement("SVC-02", title="The service wants enough tasks", severity=BLOCKER, guide=402)
+def desired_count(service: Service, expect: EcsExpectation) -> Outcome:
+    """One task is an outage whenever it is replaced."""
+    remedy = _update(service, expect, f"--desired-count {expect.desired_count}")
+    return at_least(service.number("desiredCount"), expect.desired_count, unit=" tasks", remedy=remedy)
+
+
+@requirement("SVC-03", title="Every wanted task runs", severity=BLOCKER, guide=753, due=DAY)
+def running_count(service: Service, expect: EcsExpectation) -> Outcome:
+    """A task that is pending for long cannot fetch its image, its secrets or an address."""
+    running, wanted = service.number("runningCount"), service.number("desiredCount")
+    return judged(
+        running == wanted > 0 and service.number("pendingCount") == 0,
+        expected=f"{max(wanted, expect.desired_count):g} running, none pending",
+        observed=f"{running:g} of {wanted:g} running, {service.number('pendingCount'):g} pending",
+        remedy=f"aws ecs describe-services --cluster {expect.cluster} --services {expect.service} "
+        "--query 'services[0].events[:10]'",
+    )
+
+
+@requirement("SVC-04", title="The service runs on Fargate", severity=BLOCKER, guide=403)
+def launch_type(service: Service) -> Outcome:
+    """There are no instances for it otherwise."""
+    providers = [p.get("capacityProvider") for p in service.get("capacityProviderStrategy") or []]
+    if providers and "launchType" not in service.data:
+        return judged(set(providers) <= {"FARGATE"}, expected="FARGATE", observed=providers)
+    return holds(service.text("launchType"), expected="FARGATE")
+
+
+@requirement("SVC-05", title="Tasks stand in private subnets of two zones", severity=BLOCKER, guide=404)
+def task_subnets(service: Service, subnets: Subnets, expect: EcsExpectation) -> Outcome:
+    """In a public subnet without a public address a task reaches nothing; in one zone it falls with it."""
+    ids = set(service.rows(f"{_NETWORK}.subnets"))
+    outside, zones = ids - subnets.ids("private"), subnets.zones(ids)
+    wanted = " ".join(sorted(subnets.ids("private")))
+    return judged(
+        bool(ids) and not outside and len(zones) >= 2,
+        expected="private subnets of at least two zones",
+        observed=f"zones {', '.join(sorted(zones)) or 'none'}; not private: {', '.join(sorted(outside)) or 'none'}",
+        remedy=_update(service, expect, f"--network-configuration 'awsvpcConfiguration={{subnets=[{wanted}],…}}'"),
+    )
+
+
+@requirement("SVC-06", title="Tasks wear their security group", severity=BLOCKER, guide=404)
+def task_security_group(service: Service, group: EcsGroup, expect: EcsExpectation) -> Outcome:
+    """Database and queue let only this group in."""
+    return holds(
+        service.rows(f"{_NETWORK}.securityGroups"),
+        expected=[group.subject],
+        remedy=_update(
+            service, expect, f"--network-configuration 'awsvpcConfiguration={{securityGroups=[{group.subject}],…}}'"
+        ),
+    )
+
+
+@requirement("SVC-07", title="Tasks have no public address", severity=BLOCKER, guide=404)
+def no_public_address(service: Service, expect: EcsExpectation) -> Outcome:
+    """The way in is the balancer."""
+    remedy = _update(service, expect, "--network-configuration 'awsvpcConfiguration={assignPublicIp=DISABLED,…}'")
+    return holds(service.text(f"{_NETWORK}.assignPublicIp"), expected="DISABLED", remedy=remedy)
+
+
+@requirement("SVC-08", title="The service registers its tasks with the target group", severity=BLOCKER, guide=405)
+def load_balancer(service: Service, expect: EcsExpectation) -> Outcome:
+    """Without it no visitor reaches a task."""
+    rows = service.rows("loadBalancers")
+    if not rows:
+        raise Absent("loadBalancers")
+    seen = [[r.get("containerName"), r.get("containerPort")] for r in rows]
+    return judged([expect.container, expect.port] in seen, expected=f"{expect.container} {expect.port}", observed=seen)
+
+
+@requirement("SVC-09", title="A roll-out keeps every task until its successor is healthy", severity=BLOCKER, guide=406)
+def deployment_percents(service: Service, expect: EcsExpectation) -> Outcome:
+    """With less than 100 % healthy, a roll-out takes capacity away while visitors are there."""
+    seen = [service.number(f"deploymentConfiguration.{k}") for k in ("maximumPercent", "minimumHealthyPercent")]
+    wanted = [expect.maximum_percent, expect.minimum_healthy_percent]
+    remedy = _update(
+        service,
+        expect,
+        f"--deployment-configuration maximumPercent={wanted[0]},minimumHealthyPercent={wanted[1]}",
+    )
+    return holds(seen, expected=wanted, remedy=remedy)
+
+
+@requirement("SVC-10", title="A failed roll-out rolls itself back", severity=HIGH, guide=406, absent=FAIL)
+def circuit_breaker(service: Service, expect: EcsExpectation) -> Outcome:
+    """Without a circuit breaker, ECS starts the broken release again and again."""
+    base = "deploymentConfiguration.deploymentCircuitBreaker"
+    return holds(
+        [service.flag(f"{base}.enable"), service.flag(f"{base}.rollback")],
+        expected=[True, True],
+        remedy=_update(
+            service, expect, "--deployment-configuration 'deploymentCircuitBreaker={enable=true,rollback=true}'"
+        ),
+    )
+
+
+@requirement("SVC-11", title="Alarms stop a bad roll-out", severity=MEDIUM, guide=406, absent=FAIL)
+def deployment_alarms(service: Service) -> Outcome:
+    """A release can be healthy and wrong: the alarms of the rollback criteria know it."""
+    return holds(service.flag("deploymentConfiguration.alarms.enable"), expected=True)
+
+
+@requirement("SVC-12", title="The last roll-out is complete", severity=HIGH, guide=401, due=DAY)
+def rollout_is_complete(service: Service) -> Outcome:
+    """Two deployments at once are two releases at once."""
+    rows = service.rows("deployments")
+    if not rows:
+        raise NotThere("the service has no deployment")
+    states = [f"{d.get('status')} {d.get('rolloutState')}" for d in rows]
+    failed = sum(int(d.get("failedTasks") or 0) for d in rows)
+    return judged(
+        states == ["PRIMARY COMPLETED"],
+        expected="one deployment, PRIMARY COMPLETED",
+        observed=f"{', '.join(states)}; {failed} failed tasks",
+        remedy=f"aws ecs describe-services --services {service.text('serviceName')} --query 'services[0].deployments'",
+    )
+
+
+@requirement("SVC-13", title="The service's last events hold no error", severity=HIGH, guide=778, due=DAY)
+def events(service: Service) -> Outcome:
+    """A task that cannot be placed or keeps dying is told here first."""
+    last = [str(e.get("message", "")) for e in service.rows("events")[:10]]
+    if not last:
+        raise Absent("events")
+    bad = [m for m in last if _BAD_EVENT.search(m)]
+    return judged(not bad, expected="no error in the last ten", observed=bad[:3] or f"{len(last)} events, none bad")
+
+
+@requirement("SVC-14", title="New tasks get time before their health counts", severity=MEDIUM, guide=406, absent=FAIL)
+def grace_period(service: Service, expect: EcsExpectation) -> Outcome:
+    """The balancer would otherwise kill a task that is still starting."""
+    remedy = _update(service, expect, f"--health-check-grace-period-seconds {expect.grace_period_s}")
+    return at_least(service.number("healthCheckGracePeriodSeconds"), expect.grace_period_s, unit=" s", remedy=remedy)
+
+
+@requirement("SVC-15", title="Nobody gets a shell in a task", severity=MEDIUM, absent=PASS)
+def execute_command(service: Service, expect: EcsExpectation) -> Outcome:
+    """ECS Exec is a door past every control; open it knowingly and for an hour."""
+    remedy = _update(service, expect, "--no-enable-execute-command")
+    return holds(service.flag("enableExecuteCommand"), expected=False, remedy=remedy)
+
+
+class Tasks(View):
+    """The running tasks, each described."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """No running task is MISSING."""
+        cluster, service, e = stack.view(Cluster), stack.view(Service), stack.expect.ecs
+        listing = stack.need("ecs", "list_tasks", cluster=e.cluster, serviceName=e.service)
+        arns = listing.data.get("taskArns") or []
+        if not arns:
+            raise NotThere(
+                "no task is running",
+                remedy=f"aws ecs describe-services --cluster {e.cluster} --services {e.service} "
+                "--query 'services[0].events[:10]'",
+                evidence=(listing.evidence,) if listing.evidence else (),
+            )
+        answer = stack.need("ecs", "describe_tasks", cluster=e.cluster, tasks=sorted(arns)[:100])
+        return cls({"tasks": answer.data.get("tasks") or []}, service.subject, cluster, service, listing, answer)
+
+
+@requirement("SVC-16", title="Healthy tasks of the right revision run in two zones", severity=HIGH, guide=781, due=DAY)
+def tasks_are_healthy(tasks: Tasks, service: Service) -> Outcome:
+    """The service's counters do not say which revision runs, nor where."""
+    rows = tasks.rows("tasks")
+    if not rows:
+        raise Unreadable("the listed tasks are not described")
+    wanted = service.text("taskDefinition").rsplit("/", 1)[-1]
+    good = [
+        t
+        for t in rows
+        if t.get("lastStatus") == "RUNNING"
+        and t.get("healthStatus") in ("HEALTHY", None)
+        and str(t.get("taskDefinitionArn", "")).rsplit("/", 1)[-1] == wanted
+    ]
+    zones = {t.get("availabilityZone") for t in good}
+    return judged(
+        len(good) >= service.number("desiredCount") > 0 and len(zones) >= 2,
+        expected=f"{service.number('desiredCount'):g} tasks RUNNING, HEALTHY, of {wanted}, in two zones",
+        observed=f"{len(good)} of {len(rows)} are, in {len(zones)} zones",
+        remedy=f"aws ecs describe-tasks --cluster {service.get('clusterArn')} --tasks …   # see stoppedReason",
+    )
+
+
+class Revisions(View):
+    """The active revisions of the task definition's family."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """None is MISSING."""
+        task = stack.view(TaskDefinition)
+        answer = stack.need(
+            "ecs", "list_task_definitions", familyPrefix=stack.expect.ecs.task_definition, status="ACTIVE"
+        )
+        if not answer.data.get("taskDefinitionArns"):
+            raise NotThere("no active revision")
+        return cls(answer.data, task.subject, task, answer)
+
+
+@requirement("SVC-18", title="There is an older revision to go back to", severity=MEDIUM, guide=1094)
+def older_revision(revisions: Revisions) -> Outcome:
+    """A rollback of the application needs a revision that ran before."""
+    return at_least(len(revisions.rows("taskDefinitionArns")), 2, unit=" revisions")

@@ -1,0 +1,160 @@
+"""The S3 bucket of the PDF reports."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from cutover.aws.requirements.requirement import (
+    HIGH,
+    LOW,
+    MEDIUM,
+    Outcome,
+    at_least,
+    holds,
+    judged,
+    one_of,
+    requirement,
+)
+from cutover.aws.requirements.stack import NotApplicable, Stack, View
+
+
+def bucket_name(stack: Stack) -> str:
+    """The bucket: `expect.s3.bucket`, or that of `target.reports`.
+
+    Raises:
+        NotApplicable: reports do not lie in S3.
+    """
+    if stack.expect.s3.bucket:
+        return stack.expect.s3.bucket
+    location = stack.migration.target.reports
+    if not location.startswith("s3://"):
+        raise NotApplicable(f"target.reports is {location}: no bucket")
+    return location.removeprefix("s3://").partition("/")[0]
+
+
+class Bucket(View):
+    """The bucket itself."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """By name."""
+        name = bucket_name(stack)
+        region = stack.migration.region
+        where = "" if region == "us-east-1" else f" --create-bucket-configuration LocationConstraint={region}"
+        answer = stack.need(
+            "s3",
+            "head_bucket",
+            Bucket=name,
+            missing=f"no bucket {name}",
+            remedy=f"aws s3api create-bucket --bucket {name} --region {region}{where}",
+        )
+        return cls({"Name": name, **answer.data}, name, answer)
+
+
+class _Part(View):
+    """One sub-resource of the bucket; AWS answers "not found" where none is set."""
+
+    operation = ""
+    missing = ""
+    remedy = ""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """For a bucket that exists."""
+        bucket = stack.view(Bucket)
+        remedy = cls.remedy.format(bucket=bucket.subject)
+        answer = stack.need("s3", cls.operation, Bucket=bucket.subject, missing=cls.missing, remedy=remedy)
+        return cls(answer.data, bucket.subject, bucket, answer)
+
+
+class PublicAccess(_Part):
+    """Block Public Access."""
+
+    operation, missing = "get_public_access_block", "public access is not blocked"
+    remedy = (
+        "aws s3api put-public-access-block --bucket {bucket} --public-access-block-configuration "
+        "BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true"
+    )
+
+
+class Encryption(_Part):
+    """Default encryption."""
+
+    operation, missing = "get_bucket_encryption", "no default encryption"
+    remedy = "aws s3api put-bucket-encryption --bucket {bucket} --server-side-encryption-configuration file://sse.json"
+
+
+class Versioning(_Part):
+    """Versioning."""
+
+    operation = "get_bucket_versioning"
+
+
+class Policy(_Part):
+    """The bucket's policy."""
+
+    operation, missing = "get_bucket_policy", "no bucket policy"
+    remedy = "aws s3api put-bucket-policy --bucket {bucket} --policy file://tls-only.json"
+
+
+class LifecycleRules(_Part):
+    """Lifecycle rules."""
+
+    operation, missing = "get_bucket_lifecycle_configuration", "no lifecycle rule"
+    remedy = (
+        "aws s3api put-bucket-lifecycle-configuration --bucket {bucket} --lifecycle-configuration file://rules.json"
+    )
+
+
+@requirement("S3-01", title="The report bucket exists", severity=HIGH, guide=73)
+def bucket_exists(bucket: Bucket) -> Outcome:
+    """The reports of the old home are copied there."""
+    return judged(True, expected=bucket.subject, observed=bucket.subject)
+
+
+@requirement("S3-02", title="The reports cannot become public", severity=HIGH, guide=73)
+def public_access_is_blocked(access: PublicAccess) -> Outcome:
+    """A report holds a person's private conversations."""
+    keys = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    seen = {k: access.flag(f"PublicAccessBlockConfiguration.{k}") for k in keys}
+    return judged(
+        all(seen.values()),
+        expected="all four on",
+        observed=[k for k, v in seen.items() if not v] or "all four on",
+        remedy=access.remedy.format(bucket=access.subject),
+    )
+
+
+@requirement("S3-03", title="The reports are encrypted", severity=HIGH, guide=673)
+def reports_are_encrypted(encryption: Encryption) -> Outcome:
+    """The guide asks for encryption at rest."""
+    path = "ServerSideEncryptionConfiguration.Rules.0.ApplyServerSideEncryptionByDefault.SSEAlgorithm"
+    return one_of(encryption.text(path), ("AES256", "aws:kms", "aws:kms:dsse"))
+
+
+@requirement("S3-04", title="Overwritten reports can be had back", severity=MEDIUM, guide=73)
+def versioning(state: Versioning) -> Outcome:
+    """A copy that goes wrong overwrites; versions keep what was there."""
+    return holds(
+        str(state.get("Status") or "never enabled"),
+        expected="Enabled",
+        remedy=f"aws s3api put-bucket-versioning --bucket {state.subject} --versioning-configuration Status=Enabled",
+    )
+
+
+@requirement("S3-05", title="Reports are read over TLS alone", severity=MEDIUM, guide=675)
+def tls_only(policy: Policy) -> Outcome:
+    """The guide asks for encryption in transit."""
+    text = policy.text("Policy")
+    return judged(
+        "aws:SecureTransport" in text and "Deny" in text,
+        expected="a Deny without aws:SecureTransport",
+        observed="there" if "aws:SecureTransport" in text else "not in the policy",
+        remedy=policy.remedy.format(bucket=policy.subject),
+    )
+
+
+@requirement("S3-06", title="Old versions are cleaned up", severity=LOW, guide=73)
+def lifecycle(rules: LifecycleRules) -> Outcome:
+    """Versions without an end are paid for without an end."""
+    return at_least(len(rules.rows("Rules")), 1, unit=" rules")
