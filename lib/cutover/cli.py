@@ -28,7 +28,7 @@ ParamsFile = Annotated[Path, typer.Option("--params", "-f", help="the environmen
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 Outputs = Annotated[Path, typer.Option("--outputs", envvar="CUTOVER_OUTPUTS", help="where runs are kept")]
 RunName = Annotated[str, typer.Argument(help="a run's folder or name; `last` for the newest")]
-Knobs = Annotated[list[tuple[str, str]] | None, typer.Option("-p", metavar="KEY VALUE", help="a notebook's knob")]
+Knobs = Annotated[list[str] | None, typer.Option("-p", metavar="KEY VALUE", help="a notebook's knob")]
 
 
 @app.command()
@@ -88,7 +88,7 @@ def plan(
     """Every change that a run would make, as a table; makes none."""
     from cutover.runbook import planned_changes  # noqa: PLC0415
 
-    result = _execute(what, params, knob, outputs, apply=False, gates=False)
+    result = _execute(what, params, knob, outputs, apply=False, plan=True)
     _print(planned_changes(result.folder), as_json)
     raise typer.Exit(result.exit_code if result.exit_code in (ExitCode.BROKE, ExitCode.USAGE) else 0)
 
@@ -119,10 +119,13 @@ def approve(
     outputs: Outputs = Path("outputs"),
 ) -> None:
     """Approve the planned changes of one step, as the AWS caller that you are; bound to the plans' hashes."""
-    from cutover.runbook import approve_step  # noqa: PLC0415
+    from cutover.runbook import RunFolder  # noqa: PLC0415
+    from cutover.runbook import approve as approve_step  # noqa: PLC0415
 
-    for line in approve_step(run, step, outputs=outputs, note=note):
-        _say(line)
+    folder = RunFolder.find(run, outputs)
+    for given in approve_step(folder.path, step, _caller(folder), note=note, outputs=outputs):
+        _say(f"Approved by {given.approver}: plan {given.plan_hash[:12]}")
+    _say(f"Go on with: cutover run … --resume {folder.name}")
 
 
 @app.command()
@@ -235,7 +238,7 @@ def params_check(file: Path) -> None:
 @params_app.command("schema")
 def params_schema() -> None:
     """JSON Schema of a parameter file, for editors."""
-    from cutover.runbook import params_schema as schema  # noqa: PLC0415
+    from cutover.runbook import schema  # noqa: PLC0415
 
     _print(schema(), True)
 
@@ -243,29 +246,55 @@ def params_schema() -> None:
 @params_app.command("show")
 def params_show(file: Path, as_json: AsJson = False) -> None:
     """Every parameter with its value (redacted) and where it came from."""
-    from cutover.runbook import load_params, show_params  # noqa: PLC0415
+    from cutover.runbook import load_params, show  # noqa: PLC0415
 
-    rows = show_params(load_params(file))
+    rows = show(load_params(file))
     _print([{"key": r.key, "value": r.value, "from": r.source} for r in rows], as_json)
 
 
-def _execute(what: list[str], params: Path, knobs: list[tuple[str, str]] | None, outputs: Path, **options: Any) -> Any:
-    from cutover.report import finish  # noqa: PLC0415
-    from cutover.runbook import PHASES, execute  # noqa: PLC0415
+def _execute(what: list[str], params: Path, knobs: list[str] | None, outputs: Path, **options: Any) -> Any:
+    from cutover.report import hand_over  # noqa: PLC0415
+    from cutover.runbook import PHASES, execute, find_notebooks  # noqa: PLC0415
 
-    notebooks = [name for word in what for name in PHASES.get(word, (word,))]
+    folder = find_notebooks()
+    named = [name for word in what for name in PHASES.get(word, (word,))]
+    notebooks = [path if (path := Path(name)).suffix else _notebook(folder, name) for name in named]
     phase = what[0] if len(what) == 1 else "selection"
-    given = dict(knobs or [])
+    given = dict(pair.split("=", 1) for pair in knobs or [])
     return execute(
-        notebooks, params, knobs=given, outputs=outputs, phase=phase, finish=finish, on_event=_event, **options
+        notebooks, params, knobs=given, outputs=outputs, phase=phase, finish=hand_over, on_event=_event, **options
     )
 
 
+def _notebook(folder: Path, name: str) -> Path:
+    """`13`, `13_data_integrity` or a path."""
+    found = sorted(folder.glob(f"{name}*.ipynb"))
+    if len(found) == 1:
+        return found[0]
+    return folder / f"{name}.ipynb"
+
+
 def _event(event: Any) -> None:
-    _say(str(event))
+    from cutover.runbook.execute import describe  # noqa: PLC0415
+
+    if line := describe(event):
+        _say(line)
+
+
+def _caller(folder: Any) -> str:
+    """Who approves: the STS caller, or what the pipeline says in CUTOVER_APPROVER; never a name typed in."""
+    named = os.environ.get("CUTOVER_APPROVER")
+    if named:
+        return named
+    import boto3  # noqa: PLC0415
+
+    return str(boto3.client("sts", region_name="us-east-1").get_caller_identity()["Arn"])
 
 
 def _conclude(result: Any, as_json: bool) -> None:
+    from cutover.report import append_ledger  # noqa: PLC0415
+
+    append_ledger(result.folder.parent, result.folder)
     verdict = json.loads((result.folder / "verdict.json").read_text())
     if as_json:
         _print({"run": str(result.folder), **verdict}, True)
@@ -286,7 +315,8 @@ def _code(verdict: Any) -> ExitCode:
 def _say(line: str) -> None:
     from cutover.secrets import redact  # noqa: PLC0415
 
-    print(redact(line), file=sys.stderr, flush=True)
+    sys.stderr.write(redact(line) + "\n")  # one write: lines of several threads stay whole
+    sys.stderr.flush()
 
 
 def _print(value: Any, as_json: bool) -> None:
@@ -320,7 +350,7 @@ def main() -> None:
 
     redact.register_environment()
     try:
-        app(standalone_mode=False)
+        app(_joined(sys.argv[1:]), standalone_mode=False)
     except typer.Exit as ended:
         code = ended.exit_code
     except CutoverError as error:
@@ -346,6 +376,23 @@ def main() -> None:
         code = 0
     sys.stdout.flush()
     raise SystemExit(int(code))
+
+
+def _joined(words: list[str]) -> list[str]:
+    """`-p KEY VALUE`, as papermill has it, made one word for the parser, which takes options of one value only.
+
+    Raises:
+        UsageError: a key without a value.
+    """
+    joined, rest = [], list(words)
+    while rest:
+        word = rest.pop(0)
+        joined.append(word)
+        if word == "-p":
+            if len(rest) < 2:
+                raise UsageError("-p needs a key and a value.", todo="for instance: -p jobs 4")
+            joined.append(f"{rest.pop(0)}={rest.pop(0)}")
+    return joined
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -1,9 +1,10 @@
 """PostgreSQL: facts, catalog, dump and restore, the write freeze, and the proof that every row arrived."""
 
+from cutover.postgres.actions import BackUp, EmptyDatabase, Transfer, Trial, trial_transfer
 from cutover.postgres.archive import Dump, read_dump, verify_dump
 from cutover.postgres.catalog import Catalog, CatalogObject, read_catalog
 from cutover.postgres.catalog_compare import compare_catalogs
-from cutover.postgres.connection import connect
+from cutover.postgres.connection import connect, describe
 from cutover.postgres.facts import ServerFacts, server_facts
 from cutover.postgres.freeze import Freeze, check_refused
 from cutover.postgres.integrity import Comparison, RowDifference, TableComparison, check_sequences, compare
@@ -16,10 +17,12 @@ from cutover.postgres.tools import Tools, find_tools
 from cutover.postgres.transfer import Restore, dump, restore
 
 __all__ = [
+    "BackUp",
     "Catalog",
     "CatalogObject",
     "Comparison",
     "Dump",
+    "EmptyDatabase",
     "Freeze",
     "Progress",
     "Restore",
@@ -29,6 +32,8 @@ __all__ = [
     "Snapshot",
     "TableComparison",
     "Tools",
+    "Transfer",
+    "Trial",
     "WritePosition",
     "check_no_writes",
     "check_refused",
@@ -37,6 +42,7 @@ __all__ = [
     "compare",
     "compare_catalogs",
     "connect",
+    "describe",
     "dump",
     "exported_snapshot",
     "find_tools",
@@ -45,6 +51,7 @@ __all__ = [
     "read_dump",
     "restore",
     "server_facts",
+    "trial_transfer",
     "verify_dump",
     "write_position",
 ]

@@ -1,4 +1,4 @@
-"""The changes that a migration makes to databases, each an Action: empty, back up, transfer; and the trial of it all."""
+"""What a migration changes in databases, each an Action: empty, back up, transfer; and the trial of it all."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from cutover.postgres.archive import Dump, read_dump, verify_dump
 from cutover.postgres.connection import describe, session
 from cutover.postgres.integrity import Comparison, compare
 from cutover.postgres.progress import Listener
+from cutover.postgres.restore_errors import check_restore
 from cutover.postgres.snapshot import exported_snapshot
-from cutover.postgres.transfer import MARKER, Restore, check_restore, dump, restore
+from cutover.postgres.transfer import MARKER, Restore, dump, restore
 
 _USER_SCHEMAS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 
@@ -104,7 +105,7 @@ class EmptyDatabase:
         drops = [sql.SQL("DROP EXTENSION {} CASCADE").format(sql.Identifier(str(name))) for (name,) in extensions]
         drops += [sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)) for schema in schemas]
         if "public" in schemas:
-            drops.append(sql.SQL("CREATE SCHEMA public"))
+            drops.append(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier("public")))
         return [statement.as_string(None) for statement in drops]
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal, Protocol
 
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.catalog import Catalog, CatalogObject
-from cutover.postgres.catalog_remedies import remedy
+from cutover.postgres.catalog_remedies import remedy, version
 
 NAMED = 50
 """So many differences of one kind get a finding of their own; the rest share one."""
@@ -60,6 +60,9 @@ class CatalogDifference:
 _APART = {"owner": Severity.HIGH, "acl": Severity.HIGH, "comment": Severity.LOW}
 """Attributes that are kinds of their own."""
 
+_TOGETHER = ("owner", "acl")
+"""Kinds of which one finding holds all differences: a restore without them changes every object in the same way."""
+
 _ATTRIBUTES = {
     "options": Severity.MEDIUM,
     "toast options": Severity.MEDIUM,
@@ -73,6 +76,8 @@ _ATTRIBUTES = {
     "readable": Severity.LOW,
 }
 """Attributes that weigh less than their object."""
+
+_ORDER = (Severity.BLOCKER, Severity.HIGH, Severity.MEDIUM, Severity.LOW)
 
 _KINDS = {
     "schema": Severity.HIGH,
@@ -98,14 +103,24 @@ _DEPARSED = {"view", "materialized view", "rule"}
 """Kinds whose text is printed from a parse tree, by each major in its own way."""
 
 
-def compare_catalogs(source: Catalog, target: Catalog, expected: Iterable[Expected] = ()) -> list[Finding]:
+def compare_catalogs(
+    source: Catalog, target: Catalog, expected: Iterable[Expected] = (), *, live: bool = False
+) -> list[Finding]:
     """Compare two catalogs.
 
     A finding for every kind that is equal (`INT-catalog-index`), one for every difference
     (`INT-catalog-index:public.users_email_idx`), and `INT-catalog` over all. What is expected is shown as WAIVED.
+
+    Args:
+        source, target: the catalogs.
+        expected: differences that are meant.
+        live: the source was written to after the copy was taken, so where its sequences stand now is information only
+            (`check_sequences` judges the target's against the target's rows).
     """
     declared = tuple(expected)
     differences = list(differences_between(source, target))
+    if live:
+        differences = [replace(d, severity=Severity.LOW) if d.kind == "sequence value" else d for d in differences]
     findings: list[Finding] = []
     counts: dict[str, int] = {}
     for kind, _ in source.objects:
@@ -113,9 +128,12 @@ def compare_catalogs(source: Catalog, target: Catalog, expected: Iterable[Expect
     kinds = sorted(counts.keys() | {d.kind for d in differences} | {"owner", "acl"})
     for kind in kinds:
         mine = [d for d in differences if d.kind == kind]
-        findings += [_finding(d, target.database, declared) for d in mine[:NAMED]]
-        if len(mine) > NAMED:
-            findings.append(_rest(kind, mine[NAMED:], target.database, declared))
+        if kind in _TOGETHER and mine:
+            findings += _together(kind, mine, target.database, declared)
+        else:
+            findings += [_finding(d, target.database, declared) for d in mine[:NAMED]]
+            if len(mine) > NAMED:
+                findings += _together(kind, mine[NAMED:], target.database, declared, key="-more")
         if not mine and kind not in source.unread and kind not in target.unread:
             count = f"{counts[kind]:,} of them" if kind in counts else "everywhere"
             findings.append(
@@ -132,7 +150,8 @@ def compare_catalogs(source: Catalog, target: Catalog, expected: Iterable[Expect
             )
     findings += _unread(source, target)
     findings += _unused(declared, differences)
-    findings.insert(0, _summary(source, target, findings, differences))
+    meant = sum(_meant(d, declared) is not None for d in differences)
+    findings.insert(0, _summary(source, target, findings, len(differences), meant))
     return findings
 
 
@@ -191,12 +210,11 @@ def _within(ours: CatalogObject, theirs: CatalogObject, one: int, other: int) ->
 def _changed_weight(ours: CatalogObject, theirs: CatalogObject, changed: list[str]) -> Severity:
     if ours.kind == "extension" and changed == ["version"]:
         # A restore creates the version that the target's major brings; a newer one is how it should be.
-        newer = _version(str(theirs.attributes["version"])) > _version(str(ours.attributes["version"]))
+        newer = version(theirs.attributes["version"]) > version(ours.attributes["version"])
         return Severity.LOW if newer else Severity.HIGH
     if ours.kind == "sequence value" and _ahead(ours, theirs):
         return Severity.HIGH
-    order = (Severity.BLOCKER, Severity.HIGH, Severity.MEDIUM, Severity.LOW)
-    return min((_ATTRIBUTES.get(name, _weight(ours, "different")) for name in changed), key=order.index)
+    return min((_ATTRIBUTES.get(name, _weight(ours, "different")) for name in changed), key=_ORDER.index)
 
 
 def _ahead(ours: CatalogObject, theirs: CatalogObject) -> bool:
@@ -245,21 +263,36 @@ def _finding(difference: CatalogDifference, subject: str, declared: tuple[Expect
     )
 
 
-def _rest(kind: str, rest: list[CatalogDifference], subject: str, declared: tuple[Expected, ...]) -> Finding:
-    unmeant = [d for d in rest if _meant(d, declared) is None]
-    order = (Severity.BLOCKER, Severity.HIGH, Severity.MEDIUM, Severity.LOW)
-    return Finding(
-        id=f"INT-catalog-{_slug(kind)}-more",
-        title=f"{len(rest):,} more differences in {_plural(kind).lower()}",
-        status=Status.FAIL if unmeant else Status.WAIVED,
-        waived_from=None if unmeant else Status.FAIL,
-        severity=min((d.severity for d in unmeant or rest), key=order.index),
-        subject=subject,
-        observed=", ".join(f"{d.object} ({d.problem})" for d in rest[:50]),
-        why="Only the first are named one by one; this list is in `data` in full.",
-        remedy="\n".join(d.remedy for d in unmeant[:50] if d.remedy),
-        data={"differences": [asdict(d) | {"severity": str(d.severity)} for d in rest]},
-    )
+def _together(
+    kind: str, differences: list[CatalogDifference], subject: str, declared: tuple[Expected, ...], key: str = ""
+) -> list[Finding]:
+    """One finding for all that is not meant, one for all that is."""
+    reasons = [_meant(d, declared) for d in differences]
+    meant = [d for d, reason in zip(differences, reasons, strict=True) if reason]
+    open_ones = [d for d, reason in zip(differences, reasons, strict=True) if not reason]
+    findings = []
+    for part, waived in ((open_ones, False), (meant, True)):
+        if not part:
+            continue
+        first = [f"{d.object}: {d.source} → {d.target}" for d in part[:20]]
+        more = f" … and {len(part) - 20} more" if len(part) > 20 else ""
+        why = "Without its owner or its grants the application may be refused its own tables." if not key else ""
+        findings.append(
+            Finding(
+                id=f"INT-catalog-{_slug(kind)}{key}{':declared' if waived else ''}",
+                title=f"{_plural(kind)} differ in {len(part):,} objects",
+                status=Status.WAIVED if waived else Status.FAIL,
+                waived_from=Status.FAIL if waived else None,
+                severity=min((d.severity for d in part), key=_ORDER.index),
+                subject=subject,
+                expected="as on the source",
+                observed="; ".join(first) + more,
+                why=f"Declared as expected: {next(r.reason for r in reasons if r)}" if waived else why,
+                remedy="" if waived else "\n".join(d.remedy for d in part if d.remedy),
+                data={"differences": [asdict(d) | {"severity": str(d.severity)} for d in part]},
+            )
+        )
+    return findings
 
 
 def _meant(difference: CatalogDifference, declared: tuple[Expected, ...]) -> Expected | None:
@@ -308,18 +341,15 @@ def _unread(source: Catalog, target: Catalog) -> list[Finding]:
     return findings
 
 
-def _summary(
-    source: Catalog, target: Catalog, findings: list[Finding], differences: list[CatalogDifference]
-) -> Finding:
+def _summary(source: Catalog, target: Catalog, findings: list[Finding], differences: int, meant: int) -> Finding:
     marked = target.unfinished_restore
-    open_ones = [f for f in findings if f.status in (Status.FAIL, Status.MISSING, Status.NOT_COMPARED)]
-    closing = [f for f in open_ones if f.closes_gate]
+    closing = [f for f in findings if f.closes_gate]
     tables = sum(1 for _ in source.of("table"))
     status = Status.FAIL if closing or marked is not None else Status.PASS
     if not source.objects:
         status = Status.UNKNOWN
-    said = f"{len(source.objects):,} objects, {tables} tables; {len(differences)} differences"
-    said += f", {len(differences) - len(open_ones)} of them declared" if len(differences) > len(open_ones) else ""
+    said = f"{len(source.objects):,} objects, {tables} tables; {differences} differences"
+    said += f", {meant} of them declared as expected" if meant else ""
     if marked is not None:
         said += f"; the target carries the mark of a restore that did not end well ({json.dumps(marked)})"
     return Finding(
@@ -332,7 +362,7 @@ def _summary(
         observed=said,
         why="" if status is Status.PASS else "An object that is missing or different shows only when the app needs it.",
         remedy="See the findings INT-catalog-… below: each has its SQL." if status is Status.FAIL else "",
-        data={"objects": len(source.objects), "tables": tables, "differences": len(differences)},
+        data={"objects": len(source.objects), "tables": tables, "differences": differences, "expected": meant},
     )
 
 
@@ -348,10 +378,6 @@ def _loose(definition: str) -> str:
     """A definition without what majors print differently: spaces, brackets, qualified columns, casts' brackets."""
     text = re.sub(r'("[^"]+"|\b\w+)\.(?=["\w])', "", definition)
     return re.sub(r"[\s()]+", "", text)
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", text))
 
 
 def _text(attributes: Any) -> str:

@@ -170,8 +170,8 @@ QUERIES: dict[str, str] = {
         SELECT c.oid::regclass::text || '.' || quote_ident(p.polname), c.oid::regclass::text, jsonb_build_object(
             'command', CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE'
                 WHEN 'd' THEN 'DELETE' ELSE 'ALL' END, 'permissive', p.polpermissive,
-            'roles', (SELECT jsonb_agg(CASE WHEN r = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(r)) END
-                      ORDER BY 1) FROM unnest(p.polroles) r),
+            'roles', (SELECT jsonb_agg(role ORDER BY role COLLATE "C") FROM (SELECT CASE WHEN r = 0 THEN 'PUBLIC'
+                      ELSE quote_ident(pg_get_userbyid(r)) END AS role FROM unnest(p.polroles) r) roles),
             'using', pg_get_expr(p.polqual, p.polrelid), 'check', pg_get_expr(p.polwithcheck, p.polrelid))
         FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE {_USER} AND {_own("pg_class", "c.oid")}""",
@@ -256,10 +256,11 @@ QUERIES: dict[str, str] = {
         FROM pg_language l WHERE l.lanispl AND {_own("pg_language", "l.oid")}""",
     "default privileges": """
         SELECT pg_get_userbyid(d.defaclrole) || ' ' || coalesce(n.nspname, '(any schema)') || ' ' ||
-            d.defaclobjtype::text, '', jsonb_build_object('grants', (SELECT jsonb_agg((CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE
-                pg_get_userbyid(x.grantee)::text END) || ' ' || x.privilege_type ||
-                (CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) ORDER BY 1)
-                FROM aclexplode(d.defaclacl) x WHERE x.privilege_type <> 'MAINTAIN'))
+            d.defaclobjtype::text, '', jsonb_build_object('grants', (
+                SELECT jsonb_agg(line ORDER BY line COLLATE "C") FROM (
+                    SELECT (CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee)::text END) || ' ' ||
+                        x.privilege_type || (CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) AS line
+                    FROM aclexplode(d.defaclacl) x WHERE x.privilege_type <> 'MAINTAIN') lines))
         FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace""",
     "large object": f"""
         SELECT 'large object ' || m.oid::text, '', jsonb_build_object({_describe("pg_largeobject", "m.oid")},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,11 @@ def remedy(one: CatalogObject, problem: str, changed: tuple[str, ...] = (), targ
         return _create(one)
     lines = [line for name in changed if (line := _alter(one, name, has.get(name), target))]
     return "\n".join(dict.fromkeys(lines)) or _drop(one) + "\n" + _create(one)
+
+
+def version(text: Any) -> tuple[int, ...]:
+    """`1.10` as (1, 10), so that it is newer than `1.9`."""
+    return tuple(int(part) for part in re.findall(r"\d+", str(text)))
 
 
 def _create(one: CatalogObject) -> str:
@@ -133,6 +139,8 @@ def _alter(one: CatalogObject, name: str, value: Any, target: CatalogObject | No
             word = {"enabled": "ENABLE", "disabled": "DISABLE", "replica": "ENABLE REPLICA", "always": "ENABLE ALWAYS"}
             return f"ALTER TABLE {one.parent} {word[str(value)]} {one.kind.upper()} {short};"
         case "extension", "version":
+            if target is not None and version(target.attributes["version"]) > version(value):
+                return "-- nothing to do: the target's major brings a newer version of the extension"
             return f"ALTER EXTENSION {one.name} UPDATE TO {_literal(value)};  -- where the target offers it"
         case "type", "labels":
             return _labels(one, value, target)

@@ -9,7 +9,7 @@ from cutover.rehearsal.postgres import Server
 VICTIM = "messages"
 """The table that loses rows in `lost-rows`."""
 
-_SWALLOW = f"""  # noqa: S608 - only our own constant is put in
+_SWALLOW = """
 CREATE FUNCTION pg_catalog.stage_swallow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     -- One row in 997 never arrives, silently: as with a trigger or a rule that somebody forgot on the new server.
@@ -19,18 +19,18 @@ END $$;
 CREATE FUNCTION pg_catalog.stage_watch() RETURNS event_trigger LANGUAGE plpgsql AS $$
 DECLARE made record;
 BEGIN
-    FOR made IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE object_identity = 'public.{VICTIM}' LOOP
+    FOR made IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE object_identity = 'public.@VICTIM@' LOOP
         IF made.command_tag = 'CREATE TABLE' THEN
-            EXECUTE 'CREATE TRIGGER stage_swallow BEFORE INSERT ON public.{VICTIM}
+            EXECUTE 'CREATE TRIGGER stage_swallow BEFORE INSERT ON public.@VICTIM@
                      FOR EACH ROW EXECUTE FUNCTION pg_catalog.stage_swallow()';
         ELSIF EXISTS (SELECT FROM pg_constraint WHERE conrelid = made.objid AND contype = 'p') THEN
-            EXECUTE 'DROP TRIGGER IF EXISTS stage_swallow ON public.{VICTIM}';
+            EXECUTE 'DROP TRIGGER IF EXISTS stage_swallow ON public.@VICTIM@';
         END IF;
     END LOOP;
 END $$;
 CREATE EVENT TRIGGER stage_watch ON ddl_command_end
     WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE') EXECUTE FUNCTION pg_catalog.stage_watch();
-"""
+""".replace("@VICTIM@", VICTIM)
 
 _HEAL = """
 DROP EVENT TRIGGER IF EXISTS stage_watch;

@@ -84,7 +84,8 @@ def hold(network: Network) -> socket.socket | None:
 def _free_port(host: str) -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+        name: tuple[str, int] = probe.getsockname()
+        return name[1]
 
 
 def _common_port(hosts: list[str]) -> int:

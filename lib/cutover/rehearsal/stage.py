@@ -221,7 +221,7 @@ class _Builder:
             server.create_database(name, owner="shadowtwin_app")
 
     def _cloud(self) -> dict[str, Any]:
-        """Start the emulator; what it tells of itself once it is ready (`load_balancer`, its ARN, `load_balancer_dns`, …)."""
+        """Start the emulator; what it tells of itself once it is ready: `load_balancer`, …."""
         import bcrypt  # noqa: PLC0415 - only root of the stage needs it
 
         self.say(
@@ -267,7 +267,12 @@ class _Builder:
             "cutover.rehearsal.balancer",
             *("--host", network.host("balancer"), "--port", str(network.port("balancer"))),
             *("--targets", str(self.stage.folder / "cloud" / "targets.json")),
-            *("--aws-endpoint", values["aws.endpoint"], "--load-balancer", facts["load_balancer"].split(":loadbalancer/")[1]),
+            *(
+                "--aws-endpoint",
+                values["aws.endpoint"],
+                "--load-balancer",
+                facts["load_balancer"].split(":loadbalancer/")[1],
+            ),
             name="balancer",
         )
         names = self._python(
@@ -317,7 +322,10 @@ class _Builder:
         )
 
     def _homes(self, facts: dict[str, Any]) -> str:
-        addresses = {OLD_NAME: self.network.address("source"), facts["load_balancer_dns"]: self.network.address("balancer")}
+        addresses = {
+            OLD_NAME: self.network.address("source"),
+            facts["load_balancer_dns"]: self.network.address("balancer"),
+        }
         return json.dumps(addresses)
 
     def _python(

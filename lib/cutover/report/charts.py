@@ -87,7 +87,7 @@ def load_windows(
         _headroom(
             errors, (highest(data, "error_rate") or 0.0) * 100, triggers.error_rate.above * 100 if triggers else None
         )
-        errors.set(ylabel="errors, % of requests", title="Error rate")
+        errors.set(ylabel="errors, %", title="Error rate (share of requests)")
         if triggers:
             hold = words.duration(triggers.error_rate.hold.total_seconds())
             _limit(errors, triggers.error_rate.above * 100, f"limit {triggers.error_rate.above * 100:g} % for {hold}")

@@ -167,7 +167,7 @@ def _context(record: Record, backing: facts.Facts) -> dict[str, Any]:
     migration = record.migration
     contacts = migration.get("contacts")
     headline = story.headline(record, backing)
-    happened, todo = story.happened(record), story.todo(record)
+    happened, todo = story.happened(record, backing), story.todo(record)
     said = " ".join(
         [headline, *happened, *todo, *(f"{f.title} {f.expected} {f.observed} {f.why}" for f in record.deciding)]
     )

@@ -37,7 +37,7 @@ def headline(record: Record, facts: Facts) -> str:
     return f"{_lower(same)}, {checks}" if same else checks
 
 
-def happened(record: Record) -> list[str]:
+def happened(record: Record, facts: Facts) -> list[str]:
     """What the run did and where it stopped, in a few sentences."""
     kind = {"rehearsal": "the dress rehearsal of ", "staging": "on staging, "}.get(record.environment, "")
     phase = words.phase_title(record.phase)
@@ -53,7 +53,7 @@ def happened(record: Record) -> list[str]:
         sentences.append(f"Not run: {words.listing(idle, 8)}.")
     if len(record.deciding) > 1:
         sentences.append(f"{words.count(len(record.deciding), 'finding')} keep the gate shut; they are shown below.")
-    return sentences
+    return [*sentences, *_backing(facts)]
 
 
 def todo(record: Record) -> list[str]:
@@ -140,6 +140,29 @@ def _load_numbers(facts: Facts) -> list[Number]:
         good = max(bad) <= share if share else None
         shown.append(Number("Error rate", words.percent(max(bad)), meaning, good))
     return shown
+
+
+def _backing(facts: Facts) -> list[str]:
+    """What was compared, waived, left open and changed, a sentence each."""
+    sentences = []
+    same = tables_sentence(facts)
+    if same:
+        sentences.append(f"Data: {_lower(same)} on both sides.")
+    elif facts.tables:
+        sentences.append(f"Data: {charts.tables_alt(facts.tables)}")
+    slow = [v for s in facts.load if (v := charts.highest(s.frame, "p95_s")) is not None]
+    if slow:
+        limit = f"; the limit is {facts.triggers.p95.above.total_seconds():g} s" if facts.triggers else ""
+        sentences.append(f"Under load: 95 of 100 requests took at most {words.duration(max(slow))}{limit}.")
+    made = sum(c.state == "applied" for c in facts.changes)
+    if facts.changes:
+        sentences.append(f"Changes: {made} made, {len(facts.changes) - made} planned and not made.")
+    waived = facts.counts.get("WAIVED", 0)
+    blind = sum(facts.counts.get(k, 0) for k in ("UNKNOWN", "NOT_COMPARED", "MANUAL"))
+    if waived or blind:
+        parts = [f"{waived:,} waived" if waived else "", f"{blind:,} could not be looked at" if blind else ""]
+        sentences.append(f"Of the checks, {' and '.join(p for p in parts if p)}; listed below.")
+    return sentences
 
 
 def _stopped(step: StepEnd, record: Record) -> str:

@@ -113,6 +113,7 @@ GLOSSARY: tuple[tuple[str, str, str], ...] = (
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff]"
 )
+_CAPITALS = re.compile(r"\b(dns|ttl|aws|arn|sql|cto|sre|dba|ceo|cio)\b")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _COMMAND = re.compile(
     r"^\s*(\$ |#|(sudo |PG\w+=\S+ )*(aws|psql|pg_\w+|cutover|\.venv/bin/\w+|make|curl|dig|redis-cli|valkey-cli|docker|"
@@ -189,6 +190,7 @@ def clock(at: datetime | None) -> str:
 def step_title(name: str) -> str:
     """`13_data_integrity` as `13 Data integrity`."""
     words = name.rsplit("/", 1)[-1].removesuffix(".ipynb").replace("_", " ").replace("-", " ").strip()
+    words = _CAPITALS.sub(lambda m: m[0].upper(), words)
     number, _, rest = words.partition(" ")
     if number.isdigit() and rest:
         return f"{number} {rest[:1].upper()}{rest[1:]}"
@@ -203,7 +205,8 @@ def phase_title(phase: str) -> str:
 def role(name: str) -> str:
     """`technical_lead` as `Technical lead`."""
     words = name.replace("_", " ").replace("-", " ").strip()
-    return words[:1].upper() + words[1:]
+    words = _CAPITALS.sub(lambda m: m[0].upper(), words)
+    return "DevOps" if words.lower() == "devops" else words[:1].upper() + words[1:]
 
 
 def listing(items: Sequence[str], limit: int = 6) -> str:

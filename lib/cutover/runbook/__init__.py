@@ -13,12 +13,13 @@ from typing import Any
 
 from cutover.runbook.approval import approve
 from cutover.runbook.evidence import RunFolder
-from cutover.runbook.execute import RunResult, execute
+from cutover.runbook.execute import Event, RunResult, execute
 from cutover.runbook.journal import Journal
 from cutover.runbook.params import LoadedParams, from_dict, load_params, schema, show
 from cutover.runbook.step import Step, begin
 
 __all__ = [
+    "Event",
     "Journal",
     "LoadedParams",
     "RunFolder",
@@ -34,7 +35,6 @@ __all__ = [
 ]
 
 _LATER = {
-    "charts": ("load_chart", "tables_chart", "tables_sentence", "watch_chart"),
     "decision": ("advice", "fired", "remember_cutover", "written_since_cutover"),
     "freezing": ("check_frozen", "check_still_frozen", "compare_reports", "maintenance", "report_locations"),
     "overview": (
@@ -46,13 +46,17 @@ _LATER = {
         "lessons",
         "map_of",
         "plain",
+        "planned_changes",
+        "snapshot_name",
         "state_of",
         "table",
         "tally",
         "timings",
     ),
     "prerequisites": ("check_local_tools",),
-    "watch": ("check_name", "check_public_name", "target_url", "watch", "watch_sentence"),
+    "loading": ("load_target",),
+    "pictures": ("load_chart", "tables_chart", "tables_sentence", "watch_chart"),
+    "watching": ("check_name", "check_public_name", "target_url", "watch", "watch_sentence"),
 }
 _HOME = {name: home for home, names in _LATER.items() for name in names}
 

@@ -49,6 +49,16 @@ class Event:
     state: str = ""
 
 
+def describe(event: Event) -> str:
+    """An event as a line for a person, or "" for what needs none."""
+    if event.kind == "run":
+        return f"Run: {event.folder}"
+    if event.kind == "ended":
+        mark = {"completed": "✓", "gate-closed": "✗"}.get(event.state, "!")
+        return f"  {mark} {event.notebook:<26} {event.text}"
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """How a run ended; all of it is in its folder too."""
@@ -76,6 +86,7 @@ def execute(
     environment: Mapping[str, str] | None = None,
     caller: Mapping[str, str] | None = None,
     scenario: str | None = None,
+    on_rollback: Path | None = None,
     cell_timeout_s: float | None = None,
     notebook_timeout_s: float | None = None,
     start_timeout_s: float = 60.0,
@@ -96,6 +107,7 @@ def execute(
         environment: variables for the kernels, added to this process's own.
         caller: who runs this, `{"account": …, "arn": …}`, where it is known already.
         scenario: name of the rehearsal's scenario, for the record.
+        on_rollback: the notebook that is opened when a step ends in ROLLBACK; it decides nothing for the run.
         cell_timeout_s: seconds that one cell may take.
         notebook_timeout_s: seconds that one notebook may take.
         start_timeout_s: seconds until a kernel must answer.
@@ -108,6 +120,7 @@ def execute(
     """
     loaded = _params(params)
     declared = [inspect(Path(n)) for n in notebooks]
+    decision = inspect(on_rollback) if on_rollback else None
     _refuse_doubles(declared)
     values = assign(declared, knobs or {})
     earlier, declared = resume_from(resume, outputs, declared, loaded.raw)
@@ -148,6 +161,8 @@ def execute(
         )
         try:
             outcomes = [*earlier, *run.play(shared, folder, kernel)]
+            if decision and any(o.verdict == Verdict.ROLLBACK for o in outcomes) and shared.stop.number is None:
+                outcomes.append(run.play_after(shared, folder, decision))
             return _close(run, folder, outcomes, finish, phase, caller)
         except OSError as error:
             return _unwritable(folder, error, run)
@@ -199,6 +214,20 @@ class _Run:
             kernel = following[0] or self.start_kernel(shared, folder, index + 1)
         outcomes += [StepOutcome(n.name, "not-run") for n in self.declared[len(outcomes) :]]
         return outcomes
+
+    def play_after(self, shared: Session, folder: RunFolder, notebook: Declared) -> StepOutcome:
+        """One more notebook, after the run has stopped; its gate closes nothing."""
+        self.declared = [*self.declared, notebook]
+        index = len(self.declared) - 1
+        kernel = self.start_kernel(shared, folder, index)
+        if kernel is None:
+            return StepOutcome(notebook.name, "not-run")
+        self.tell(Event("started", notebook.name, folder.path, index, index + 1))
+        began = datetime.now(UTC).isoformat()
+        ending = self._one(shared, folder, notebook, kernel, index, [None])
+        outcome = judge_step(notebook, ending, folder, began, plan=self.plan)
+        self.tell(Event("ended", notebook.name, folder.path, index + 1, index + 1, outcome.headline, outcome.state))
+        return outcome
 
     def _one(
         self,

@@ -62,10 +62,9 @@ def check_still_frozen(step: Step) -> list[Finding]:
 def compare_reports(step: Step) -> list[Finding]:
     """The PDF reports on both sides, by content."""
     where = report_locations(step)
-    options = {"endpoint": where["endpoint"], "region": where["region"]}
-    return objects.compare(
-        objects.inventory(str(where["source"]), **options), objects.inventory(str(where["target"]), **options)
-    )
+    here = objects.inventory(str(where["source"]), endpoint=where["endpoint"], region=where["region"])
+    there = objects.inventory(str(where["target"]), endpoint=where["endpoint"], region=where["region"])
+    return objects.compare(here, there)
 
 
 def report_locations(step: Step) -> dict[str, str | None]:

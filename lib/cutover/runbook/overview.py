@@ -227,3 +227,27 @@ def lessons(text: str) -> list[Finding]:
 def _short(value: Any, most: int = 160) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def planned_changes(folder: Path) -> list[dict[str, Any]]:
+    """Every planned change of a run, a row each, in the order of the steps."""
+    rows = []
+    for path in sorted((folder / "plan").glob("*.json")):
+        about = json.loads(path.read_text())
+        plan = about["plan"]
+        rows.append(
+            {
+                "step": about["step"],
+                "change": plan["summary"],
+                "of": plan["subject"],
+                "state": about["state"],
+                "undo": plan["undo"],
+            }
+        )
+    return rows
+
+
+def snapshot_name(step: Step) -> str:
+    """Name of the RDS snapshot of this run: its minute is in it, so two runs never share one."""
+    stamp = re.sub(r"\D", "", step.run.name)[:12] or f"{datetime.now(UTC):%Y%m%d%H%M}"
+    return f"{step.migration.name}-pre-migration-{stamp}"

@@ -176,9 +176,10 @@ def _problem(error: Any, document: plainyaml.Document) -> Problem:
         expected = f"the key `{path[-1]}` with {_expected(path)}"
         return Problem(path, _position(path[:-1], document), "nothing", expected)
     if kind == "value_error" and isinstance(given, dict | Migration):
-        key = re.match(r"(\w+):", message)
-        place = (*path, key[1]) if key and (*path, key[1]) in document.keys else path
-        return Problem(place, _position(place, document), "", message)
+        key = re.match(r"(\w+): ", message)
+        if key and (*path, key[1]) in document.keys:
+            path, message = (*path, key[1]), message[key.end() :]
+        return Problem(path, _position(path, document), "", message)
     if kind == "value_error":
         secret = "reference" in message
         return Problem(path, _position(path, document), "a value in clear" if secret else _shown(given), message)

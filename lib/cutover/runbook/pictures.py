@@ -12,7 +12,7 @@ from cutover.judgement import Judgement
 from cutover.postgres import Comparison
 from cutover.report import charts
 from cutover.runbook.step import Step
-from cutover.runbook.watch import Observed
+from cutover.runbook.watching import Observed
 
 _COLUMNS = ["start", "arrivals", "completed", "errors", "error_rate", "p50_s", "p95_s", "in_flight", "never_sent"]
 
@@ -29,7 +29,7 @@ def watch_chart(step: Step, observed: Observed | None) -> Any:
     if observed is None or observed.metrics.empty:
         return pd.DataFrame([{"watched": "nothing: no metrics"}])
     frame = observed.metrics.copy()
-    frame.insert(0, "start", [at.timestamp() for at in frame.index.to_pydatetime()])
+    frame.insert(0, "start", [at.timestamp() for at in frame.index])
     frame["arrivals"] = frame["completed"] = frame["requests"]
     frame["error_rate"] = frame["errors"] / frame["requests"]
     frame = frame.reindex(columns=_COLUMNS)

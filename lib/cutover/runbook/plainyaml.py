@@ -134,7 +134,7 @@ def _mapping(node: yaml.MappingNode, path: Path, document: Document) -> dict[str
 
 def _scalar(node: yaml.ScalarNode, path: Path, refuse: Callable[[Problem], None]) -> Any:
     text: str = node.value
-    if node.style is not None:
+    if node.style:  # the C parser says "" for a plain scalar, the other None
         return text
     if text in _NULL:
         return None

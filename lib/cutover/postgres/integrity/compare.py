@@ -156,6 +156,7 @@ def compare(
     values: bool = False,
     algorithm: Algorithm = "hash",
     catalog: bool = True,
+    live: bool | None = None,
 ) -> Comparison:
     """Compare two databases: catalog, sequences and every row of every table, each side at one exported snapshot.
 
@@ -170,6 +171,8 @@ def compare(
         values: name values of differing columns, not only keys and column names (they may be personal data).
         algorithm: `hash` is fast; `sha256` is slower and safe against an adversary too.
         catalog: compare the catalogs and sequences as well.
+        live: the source is still written to, so where its sequences stand is information only; by default so when
+            `source_snapshot` is given.
 
     Raises:
         DatabaseError: a side cannot be reached, or its catalog cannot be read. A table that cannot be read is a
@@ -201,7 +204,8 @@ def compare(
     seen: list[Finding] = []
     if catalog:
         theirs = read_catalog(target_url)
-        seen += compare_catalogs(read_catalog(source_url), theirs, tuple(expected))
+        moving = source_snapshot is not None if live is None else live
+        seen += compare_catalogs(read_catalog(source_url), theirs, tuple(expected), live=moving)
         seen += check_sequences(target_url)
     rows = row_findings(tables, describe(source_url), describe(target_url), doubts, str(log.path) if log.lines else "")
     result = Comparison(

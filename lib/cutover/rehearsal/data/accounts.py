@@ -33,8 +33,7 @@ def users(m: Dice, start: int, end: int) -> Lines:
         m.pick(phrases.SETTINGS, n),
         [a if i % 9 == 0 else NULL for i, a in zip(range(start, end), m.hexes(48, n), strict=True)],
         m.sometimes(phrases.ADDRESSES, NULL, n, share=0.4),
-        m.sometimes(phrases.FLOATS, "", n, share=0.05),
-        m.numbers.random(n).tolist(),
+        m.every(20, phrases.FLOATS, [repr(v) for v in m.numbers.random(n).tolist()], start),
         m.sometimes(phrases.BIRTHDAYS, NULL, n, share=0.7),
         text(created),
         text(created + 3_600_000_000),
@@ -42,13 +41,13 @@ def users(m: Dice, start: int, end: int) -> Lines:
         strict=True,
     )
     lines = []
-    for i, uuid, name, secret, status, *rest, odd, score, born, at, then, seen in columns:
+    for i, uuid, name, secret, status, *rest in columns:
         email, role = f"{phrases.mailbox(name)}.{i}@{phrases.DOMAINS[i % len(phrases.DOMAINS)]}", "member"
         if i % 400 == 7:
             role = "support"
         address, called, right, state = _KNOWN[i] if i < len(_KNOWN) else (email, name, role, status)
         cells = (user_id(i), uuid, address, called, "$2b$12$" + _bcrypt_like(secret), right, state, *rest)
-        lines.append("\t".join(map(str, cells)) + f"\t{odd or repr(score)}\t{born}\t{at}\t{then}\t{seen}")
+        lines.append("\t".join(map(str, cells)))
     return lines
 
 

@@ -62,7 +62,7 @@ def messages(m: Dice, start: int, end: int) -> Lines:
     total, conversations = m.size["public.messages"], m.size["public.conversations"]
     columns = zip(
         range(start, end),
-        m.pick(phrases.SENTENCES, n),
+        m.every(37, phrases.ODD, m.pick(phrases.SENTENCES, n), start),
         m.pick(phrases.SENTENCES, n),
         m.whole(0, 900, n),
         m.whole(0, 90_000_000, n),
@@ -160,8 +160,7 @@ def twin_metrics(m: Dice, start: int, end: int) -> Lines:
     columns = zip(
         range(start, end),
         text(at),
-        m.sometimes(phrases.FLOATS, "", n, share=0.03),
-        m.numbers.normal(0, 1e6, n).tolist(),
+        m.every(12, phrases.FLOATS, [repr(v) for v in m.numbers.normal(0, 1e6, n).tolist()], start),
         m.pick(phrases.REALS, n),
         m.sometimes(phrases.NUMERICS, NULL, n, share=0.8),
         m.sometimes(phrases.DAYS, NULL, n, share=0.5),
@@ -170,10 +169,7 @@ def twin_metrics(m: Dice, start: int, end: int) -> Lines:
         strict=True,
     )
     names = ("latency", "sentiment", "tokens/s", "größe", "")
-    return [
-        f"{1 + i * 31 % twins}\t{names[i % 5]}\t{when}\t{odd or repr(value)}\t" + "\t".join(rest)
-        for i, when, odd, value, *rest in columns
-    ]
+    return [f"{1 + i * 31 % twins}\t{names[i % 5]}\t{when}\t" + "\t".join(rest) for i, when, *rest in columns]
 
 
 def page_views(m: Dice, start: int, end: int) -> Lines:

@@ -46,6 +46,10 @@ class Dice:
         there = (self.numbers.random(n) < share).tolist()
         return [v if t else other for v, t in zip(self.pick(values, n), there, strict=True)]
 
+    def every(self, step: int, odd: Sequence[str], others: Sequence[str], start: int) -> Lines:
+        """The odd values in turn in every `step`-th row, so that a small load has each of them; else the others."""
+        return [odd[i // step % len(odd)] if i % step == 0 else other for i, other in enumerate(others, start=start)]
+
     def uuids(self, n: int) -> Lines:
         """Version 4 UUIDs."""
         text = self.numbers.bytes(16 * n).hex()

@@ -63,9 +63,9 @@ _ODD = (
     "Ünïcödé " * 40,
 )
 
+ODD = _texts(*_ODD)
 SENTENCES = _texts(
     *(" ".join(_WORDS[(i * 7 + j * 13 + i * j % 11) % len(_WORDS)] for j in range(4 + i % 23)) for i in range(1500)),
-    *_ODD,
 )
 NAMES = _texts(
     *(

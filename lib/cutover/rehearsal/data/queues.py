@@ -91,11 +91,16 @@ def _work(queue: str, index: int, seed: int) -> tuple[str, dict[str, Any]]:
     if queue == "emails":
         kinds = ("welcome", "report-ready", "invoice")
         return "send-email", {"to": f"user{index}@example.com", "template": kinds[index % 3], "name": "Zoë 🚀"}
-    # Completed jobs are the reports with a file; after the failed ones come those the rows know as queued or running.
+    # As content.reports deals them out: with a file, queued, running, and of the rest every third has failed.
     states = JOBS["reports"]
-    ended = states["completed"] + states["failed"]
-    row = index if index < states["completed"] else COUNT + 18 + index
-    if index >= ended:
-        under_way = index - ended < states["active"]
-        row = COUNT + 15 + index - ended if under_way else COUNT + index - ended - states["active"]
+    failed = index - states["completed"]
+    running = failed - states["failed"]
+    waiting = running - states["active"]
+    row = index
+    if failed >= 0:
+        row = COUNT + 20 + 3 * failed
+    if running >= 0:
+        row = COUNT + 15 + running
+    if waiting >= 0:
+        row = COUNT + waiting
     return "generate-report", {"reportId": report_id(row, seed), "userId": 2, "twinId": str(1 + row % 12)}

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cutover import app, aws, judgement
 from cutover.errors import AwsError
-from cutover.finding import Finding, Severity, Status, Verdict
+from cutover.finding import Finding, Status, Verdict
 from cutover.runbook.step import Step
 
 _PROBE_TIMEOUT_S = 5.0
@@ -50,7 +50,7 @@ class _Watcher:
     def look_at_health(self) -> None:
         at = time.time()
         seen = app.probe_health(self.url, timeout_s=_PROBE_TIMEOUT_S)
-        self.health.append((at, seen.healthy, seen.database_healthy, seen.message))
+        self.health.append((at, seen.ok, seen.checks.get("database") == "healthy", "; ".join(seen.problems)))
 
     def look_at_flows(self) -> None:
         at = time.time()
@@ -58,7 +58,8 @@ class _Watcher:
         login = self.step.resolve(migration.test_user)
         timeout_s = min(10.0, migration.triggers.critical_flows.failing_for.total_seconds())
         for result in app.run_critical_flows(self.url, login, timeout_s=timeout_s):
-            self.flows.append((at, result.ok, result.name, result.seconds, result.message))
+            message = f"{result.step}: {result.problem}" if result.problem else ""
+            self.flows.append((at, result.ok is True, result.name, result.seconds, message))
 
     def look_at_metrics(self, start: datetime, end: datetime) -> pd.DataFrame:
         period_s = int(self.step.migration.triggers.p95.window.total_seconds())
@@ -70,12 +71,23 @@ class _Watcher:
             return frame
 
 
+def balancer_name(step: Step, account: aws.Account) -> str:
+    """The load balancer's own DNS name.
+
+    Raises:
+        AwsError: there is no such balancer, or it cannot be looked at.
+    """
+    wanted = step.migration.target.load_balancer
+    found = account.call("elbv2", "describe_load_balancers", Names=[wanted]).require()
+    return str(found["LoadBalancers"][0]["DNSName"])
+
+
 def target_url(step: Step, account: aws.Account) -> str:
     """How the balancer is reached without the public name: `target.app_url`, or its own DNS name over HTTPS."""
     migration = step.migration
     if migration.target.app_url:
         return step.resolve(migration.target.app_url)
-    return f"https://{aws.balancer_name(account)}"
+    return f"https://{balancer_name(step, account)}"
 
 
 def watch(step: Step, account: aws.Account, duration: timedelta) -> Observed:
@@ -121,7 +133,7 @@ def _judge(step: Step, metrics: pd.DataFrame, watcher: _Watcher, now: datetime) 
 def check_name(step: Step, account: aws.Account) -> list[Finding]:
     """Whether every resolver answers the balancer's address for the public name."""
     resolvers = [step.resolve(r) for r in step.migration.resolvers]
-    return app.check_dns(step.migration.hostname, aws.balancer_name(account), resolvers)
+    return app.check_dns(step.migration.hostname, balancer_name(step, account), resolvers)
 
 
 def check_public_name(step: Step, account: aws.Account) -> list[Finding]:
@@ -143,14 +155,3 @@ def watch_sentence(observed: Observed | None) -> str:
     if fired:
         return f"{observed.verdict}: {'; '.join(fired)}, after {observed.seconds:.0f} s."
     return f"{observed.verdict}: no rollback trigger fired in {observed.seconds:.0f} s."
-
-
-def planned(what: str) -> Finding:
-    """The finding that stands for what was not done because nothing may be changed."""
-    return Finding(
-        "PLAN-00",
-        f"Plan only: {what}",
-        Status.NOT_DUE,
-        Severity.LOW,
-        why="this run shows what would be done; with apply it is done and judged",
-    )
