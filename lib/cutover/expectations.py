@@ -25,21 +25,14 @@ class Section(BaseModel):
 class AccountExpectation(Section):
     """What concerns the account as a whole."""
 
-    actions: Names = Field(
+    reads: Names = Field(
         default=(
-            "ecs:UpdateService",
-            "ecs:RegisterTaskDefinition",
             "ecs:DescribeServices",
-            "iam:PassRole",
             "rds:DescribeDBInstances",
-            "rds:CreateDBSnapshot",
             "elasticache:DescribeReplicationGroups",
             "elasticloadbalancing:DescribeLoadBalancers",
             "elasticloadbalancing:DescribeTargetHealth",
-            "secretsmanager:GetSecretValue",
-            "route53:ChangeResourceRecordSets",
-            "route53:ListResourceRecordSets",
-            "route53:GetChange",
+            "route53:ListHostedZones",
             "cloudwatch:GetMetricData",
             "cloudwatch:DescribeAlarms",
             "application-autoscaling:DescribeScalableTargets",
@@ -47,7 +40,19 @@ class AccountExpectation(Section):
             "ecr:DescribeImages",
             "logs:FilterLogEvents",
         ),
-        description="what the caller must be allowed to do; the guide's policy (line 97) lacks half of it",
+        description="what the caller must be allowed to read; the guide's policy (line 97) lacks half of it",
+    )
+    changes: Names = Field(
+        default=(
+            "ecs:UpdateService",
+            "ecs:RegisterTaskDefinition",
+            "iam:PassRole",
+            "rds:CreateDBSnapshot",
+            "secretsmanager:GetSecretValue",
+            "route53:ChangeResourceRecordSets",
+            "route53:ListResourceRecordSets",
+        ),
+        description="what the caller must be allowed to do with the stack's own resources",
     )
     fargate_vcpu: float = Field(
         default=40,

@@ -159,7 +159,7 @@ class Account:
             return self._clients[key]
 
     def call(
-        self, service: str, operation: str, *, region: str | None = None, fresh: bool = False, **arguments: Any
+        self, service: str, operation: str, /, *, region: str | None = None, fresh: bool = False, **arguments: Any
     ) -> Response:
         """The response to one call; never raises for what AWS or the network answers.
 
@@ -193,7 +193,7 @@ class Account:
                 raise
         return future.result()
 
-    def change(self, service: str, operation: str, **arguments: Any) -> Response:
+    def change(self, service: str, operation: str, /, **arguments: Any) -> Response:
         """Make one call that changes something: never cached, kept as evidence, and what was cached of it forgotten.
 
         Raises:
@@ -252,7 +252,7 @@ class Account:
                     {},
                     problem,
                     code,
-                    str(scrub(message)),
+                    _shorten(str(scrub(message))),
                     str(metadata.get("RequestId", "")),
                     at,
                     server=str(metadata.get("HTTPHeaders", {}).get("server", "")),
@@ -286,6 +286,10 @@ class Account:
         name = f"{key}.json" if number == 1 or not fresh else f"{key}-{number:03d}.json"
         write_json(self.raw / name, response.to_dict())
         return Response(**{f: getattr(response, f) for f in Response.__slots__} | {"evidence": name})
+
+
+def _shorten(text: str, most: int = 300) -> str:
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def _is_limited(call: Call) -> bool:

@@ -122,7 +122,7 @@ class DeployService:
         definition = self._definition(str(primary.get("taskDefinition") or service["taskDefinition"]))
         release = self._release_of(definition)
         events = [str(e.get("message")) for e in (service.get("events") or [])[:3]]
-        look = f"aws ecs describe-services --cluster {self.cluster} --services {self.service} --query 'services[0].events[:10]'"
+        look = f"aws ecs describe-services --cluster {self.cluster} --services {self.service}   # its events say why"
 
         def finding(identifier: str, title: str, ok: bool, expected: str, observed: str, why: str) -> Finding:
             return Finding(
@@ -302,7 +302,7 @@ def _container(definition: Mapping[str, Any], name: str) -> dict[str, Any]:
             found: dict[str, Any] = container
             return found
     raise ActionRefused(
-        f"The task definition {definition.get('taskDefinitionArn') or definition.get('family')} has no container {name}.",
+        f"{definition.get('taskDefinitionArn') or definition.get('family')} has no container {name}.",
         todo="set expect.ecs.container to the application's container",
     )
 

@@ -99,10 +99,11 @@ class TakeSnapshot:
     def verify(self, change: Change) -> list[Finding]:
         """It is available, whole, encrypted, and of the right instance."""
         found = self._look()
-        seen = f"{found.get('Status')}, {found.get('PercentProgress')} %, encrypted {found.get('Encrypted')}, of {found.get('DBInstanceIdentifier')}"
+        state = f"{found.get('Status')}, {found.get('PercentProgress', 100)} %"
+        seen = f"{state}, encrypted {found.get('Encrypted')}, of {found.get('DBInstanceIdentifier')}"
         good = (
             found.get("Status") == "available"
-            and int(found.get("PercentProgress") or 0) == 100
+            and int(found.get("PercentProgress", 100)) == 100
             and found.get("Encrypted") is True
             and found.get("DBInstanceIdentifier") == self.instance
         )

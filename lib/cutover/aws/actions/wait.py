@@ -1,4 +1,4 @@
-"""Waiting for AWS, bounded in time and in looks: waiters lie (they succeed after a rollback), so states are read here."""
+"""Waiting for AWS, bounded in time and in looks: waiters succeed after a rollback, states do not lie."""
 
 from __future__ import annotations
 

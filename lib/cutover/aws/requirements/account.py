@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Self
 
+from cutover.aws.requirements.dns import Zone
 from cutover.aws.requirements.requirement import (
     BLOCKER,
     LOW,
@@ -66,7 +67,7 @@ def account_is_the_planned_one(stack: Stack, caller: Caller) -> Outcome:
     return holds(
         caller.text("Account"),
         expected=stack.migration.account_id,
-        remedy="use the planned account's credentials (aws sts get-caller-identity), or mend account_id in the parameters",
+        remedy="use the planned account's credentials (aws sts get-caller-identity), or mend account_id",
     )
 
 
@@ -93,21 +94,75 @@ def caller_is_allowed(stack: Stack, caller: Caller, expect: AccountExpectation) 
             why="the root user cannot be limited and its use cannot be told apart in the trail",
             remedy="sign in with a role: aws sso login",
         )
+    lacking = _not_allowed(stack, caller, list(expect.reads), ["*"])
+    unasked = []
+    for action in expect.changes:
+        resources = _resources(stack, caller, action)
+        if resources:
+            lacking += _not_allowed(stack, caller, [action], resources)
+        else:
+            unasked.append(action)
+    seen = f"not allowed: {', '.join(lacking)}" if lacking else "all allowed"
+    return judged(
+        not lacking,
+        expected=f"{len(expect.reads) + len(expect.changes)} actions allowed on the stack's resources",
+        observed=seen + (f"; not asked, for the resource is not there: {', '.join(unasked)}" if unasked else ""),
+        remedy=f"attach a policy that allows {', '.join(lacking)} to {caller.principal}",
+    )
+
+
+def _not_allowed(stack: Stack, caller: Caller, actions: list[str], resources: list[str]) -> list[str]:
+    """The actions that IAM's simulation does not allow on every one of the resources."""
     answer = stack.ask(
-        "iam", "simulate_principal_policy", PolicySourceArn=caller.principal, ActionNames=list(expect.actions)
+        "iam",
+        "simulate_principal_policy",
+        PolicySourceArn=caller.principal,
+        ActionNames=actions,
+        ResourceArns=resources,
+        ContextEntries=[_TO_ECS] if "iam:PassRole" in actions else [],
     )
     if not answer.ok:
         raise Unreadable(f"iam.simulate_principal_policy: {answer.problem} ({answer.error_code}: {answer.message})")
-    seen = {r.get("EvalActionName"): r.get("EvalDecision") for r in answer.data.get("EvaluationResults", [])}
-    if not seen:
-        raise Unreadable("iam.simulate_principal_policy evaluated nothing")
-    lacking = [a for a in expect.actions if seen.get(a) != "allowed"]
-    return judged(
-        not lacking,
-        expected=f"all of {len(expect.actions)} actions allowed",
-        observed="not allowed: " + ", ".join(lacking) if lacking else f"{len(seen)} allowed",
-        remedy=f"attach a policy that allows {', '.join(lacking)} to {caller.principal}",
-    )
+    seen: dict[str, set[str]] = {}
+    for result in answer.data.get("EvaluationResults", []):
+        decisions = seen.setdefault(str(result.get("EvalActionName")), set())
+        parts = result.get("ResourceSpecificResults") or []
+        decisions |= {str(p.get("EvalResourceDecision")) for p in parts} or {str(result.get("EvalDecision"))}
+    return [a for a in actions if seen.get(a) != {"allowed"}]
+
+
+_TO_ECS = {
+    "ContextKeyName": "iam:PassedToService",
+    "ContextKeyType": "string",
+    "ContextKeyValues": ["ecs-tasks.amazonaws.com"],
+}
+
+
+def _resources(stack: Stack, caller: Caller, action: str) -> list[str]:
+    """The ARNs of the stack that an action is needed on; none where the thing is not there yet."""
+    e, partition = stack.expect, caller.subject.split(":")[1]
+    home = f"{stack.migration.region}:{stack.migration.account_id}"
+    if action.startswith("route53:"):
+        try:
+            return [f"arn:{partition}:route53:::hostedzone/{stack.view(Zone).subject}"]
+        except (NotThere, NotApplicable):
+            return []
+    known = {
+        "ecs:UpdateService": [f"arn:{partition}:ecs:{home}:service/{e.ecs.cluster}/{e.ecs.service}"],
+        "iam:PassRole": [
+            f"arn:{partition}:iam::{stack.migration.account_id}:role/{role}"
+            for role in (e.ecs.execution_role, e.ecs.task_role)
+        ],
+        "rds:CreateDBSnapshot": [
+            f"arn:{partition}:rds:{home}:db:{e.rds.instance}",
+            f"arn:{partition}:rds:{home}:snapshot:{e.rds.snapshot_prefix}20260101",
+        ],
+        "secretsmanager:GetSecretValue": [
+            f"arn:{partition}:secretsmanager:{home}:secret:{name}-AbCdEf"
+            for name in (e.secrets.database, e.secrets.redis)
+        ],
+    }
+    return known.get(action, ["*"])
 
 
 class Quota(View):

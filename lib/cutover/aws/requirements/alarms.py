@@ -329,7 +329,8 @@ def retention(group: LogGroup, expect: LogsExpectation) -> Outcome:
     return holds(
         group.number("retentionInDays"),
         expected=expect.retention_days,
-        remedy=f"aws logs put-retention-policy --log-group-name {group.subject} --retention-in-days {expect.retention_days}",
+        remedy=f"aws logs put-retention-policy --log-group-name {group.subject} "
+        f"--retention-in-days {expect.retention_days}",
     )
 
 

@@ -19,6 +19,7 @@ from cutover.aws.requirements.requirement import (
     holds,
     judged,
     requirement,
+    show,
 )
 from cutover.aws.requirements.security_groups import AlbGroup
 from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Stack, View
@@ -106,7 +107,7 @@ def stands_in_public_subnets(alb: Balancer, subnets: Subnets) -> Outcome:
     return judged(
         len(zones) >= 2 and not outside,
         expected="two zones, public subnets",
-        observed=f"zones {', '.join(sorted(map(str, zones))) or 'none'}; not public: {', '.join(sorted(outside)) or 'none'}",
+        observed=f"zones {show(zones)}; not public: {show(outside)}",
         remedy=f"aws elbv2 set-subnets --load-balancer-arn {alb.subject} --subnets "
         + " ".join(sorted(subnets.ids("public"))),
     )
@@ -276,7 +277,7 @@ class TargetHealth(View):
         if not answer.data.get("TargetHealthDescriptions"):
             raise NotThere(
                 "no target is registered",
-                remedy=f"aws ecs describe-services --cluster {stack.expect.ecs.cluster} --services {stack.expect.ecs.service}",
+                remedy=f"aws ecs describe-services --cluster {stack.expect.ecs.cluster} --services …",
                 evidence=(answer.evidence,) if answer.evidence else (),
             )
         return cls(answer.data, group.subject, group, answer)
@@ -424,9 +425,10 @@ def https_certificate(listeners: Listeners, certificate: Certificate) -> Outcome
 @requirement("ACM-04", title="The certificate is in use by the balancer", severity=HIGH, guide=86)
 def certificate_is_used(certificate: Certificate, alb: Balancer) -> Outcome:
     """ACM renews a certificate by itself only while something uses it."""
-    return judged(
-        alb.subject in certificate.rows("InUseBy"), expected=alb.subject, observed=certificate.rows("InUseBy")
-    )
+    users = certificate.rows("InUseBy")
+    listener = alb.subject.replace(":loadbalancer/", ":listener/") + "/"
+    used = any(u == alb.subject or str(u).startswith(listener) for u in users)
+    return judged(used, expected=alb.subject, observed=users)
 
 
 @requirement("LSN-04", title="443 speaks TLS 1.2 or later", severity=HIGH, guide=513, absent=FAIL)

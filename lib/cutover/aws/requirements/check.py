@@ -58,9 +58,42 @@ def check_stack(stack: Stack, *, services: Iterable[str] | None = None) -> list[
     strange = sorted(set(wanted) - set(known))
     if strange:
         raise UsageError(f"There are no requirements of {', '.join(strange)}.", todo=f"known: {', '.join(known)}")
-    chosen = [r for r in REGISTRY.values() if r.service in wanted]
+    chosen = sorted((r for r in REGISTRY.values() if r.service in wanted), key=lambda r: _order(r.id))
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="requirements") as pool:
         return list(pool.map(lambda r: judge(r, stack), chosen))
+
+
+_CHAPTERS = [
+    "ACC",
+    "NET",
+    "SG",
+    "RDS",
+    "RED",
+    "SEC",
+    "ECR",
+    "ACM",
+    "ALB",
+    "TG",
+    "LSN",
+    "ECS",
+    "TD",
+    "SVC",
+    "ASG",
+    "ALM",
+    "DSH",
+    "LOG",
+    "DNS",
+    "CDN",
+    "S3",
+    "IAM",
+    "EC2",
+    "X",
+]
+
+
+def _order(identifier: str) -> tuple[int, int]:
+    chapter, _, number = identifier.rpartition("-")
+    return _CHAPTERS.index(chapter), int(number)
 
 
 def judge(rule: Requirement, stack: Stack) -> Finding:

@@ -529,7 +529,8 @@ def _snapshot(instance: str, prefix: str, stack: Stack) -> str:
 def snapshot_of_the_day(snapshot: PreMigrationSnapshot, stack: Stack, expect: RdsExpectation) -> Outcome:
     """It is the way back when the import damages what stood there before."""
     made = snapshot.moment("SnapshotCreateTime")
-    state, done = snapshot.text("Status"), snapshot.number("PercentProgress")
+    state = snapshot.text("Status")
+    done = snapshot.number("PercentProgress") if snapshot.get("PercentProgress") is not None else 100
     good = state == "available" and done == 100 and snapshot.flag("Encrypted")
     return judged(
         good and stack.now - made < timedelta(hours=36),
@@ -554,13 +555,18 @@ class AutomatedBackup(View):
 
 
 @requirement("RDS-40", title="Automated backups can be restored", severity=HIGH, guide=681)
-def automated_backup(backup: AutomatedBackup, stack: Stack) -> Outcome:
+def automated_backup(backup: AutomatedBackup, rds: Instance, stack: Stack) -> Outcome:
     """A retention period is a promise; the restore window is what is there."""
-    first, last = backup.moment("RestoreWindow.EarliestTime"), backup.moment("RestoreWindow.LatestTime")
+    state = backup.text("Status")
+    # The instance's LatestRestorableTime is the same moment: the window's end as the instance tells it.
+    last = (
+        backup.moment("RestoreWindow.LatestTime") if backup.get("RestoreWindow") else rds.moment("LatestRestorableTime")
+    )
     return judged(
-        first < last and stack.now - last < timedelta(hours=24),
-        expected="a window that reaches the last 24 hours",
-        observed=f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
+        state == "active" and stack.now - last < timedelta(hours=24),
+        expected="active, restorable to a time in the last 24 hours",
+        observed=f"{state}, to {last:%Y-%m-%d %H:%M} UTC",
+        remedy=rds.modify("--backup-retention-period 7"),
     )
 
 

@@ -61,7 +61,7 @@ class Reader(Protocol):
     """Whatever answers calls: an `Account`, or the raw files of a run."""
 
     def call(
-        self, service: str, operation: str, *, region: str | None = None, fresh: bool = False, **arguments: Any
+        self, service: str, operation: str, /, *, region: str | None = None, fresh: bool = False, **arguments: Any
     ) -> Response:
         """The response to one call."""
         ...
@@ -89,7 +89,7 @@ class Recording:
         return cls(found)
 
     def call(
-        self, service: str, operation: str, *, region: str | None = None, fresh: bool = False, **arguments: Any
+        self, service: str, operation: str, /, *, region: str | None = None, fresh: bool = False, **arguments: Any
     ) -> Response:
         """The recorded response; what was not recorded is a response without an answer."""
         call = Call(service, operation, arguments, region)
@@ -127,7 +127,7 @@ class Stack:
         """What should be."""
         return self.migration.expect
 
-    def ask(self, service: str, operation: str, *, region: str | None = None, **arguments: Any) -> Response:
+    def ask(self, service: str, operation: str, /, *, region: str | None = None, **arguments: Any) -> Response:
         """The response, whatever it says."""
         return self.reader.call(service, operation, region=region, **arguments)
 
@@ -135,6 +135,7 @@ class Stack:
         self,
         service: str,
         operation: str,
+        /,
         *,
         region: str | None = None,
         missing: str = "",
@@ -197,7 +198,7 @@ class View:
         names: list[str] = []
         for source in responses:
             names += source.evidence if isinstance(source, View) else [source.evidence]
-        self.evidence = tuple(dict.fromkeys(n for n in names if n))
+        self.evidence: tuple[str, ...] = tuple(dict.fromkeys(n for n in names if n))
 
     @classmethod
     def read(cls, stack: Stack) -> Self:
