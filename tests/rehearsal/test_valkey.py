@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from cutover.errors import StageError
 from cutover.rehearsal import valkey as vk
@@ -17,7 +19,8 @@ def test_it_is_a_valkey_that_wants_its_password(valkey: vk.ValkeyServer) -> None
     """The URL has it; without it nothing is answered."""
     with redis.Redis.from_url(valkey.url) as client:
         assert client.info("server")["server_name"] == "valkey"
-    with redis.Redis(host=valkey.host, port=valkey.port) as stranger, pytest.raises(redis.AuthenticationError):
+    stranger = redis.Redis(host=valkey.host, port=valkey.port, retry=Retry(NoBackoff(), 0))
+    with stranger, pytest.raises(redis.AuthenticationError):
         stranger.ping()
 
 
