@@ -22,7 +22,7 @@ import psutil
 
 from cutover.errors import StageError
 
-UNUSED_FOR_S = 7 * 24 * 3600
+UNUSED_FOR_S = 30 * 24 * 3600
 """Entries of the cache that nobody used for this long (seconds) are removed when a new one is made."""
 
 _WAIT_FOR_MAKER_S = 120
