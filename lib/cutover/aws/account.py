@@ -50,7 +50,7 @@ class Call:
         return f"{self.service}.{self.operation}.{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     def __str__(self) -> str:
-        arguments = ", ".join(f"{k}={v}" for k, v in self.arguments.items())
+        arguments = ", ".join(f"{k}={_shorten(str(v), 60)}" for k, v in self.arguments.items())
         return f"{self.service}.{self.operation}({arguments})"
 
 

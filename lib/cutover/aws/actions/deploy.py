@@ -101,10 +101,18 @@ class DeployService:
 
         Raises:
             AwsError: AWS refused.
+            ActionRefused: the service runs another task definition than when it was planned.
         """
         if plan.empty:
             return self._state(
                 str(plan.before["task_definition"]), str(_primary(self._service()).get("id", "")), changed=False
+            )
+        running = str(self._definition(str(self._service()["taskDefinition"]))["taskDefinitionArn"])
+        if running != plan.before["task_definition"]:
+            raise ActionRefused(
+                f"{self.service} runs {running} now, not {plan.before['task_definition']} as when this was planned.",
+                why="the approval was given for another change",
+                todo="run the notebook again: it plans anew",
             )
         target = str(plan.after["task_definition"])
         if not target:

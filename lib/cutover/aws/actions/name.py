@@ -73,16 +73,31 @@ class _Name:
         )
         return {"change": identifier, "state": state, "at": sent.at, "request_id": sent.request_id, "zone": zone}
 
+    def _send_planned(self, plan: Plan) -> dict[str, Any]:
+        arguments = plan.requests[0]["arguments"]
+        now, before = self._records(arguments["HostedZoneId"]), plan.before["records"]
+        if len(now) != len(before) or not all(any(_same(r, b) for b in before) for r in now):
+            raise ActionRefused(
+                f"{self.hostname} is not as when this was planned: {'; '.join(map(describe, now)) or 'no record'}.",
+                why="the approval was given for another change",
+                todo="run the notebook again: it plans anew",
+            )
+        return self._send(arguments["HostedZoneId"], arguments["ChangeBatch"])
+
     def _change_state(self, identifier: str) -> str:
         answer = self.account.call("route53", "get_change", fresh=True, Id=identifier)
         return str(answer.data["ChangeInfo"]["Status"]) if answer.ok else f"{answer.problem}: {answer.error_code}"
 
     def _batch(self, now: Sequence[Record], wanted: Sequence[Record], comment: str) -> dict[str, Any]:
-        """One batch, all or nothing: DELETE what goes (with its exact values), CREATE what comes."""
-        going = [r for r in now if not any(_same(r, w) for w in wanted)]
+        """One batch, all or nothing: DELETE what goes (with its exact values), UPSERT what comes.
+
+        Not CREATE: a second cutover after a way back would be refused by servers that remember the first.
+        """
+        kept = {w["Type"] for w in wanted}
+        going = [r for r in now if r["Type"] not in kept]
         coming = [w for w in wanted if not any(_same(r, w) for r in now)]
         changes = [{"Action": "DELETE", "ResourceRecordSet": dict(r)} for r in going]
-        changes += [{"Action": "CREATE", "ResourceRecordSet": dict(w)} for w in coming]
+        changes += [{"Action": "UPSERT", "ResourceRecordSet": dict(w)} for w in coming]
         return {"Comment": comment, "Changes": changes}
 
     def _put_back(self, records: Sequence[Record], comment: str) -> dict[str, Any]:
@@ -98,9 +113,8 @@ class _Name:
         now = self._records(zone)
         listed = len(now) == len(wanted) and all(any(_same(r, w) for r in now) for w in wanted)
         identifier = str(change.result.get("change", ""))
-        state = self._change_state(identifier) if identifier else "INSYNC"
         remedy = f"aws route53 list-resource-record-sets --hosted-zone-id {zone}"
-        return [
+        found = [
             Finding(
                 "CUT-01",
                 "The zone holds the wanted record",
@@ -112,16 +126,23 @@ class _Name:
                 why="visitors follow this record",
                 remedy="" if listed else remedy,
             ),
+        ]
+        if not identifier:
+            return found
+        state = self._change_state(identifier)
+        status = {"INSYNC": Status.PASS, "PENDING": Status.FAIL}.get(state, Status.UNKNOWN)
+        return [
+            *found,
             Finding(
                 "CUT-02",
                 "Route 53's servers all answer it",
-                Status.PASS if state == "INSYNC" else Status.FAIL if state == "PENDING" else Status.UNKNOWN,
+                status,
                 Severity.BLOCKER,
-                subject=f"{self.hostname}, change {identifier or 'none'}",
+                subject=f"{self.hostname}, change {identifier}",
                 expected="INSYNC",
                 observed=state,
                 why="while the change is pending, visitors are sent to either home",
-                remedy="" if state == "INSYNC" else f"aws route53 get-change --id {identifier}",
+                remedy="" if status is Status.PASS else f"aws route53 get-change --id {identifier}",
             ),
         ]
 
@@ -183,8 +204,7 @@ class SwitchDns(_Name):
         """
         if plan.empty:
             return {"changed": False}
-        arguments = plan.requests[0]["arguments"]
-        sent = self._send(arguments["HostedZoneId"], arguments["ChangeBatch"])
+        sent = self._send_planned(plan)
         return {"changed": True, "inverse": plan.before["inverse"], **sent}
 
     def undo(self, change: Change) -> Mapping[str, Any]:
@@ -280,8 +300,7 @@ class LowerTtl(_Name):
         """
         if plan.empty:
             return {"changed": False, "old_ttl_s": plan.before["ttl_s"]}
-        arguments = plan.requests[0]["arguments"]
-        sent = self._send(arguments["HostedZoneId"], arguments["ChangeBatch"])
+        sent = self._send_planned(plan)
         old = int(plan.before["ttl_s"])
         earliest = datetime.fromisoformat(sent["at"]) + timedelta(seconds=old)
         return {"changed": True, "old_ttl_s": old, "earliest_cutover": earliest.isoformat(timespec="seconds"), **sent}

@@ -341,7 +341,14 @@ class LogStreams(View):
     def read(cls, stack: Stack) -> Self:
         """None is MISSING."""
         group = stack.view(LogGroup)
-        answer = stack.need("logs", "describe_log_streams", logGroupName=group.subject)
+        answer = stack.need(
+            "logs",
+            "describe_log_streams",
+            logGroupName=group.subject,
+            orderBy="LastEventTime",
+            descending=True,
+            limit=5,
+        )
         if not answer.data.get("logStreams"):
             raise NotThere(f"{group.subject} has no stream", remedy=f"aws logs tail {group.subject}")
         return cls(answer.data, group.subject, group, answer)
