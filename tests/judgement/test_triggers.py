@@ -17,7 +17,13 @@ from cutover.migration import Triggers
 
 
 def rules(
-    *, rate: str = "5%", above: str = "3s", window: str = "10s", hold: str = "20s", stalled: str = "10s", least: int = 20
+    *,
+    rate: str = "5%",
+    above: str = "3s",
+    window: str = "10s",
+    hold: str = "20s",
+    stalled: str = "10s",
+    least: int = 20,
 ) -> Triggers:
     """Triggers with one window and one hold for both."""
     return Triggers.model_validate(
@@ -208,11 +214,7 @@ def test_timeouts_are_no_answers() -> None:
     """A client that gives up after a second must not make a hang look like traffic."""
     due = steady(60)
     frame = log(due, np.where(due < 20, 0.05, 1.0), ["ok"] * 200 + ["timeout"] * 400, at=61)
-    assert finding(frame, "TRG-stalled", rules(stalled="15s")).status == "UNKNOWN" or True
-    fast = log(steady(60, 50), 0.05, "ok", at=61)
-    fast.loc[fast.due_s >= T0 + 20, ["outcome", "done_s"]] = ["timeout", np.nan]
-    fast["done_s"] = fast["done_s"].fillna(fast["due_s"] + 1.0)
-    assert finding(fast, "TRG-stalled").status == "FAIL"
+    assert finding(frame, "TRG-stalled").status == "FAIL"
 
 
 def test_errors_are_answers() -> None:
@@ -315,8 +317,6 @@ def test_the_watch_says_when_to_stop() -> None:
 
 # Laws
 
-outcomes = st.sampled_from(["ok", "ok", "ok", "http_5xx", "timeout", "never_sent"])
-
 
 @st.composite
 def logs(draw: st.DrawFn) -> pd.DataFrame:
@@ -375,7 +375,7 @@ def test_what_fired_live_has_fired_in_the_stored_log(frame: pd.DataFrame, share:
 def test_one_more_slow_request_never_makes_p95_better(frame: pd.DataFrame, where: float, took: float) -> None:
     """Where it fired it still fires."""
     last = float(frame.due_s.max()) - T0
-    extra = log([where * last], took, at=200).drop(columns=[])
+    extra = log([where * last], took, at=200)
     more = pd.concat([frame, extra], ignore_index=True)
     more.attrs.update(frame.attrs)
     more.attrs["at"] = max(float(frame.attrs["at"]), T0 + where * last + took)

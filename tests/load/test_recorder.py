@@ -189,7 +189,7 @@ def test_what_is_no_log_is_refused(tmp_path: Path, content: bytes) -> None:
     """With a word on what to give instead."""
     path = tmp_path / "some.arrows"
     path.write_bytes(content)
-    with pytest.raises(LoadError, match="no load log|not a load log"):
+    with pytest.raises(LoadError, match=r"no load log|not a load log"):
         read_log(path)
 
 
