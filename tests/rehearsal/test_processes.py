@@ -120,6 +120,7 @@ def test_what_the_reaper_could_not_clear_up_the_next_sweep_does(owner: Any) -> N
     """Owner and reaper are killed together; the folders and the stubborn wait for the sweep."""
     process, told, born = owner("waits")
     os.kill(told["reaper"], signal.SIGKILL)
+    assert eventually(lambda: reaper.started(told["reaper"]) is None)
     process.kill()
     process.wait(10)
     if sys.platform == "linux":  # the kernel alone ends all that do as they are told
@@ -139,6 +140,7 @@ def test_a_sweep_leaves_the_living_alone(owner: Any, its_reaper: str) -> None:
     process, told, born = owner("waits")
     if its_reaper == "was killed":
         os.kill(told["reaper"], signal.SIGKILL)
+        assert eventually(lambda: reaper.started(told["reaper"]) is None)
     processes.sweep()
     assert not any(map(gone, born))
     assert all(Path(f).exists() for f in told["folders"])
