@@ -6,7 +6,10 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
+import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -140,16 +143,21 @@ def listening(process: processes.Process) -> str:
 
 @contextlib.contextmanager
 def emulator() -> Iterator[str]:
-    """The emulator's address: moto's server in a thread."""
-    from moto.server import ThreadedMotoServer
+    """The address of an emulator of its own: moto's server as a process, since its state is the process's."""
+    port = closed_port()
+    argv = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    log = Path(tempfile.mkdtemp()) / "emulator.log"
+    with processes.spawn(argv, name="emulator", log=log) as process:
 
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
+        def answers() -> bool:
+            assert process.alive, process.tail()
+            with contextlib.suppress(requests.ConnectionError):
+                return requests.get(f"http://127.0.0.1:{port}/moto-api/", timeout=5).ok
+            return False
+
+        until(answers, within_s=30)
+        yield f"http://127.0.0.1:{port}"
+    shutil.rmtree(log.parent)
 
 
 def client(service: str, endpoint: str) -> Any:
@@ -204,8 +212,6 @@ def say(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", kind: s
 
 def closed_port() -> int:
     """A port on which nobody listens."""
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -18,6 +18,7 @@ import redis
 import requests
 from standin import ADMIN, StandIn, client, emulator, loaded_database, stand_in, until
 
+from cutover.action import Change
 from cutover.queue import PauseQueues, check_drained, read_queues
 from cutover.rehearsal import postgres as pg
 from cutover.rehearsal import valkey as vk
