@@ -89,7 +89,7 @@ def approve(
         str(params.get("state", "outputs/state")),
         str(params.get("name", "migration")),
         str(facts.get("environment", "")),
-        root=root or project_root(folder.path),
+        root=root or project_root(),
         run=folder.name,
         step=step,
     )

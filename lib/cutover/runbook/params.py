@@ -77,15 +77,14 @@ def load_params(path: Path | str) -> LoadedParams:
             f"The parameters {path} cannot be read: {what}.", todo="give the file with --params"
         ) from None
     document = plainyaml.read(text)
-    problems = document.problems or _top_problems(document) or list(_clear_secrets(document.value, (), document))
+    problems = document.problems if any(not p.path for p in document.problems) else _top_problems(document)
     if not problems:
-        try:
-            migration = Migration.model_validate(document.value[TOP])
-        except ValidationError as error:
-            problems = [_problem(e, document) for e in error.errors(include_url=False)]
-        else:
+        found = [*document.problems, *_clear_secrets(document.value, (), document)]
+        migration, refused = _validated(document.value[TOP], document)
+        if migration and not found:
             positions = {p[1:]: at for p, at in (document.values | document.keys).items() if len(p) > 1}
             return LoadedParams(migration, document.value[TOP], path, positions)
+        problems = found + [p for p in refused if p.path not in {f.path for f in found}]
     raise _refusal(problems, str(path))
 
 
@@ -96,12 +95,11 @@ def from_dict(raw: Mapping[str, Any], source: str = "the parameters") -> LoadedP
         ParamsError: as `load_params`, without lines.
     """
     document = plainyaml.Document(value={TOP: dict(raw)})
-    problems = list(_clear_secrets(document.value, (), document))
-    if not problems:
-        try:
-            return LoadedParams(Migration.model_validate(dict(raw)), dict(raw))
-        except ValidationError as error:
-            problems = [_problem(e, document) for e in error.errors(include_url=False)]
+    found = list(_clear_secrets(document.value, (), document))
+    migration, refused = _validated(dict(raw), document)
+    if migration and not found:
+        return LoadedParams(migration, dict(raw))
+    problems = found + [p for p in refused if p.path not in {f.path for f in found}]
     raise _refusal(problems, source)
 
 
@@ -132,6 +130,13 @@ def schema() -> dict[str, Any]:
     }
 
 
+def _validated(raw: dict[str, Any], document: plainyaml.Document) -> tuple[Migration | None, list[Problem]]:
+    try:
+        return Migration.model_validate(raw), []
+    except ValidationError as error:
+        return None, [_problem(e, document) for e in error.errors(include_url=False)]
+
+
 def _top_problems(document: plainyaml.Document) -> list[Problem]:
     """Exactly one key stands at the top, and keys stand below it."""
     if not isinstance(document.value, dict):
@@ -141,12 +146,12 @@ def _top_problems(document: plainyaml.Document) -> list[Problem]:
         if key != TOP:
             near = _nearest(key, [TOP])
             hint = f"; did you mean `{TOP}`?" if near else ""
-            problems.append(
-                Problem((key,), document.keys[(key,)], f"the key `{key}`", f"`{TOP}` alone at the top{hint}")
-            )
+            expected = f"`{TOP}` alone at the top{hint}"
+            problems.append(Problem((key,), document.keys[(key,)], f"the key `{key}`", expected=expected))
     if not problems and not isinstance(document.value.get(TOP), dict):
         at = document.values.get((TOP,), (1, 1))
-        problems.append(Problem((TOP,), at, _shown(document.value.get(TOP)), "the migration's keys below it"))
+        given = _shown(document.value.get(TOP))
+        problems.append(Problem((TOP,), at, given, expected="the migration's keys below it"))
     return problems
 
 
@@ -157,9 +162,9 @@ def _clear_secrets(value: Any, path: plainyaml.Path, document: plainyaml.Documen
             continue
         if password_in(leaf) and leaf.split(":", 1)[0] not in ("env", "secretsmanager", "file", "stage"):
             redact.register(password_in(leaf))
-            yield Problem(where, _position(where, document), redact(leaf), f"no password in a URL; {_REFERENCE}")
+            yield Problem(where, _position(where, document), redact(leaf), "a password in a URL", _REFERENCE)
         elif _KEY_LIKE.search(leaf):
-            yield Problem(where, _position(where, document), "something that looks like a key", _REFERENCE)
+            yield Problem(where, _position(where, document), "something that looks like a key", expected=_REFERENCE)
 
 
 def _problem(error: Any, document: plainyaml.Document) -> Problem:
@@ -171,10 +176,9 @@ def _problem(error: Any, document: plainyaml.Document) -> Problem:
         known = sorted(_schema_of(path[:-1]).get("properties", {}))
         near = _nearest(str(path[-1]), known)
         hint = f"did you mean `{near}`?" if near else f"known here: {', '.join(known)}"
-        return Problem(path, _position(path, document), f"the unknown key `{path[-1]}`", hint)
+        return Problem(path, _position(path, document), "", f"unknown key; {hint}")
     if kind == "missing":
-        expected = f"the key `{path[-1]}` with {_expected(path)}"
-        return Problem(path, _position(path[:-1], document), "nothing", expected)
+        return Problem(path, _position(path[:-1], document), "", "missing", _expected(path))
     if kind == "value_error" and isinstance(given, dict | Migration):
         key = re.match(r"(\w+): ", message)
         if key and (*path, key[1]) in document.keys:
@@ -182,13 +186,15 @@ def _problem(error: Any, document: plainyaml.Document) -> Problem:
         return Problem(path, _position(path, document), "", message)
     if kind == "value_error":
         secret = "reference" in message
-        return Problem(path, _position(path, document), "a value in clear" if secret else _shown(given), message)
+        return Problem(
+            path, _position(path, document), "a value in clear" if secret else _shown(given), expected=message
+        )
     expected = _expected(path)
     if kind == "finite_number":
         expected = "a number; no threshold is ever compared with NaN or infinity truly"
     elif bounds := [f"{word} {context[k]}" for k, word in _BOUNDS.items() if k in context]:
         expected = f"{expected}, {' and '.join(bounds)}"
-    return Problem(path, _position(path, document), _shown(given), expected)
+    return Problem(path, _position(path, document), _shown(given), expected=expected)
 
 
 _BOUNDS = {
@@ -206,8 +212,9 @@ def _refusal(problems: list[Problem], source: str) -> ParamsError:
     for p in sorted(problems, key=lambda p: p.position):
         at = f"{source}:{p.position[0]}:{p.position[1]}" if p.position != (0, 0) else source
         key = f" {_dotted(p.path)}:" if p.path else ""
-        given = f" given {redact(p.given)}; expected " if p.given else " "
-        lines.append(f"{at}:{key}{given}{p.expected}")
+        expected = p.expected or (_expected(p.path) if p.wrong and p.given and p.path[1:] else "")
+        parts = [f"given {p.given}" if p.given else "", p.wrong, f"expected {expected}" if expected else ""]
+        lines.append(redact(f"{at}:{key} {'; '.join(filter(None, parts))}"))
     count = "One value is" if len(lines) == 1 else f"{len(lines)} values are"
     return ParamsError(
         f"{count} refused in {source}:\n" + "\n".join(lines),

@@ -18,7 +18,7 @@ Position = tuple[int, int]
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?")
+_FLOAT = re.compile(r"([-+]?(0|[1-9][0-9]*)\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?")
 _NULL, _TRUE, _FALSE = {"", "~", "null", "Null", "NULL"}, {"true", "True", "TRUE"}, {"false", "False", "FALSE"}
 
 _SURPRISES: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -37,6 +37,7 @@ _SURPRISES: tuple[tuple[re.Pattern[str], str], ...] = (
         "YAML 1.1 reads it as text, YAML 1.2 as a number; write the number out",
     ),
     (re.compile(r"(?i)[-+]?\.?(nan|inf)"), "no threshold is ever compared with it truly; give a number"),
+    (re.compile(r"[-+]\.[0-9]+([eE][-+]?[0-9]+)?"), "YAML 1.1 reads it as text; write the zero before the point"),
     (re.compile(r"[-+]?[0-9][0-9.]*_[0-9_.]*"), "underscores vanish from numbers in YAML 1.1; write the digits alone"),
 )
 
@@ -49,13 +50,15 @@ class Problem:
         path: keys from the top.
         position: where it stands.
         given: what is written there.
-        expected: what should be, or what is wrong with it.
+        wrong: what is wrong with it.
+        expected: what should be there, where that is not what `wrong` says.
     """
 
     path: Path
     position: Position
     given: str
-    expected: str
+    wrong: str = ""
+    expected: str = ""
 
 
 @dataclass(slots=True)
