@@ -155,9 +155,7 @@ def passing() -> list[tuple[str, Finding]]:
         "no trail in this account",
         waived_from=Status.FAIL,
     )
-    later = Finding(
-        "RDS-22", "A snapshot of today exists", Status.NOT_DUE, Severity.HIGH, why="it is taken at T-2h"
-    )
+    later = Finding("RDS-22", "A snapshot of today exists", Status.NOT_DUE, Severity.HIGH, why="it is taken at T-2h")
     off = Finding("EC2-03", "An AMI is pinned", Status.NOT_APPLICABLE, Severity.LOW, why="compute: ecs uses no AMI")
     quota = Finding(
         "ACC-03",
@@ -206,7 +204,7 @@ def lost_rows(outputs: Path) -> Path:
         "home without a second migration.",
         "Look at the missing rows, then restore that table again:\n"
         "psql \"$SOURCE\" -c 'SELECT * FROM public.messages WHERE id IN (88121, 88122, 88130)'\n"
-        "pg_restore --data-only --table=messages --dbname \"$TARGET\" raw/postgres/dump\n"
+        'pg_restore --data-only --table=messages --dbname "$TARGET" raw/postgres/dump\n'
         "Run `13_data_integrity` again; do not deploy before it passes.",
         guide=905,
         evidence=("raw/postgres/comparison.json", "raw/postgres/missing-public.messages.csv"),
@@ -232,7 +230,8 @@ def lost_rows(outputs: Path) -> Path:
         next_steps=[
             "Leave the old platform in maintenance mode; the name still points to it, nothing is lost yet.",
             "Restore `public.messages` as described under INT-03 and run `13_data_integrity` again.",
-            "If that takes longer than 45 minutes, end the freeze: `cutover run 95_return_to_replit --params params/staging.yml`.",
+            "If that takes longer than 45 minutes, end the freeze:\n"
+            "cutover run notebooks/95_return_to_replit.ipynb --params params/staging.yml",
         ],
         began=START + timedelta(hours=1),
     )
@@ -279,9 +278,10 @@ def hang(outputs: Path, environment: str = "production") -> Path:
         [*kept, ("16_validation", stalled), ("16_validation", slow)],
         environment=environment,
         stop_at="16_validation",
-        headline="ROLLBACK: the application stopped answering 21 minutes after validation began; 611 requests were waiting",
+        headline="ROLLBACK at 16_validation: the application stopped answering; 611 requests were waiting",
         next_steps=[
-            "Decide now: `cutover run 90_rollback_decision --params params/production.yml` (2 min).",
+            "cutover run notebooks/90_rollback_decision.ipynb --params params/production.yml   # names the way back; "
+            "nothing is rolled back by itself",
             "It will name the way back: application rollback to shadowtwin:41, 5 to 10 minutes.",
             "Tell the contacts below. Visitors have been without answers since 14:21:00 UTC.",
         ],
@@ -408,7 +408,10 @@ def write_plans(folder: Path) -> None:
     }
     change = {"plan": ttl, "result": {"change_id": "C2682N5HXP0BZ4"}, "started": "2026-11-23T12:04:11Z", "seconds": 2.4}
     approval = {"plan_hash": "ab" * 32, "approver": "arn:aws:iam::210987654321:user/ada", "at": "2026-11-23T12:03:50Z"}
-    _write(folder / "plan/lower-ttl.json", json.dumps({"plan": ttl, "approval": approval, "change": change}))
+    _write(
+        folder / "plan/lower-ttl.json",
+        json.dumps({"step": "07_lower_ttl", "state": "made", "plan": ttl, "approval": approval, "change": change}),
+    )
     switch = ttl | {
         "action": "switch-dns",
         "summary": "Point app.shadowtwin.example to the load balancer.",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 STYLE = Path(__file__).with_name("cutover.mplstyle")
 WIDTH_IN = 8.8
 BLUE, VERMILION, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#8c96a3", "#1c2430"
+_PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
 _MOST_TABLES = 16
 _MOST_POINTS = 2_000
 _TONES = {"good": GREEN, "bad": VERMILION, "doubt": "#E69F00", "quiet": "#c9cfd7"}
@@ -36,12 +37,35 @@ _TONES = {"good": GREEN, "bad": VERMILION, "doubt": "#E69F00", "quiet": "#c9cfd7
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One compared table: rows on each side and the rows that differ (missing, extra or different)."""
+    """One compared table.
+
+    Attributes:
+        name: `public.users`.
+        source_rows, target_rows: rows on each side.
+        differences: rows that are missing, extra or different.
+        not_compared: why it was not compared; "" when it was.
+    """
 
     name: str
     source_rows: int
     target_rows: int
     differences: int = 0
+    not_compared: str = ""
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two sides were seen not to be equal."""
+        return not self.not_compared and bool(self.differences or self.source_rows != self.target_rows)
+
+    @property
+    def off(self) -> int:
+        """How many rows differ: those named, or else the difference of the two counts."""
+        return self.differences or abs(self.source_rows - self.target_rows)
+
+    @property
+    def identical(self) -> bool:
+        """Whether all of it was compared and nothing differs."""
+        return not self.not_compared and not self.differs
 
 
 def load_windows(
@@ -57,6 +81,7 @@ def load_windows(
     """
     with _style():
         from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import
+        from matplotlib.ticker import FuncFormatter  # noqa: PLC0415
 
         data = _thinned(frame)
         start = float(data["start"].min()) if len(data) else 0.0
@@ -71,7 +96,12 @@ def load_windows(
         _line(latency, x, data, "p50_s", colour=GREY, label="half of the requests (p50)")
         _line(latency, x, data, "p95_s", colour=BLUE, label="95 of 100 requests (p95)")
         _headroom(latency, highest(data, "p95_s"), triggers.p95.above.total_seconds() if triggers else None)
-        latency.set(ylabel="response time, s", title="Response time")
+        steep = triggers and (highest(data, "p95_s") or 0.0) > 6 * triggers.p95.above.total_seconds()
+        latency.set(ylabel="seconds, log scale" if steep else "seconds", title="Response time")
+        if steep:
+            latency.set_yscale("log")
+            latency.set_ylim(max(0.01, (highest(data, "p50_s", least=True) or 0.1) * 0.6), None)
+            latency.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         if triggers:
             hold = words.duration(triggers.p95.hold.total_seconds())
             _limit(
@@ -79,7 +109,7 @@ def load_windows(
                 triggers.p95.above.total_seconds(),
                 f"limit {triggers.p95.above.total_seconds():g} s for {hold}",
             )
-        latency.legend(loc="upper left", ncols=2)
+        _legend(latency)
 
         if "error_rate" in data:
             errors.fill_between(x, data["error_rate"] * 100, color=VERMILION, alpha=0.18, linewidth=0)
@@ -98,7 +128,7 @@ def load_windows(
         _line(traffic, x, rates, "completed", colour=GREEN, label="answered")
         traffic.set(ylabel="requests per s", title="Traffic", ylim=(0, None))
         traffic.set_xlabel(f"{'minutes' if by_minute else 'seconds'} since {words.clock(parse_time(start))} UTC")
-        traffic.legend(loc="lower left", ncols=2)
+        _legend(traffic)
 
         for number, (at, name) in enumerate(fired):
             where = (at.timestamp() - start) / (60 if by_minute else 1)
@@ -108,7 +138,7 @@ def load_windows(
             latency.annotate(
                 f"{name} fired, {words.clock(at)}", (where, 0.84 - 0.12 * number), xycoords=("data", "axes fraction"),
                 xytext=(-5 if late else 5, 0), textcoords="offset points", ha="right" if late else "left",
-                fontsize=9, fontweight="bold", color=INK,
+                fontsize=9, fontweight="bold", color=INK, bbox=_PLATE, zorder=6,
             )  # fmt: skip
     return figure
 
@@ -144,23 +174,26 @@ def tables(rows: Sequence[TableRow]) -> Figure:
         figure = Figure(figsize=(WIDTH_IN, 1.25 + 0.34 * max(1, len(shown))))
         axes = figure.subplots()
         places = range(len(shown))
-        differ = [bool(r.differences) or r.source_rows != r.target_rows for r in shown]
         axes.barh([p - 0.19 for p in places], [r.source_rows for r in shown], 0.34, color="#b9c1cb", label="source")
         axes.barh([p + 0.19 for p in places], [r.target_rows for r in shown], 0.34, label="target",
-                  color=[VERMILION if d else BLUE for d in differ])  # fmt: skip
+                  color=[VERMILION if r.differs else "white" if r.not_compared else BLUE for r in shown],
+                  edgecolor=[GREY if r.not_compared else "none" for r in shown],
+                  hatch=["////" if r.not_compared else "" for r in shown])  # fmt: skip
         widest = max([1, *(max(r.source_rows, r.target_rows) for r in shown)])
-        for place, row, wrong in zip(places, shown, differ, strict=True):
+        for place, row in zip(places, shown, strict=True):
+            wrong = not row.identical
             text = words.count(row.target_rows)
-            if wrong:
-                off = row.differences or abs(row.source_rows - row.target_rows)
-                text = f"{words.count(row.target_rows)} of {words.count(row.source_rows)}: {words.count(off)} differ"
+            if row.differs:
+                text = f"{text} of {words.count(row.source_rows)}: {words.count(row.off)} differ"
+            elif row.not_compared:
+                text = "not compared"
             axes.text(
                 max(row.source_rows, row.target_rows) + widest * 0.012, place, text, va="center", fontsize=9,
                 fontweight="bold" if wrong else "normal", color="#a63c00" if wrong else "#4a5462",
             )  # fmt: skip
         axes.set_yticks(list(places), [_cut(r.name) for r in shown], parse_math=False)
         axes.set_ylim(len(shown) - 0.4, -0.6)
-        axes.set_xlim(0, widest * (1.42 if any(differ) else 1.16))
+        axes.set_xlim(0, widest * (1.42 if any(not r.identical for r in shown) else 1.16))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
         axes.xaxis.set_major_locator(_whole_numbers())
         axes.grid(axis="y", visible=False)
@@ -175,14 +208,20 @@ def tables(rows: Sequence[TableRow]) -> Figure:
 
 def tables_alt(rows: Sequence[TableRow]) -> str:
     """What `tables` shows, in words."""
-    differ = [r for r in rows if r.differences or r.source_rows != r.target_rows]
+    differ, blind = [r for r in rows if r.differs], [r.name for r in rows if r.not_compared]
     total = words.count(sum(r.source_rows for r in rows), "row")
     if not rows:
         return "No table was compared."
+    unseen = f" Not compared: {words.listing(blind, 4)}." if blind else ""
     if not differ:
-        return f"All {words.count(len(rows), 'table')} hold the same rows on both sides; {total} in all."
-    named = words.listing([f"{r.name} ({r.target_rows:,} of {r.source_rows:,} rows)" for r in differ], 4)
-    return f"{len(differ)} of {words.count(len(rows), 'table')} differ: {named}."
+        same = len(rows) - len(blind)
+        if not same:
+            return unseen.strip()
+        number = f"{same} of {words.count(len(rows), 'table')}" if blind else f"All {words.count(same, 'table')}"
+        return f"{number} hold the same rows on both sides; {total} in all.{unseen}"
+    named = words.listing([_difference(r) for r in differ], 4)
+    verb = "differs" if len(differ) == 1 else "differ"
+    return f"{len(differ)} of {words.count(len(rows), 'table')} {verb}: {named}.{unseen}"
 
 
 def timeline(steps: Sequence[StepEnd]) -> Figure:
@@ -245,9 +284,9 @@ def timeline_alt(steps: Sequence[StepEnd]) -> str:
     return text + "."
 
 
-def highest(frame: pd.DataFrame, column: str) -> float | None:
-    """The highest value of a column; None when the column is not there or holds no number."""
-    value = float(frame[column].max()) if column in frame and len(frame) else math.nan
+def highest(frame: pd.DataFrame, column: str, *, least: bool = False) -> float | None:
+    """The highest (or least) value of a column; None when the column is not there or holds no number."""
+    value = float(frame[column].min() if least else frame[column].max()) if column in frame and len(frame) else math.nan
     return value if math.isfinite(value) else None
 
 
@@ -296,11 +335,16 @@ def _line(axes: Axes, x: Any, frame: pd.DataFrame, column: str, *, colour: str, 
         axes.plot(x, frame[column], color=colour, label=label, marker=dots, markersize=3.5)
 
 
+def _legend(axes: Axes) -> None:
+    """The names of the lines, above the plot at the right, where no line can run through them."""
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, borderaxespad=0)
+
+
 def _limit(axes: Axes, value: float, text: str) -> None:
     axes.axhline(value, color=VERMILION, linewidth=1.2, linestyle=(0, (2, 2)))
     axes.annotate(
-        text, (1, value), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
-        ha="right", fontsize=9, color="#a63c00",
+        text, (0, value), xycoords=("axes fraction", "data"), xytext=(4, 4), textcoords="offset points",
+        fontsize=9, color="#a63c00", bbox=_PLATE,
     )  # fmt: skip
 
 
@@ -310,7 +354,13 @@ def _headroom(axes: Axes, top: float | None, limit: float | None) -> None:
 
 
 def _ordered(rows: Sequence[TableRow]) -> list[TableRow]:
-    return sorted(rows, key=lambda r: (not (r.differences or r.source_rows != r.target_rows), -r.source_rows, r.name))
+    return sorted(rows, key=lambda r: (not r.differs, r.identical, -r.source_rows, r.name))
+
+
+def _difference(row: TableRow) -> str:
+    if row.source_rows == row.target_rows:
+        return f"{row.name} ({words.count(row.off)} of {words.count(row.source_rows, 'row')} not equal)"
+    return f"{row.name} ({row.target_rows:,} of {words.count(row.source_rows, 'row')})"
 
 
 def _whole_numbers() -> Any:

@@ -42,9 +42,9 @@ class Planned:
     """A change that was planned, and how far it went.
 
     Attributes:
-        state: `applied`, `approved`, `planned`, `nothing to do` or `undone`.
+        state: `planned`, `waiting`, `approved`, `made`, `failed` or `nothing to do`.
         differences: (key, before, after) where they differ.
-        detail: who approved and when it was applied, as a sentence; "" when neither.
+        detail: who approved, when it was made, what went wrong, as a sentence; "" when none of it.
     """
 
     step: str
@@ -146,11 +146,12 @@ def _load(record: Record, unread: list[str]) -> Iterable[LoadSeries]:
 
 
 def _tables(record: Record, unread: list[str]) -> Iterable[TableRow]:
-    """Table by table from `raw/postgres/*.json`: any object with a list `tables` of name, source_rows, target_rows."""
+    """Table by table from `raw/postgres/comparison.json`, whose `tables` are those of `postgres.Comparison`.
+
+    What a restore makes anew (materialised views, tables of extensions) is left to the findings.
+    """
     found: dict[str, TableRow] = {}
-    for path in sorted((record.folder / "raw" / "postgres").rglob("*.json")):
-        if path.stat().st_size > 20_000_000:
-            continue
+    for path in (record.folder / "raw" / "postgres").glob("comparison.json"):
         try:
             value = load_json(path)
         except (OSError, ValueError, RecursionError):
@@ -167,9 +168,14 @@ def _tables(record: Record, unread: list[str]) -> Iterable[TableRow]:
 def _table_row(raw: Any) -> TableRow | None:
     if not isinstance(raw, dict) or not {"name", "source_rows", "target_rows"} <= raw.keys():
         return None
+    if raw.get("kind") in ("materialized view", "extension table"):
+        return None
     try:
         off = sum(_many(raw.get(k)) for k in ("missing", "extra", "different"))
-        return TableRow(str(raw["name"]), int(raw["source_rows"] or 0), int(raw["target_rows"] or 0), off)
+        blind = str(raw.get("not_compared") or "")
+        if not blind and None in (raw["source_rows"], raw["target_rows"]) and not off:
+            blind = "its rows could not be read on both sides"
+        return TableRow(str(raw["name"]), int(raw["source_rows"] or 0), int(raw["target_rows"] or 0), off, blind)
     except (TypeError, ValueError):
         return None
 
@@ -192,23 +198,24 @@ def _changes(record: Record, unread: list[str]) -> Iterable[Planned]:
 
 
 def _planned(raw: Mapping[str, Any], path: str) -> Planned | None:
-    """A plan, a change (with its plan inside), or a file that holds both and the approval."""
+    """A file that holds a plan, how far it went, its approval and its change; or a bare plan or change."""
     change = _inner(raw, "change") or raw
     plan = _inner(raw, "plan") or _inner(change, "plan") or raw
     if not plan.get("action"):
         return None
     approval = _inner(raw, "approval")
-    applied = "result" in change or bool(raw.get("applied"))
-    state = "applied" if applied else "approved" if approval else "nothing to do" if plan.get("empty") else "planned"
-    if raw.get("undone"):
-        state = "undone"
+    applied = "result" in change
+    guess = "made" if applied else "approved" if approval else "nothing to do" if plan.get("empty") else "planned"
+    state = str(raw.get("state") or guess)
     detail = []
     if approval.get("approver"):
         detail.append(f"approved by {approval['approver']}" + (f" at {approval['at']}" if approval.get("at") else ""))
     if applied and change.get("started"):
         seconds = change.get("seconds")
         took = f", took {words.duration(seconds)}" if isinstance(seconds, int | float) else ""
-        detail.append(f"applied at {change['started']}{took}")
+        detail.append(f"made at {change['started']}{took}")
+    if raw.get("error"):
+        detail.append(f"failed: {words.shorten(str(raw['error']), 300)}")
     before, after = _inner(plan, "before"), _inner(plan, "after")
     differences = tuple(
         (key, _short(before.get(key)), _short(after.get(key)))

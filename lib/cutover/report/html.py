@@ -25,7 +25,7 @@ MOST_OPEN = 150
 _TONES = {
     "bad": {"FAIL", "MISSING", "NO_GO", "ROLLBACK", "INCOMPLETE"},
     "good": {"PASS", "GO", "CONTINUE"},
-    "doubt": {"UNKNOWN", "NOT_COMPARED", "MANUAL", "WAIVED", "INCONCLUSIVE", "WAITING"},
+    "doubt": {"UNKNOWN", "NOT_COMPARED", "MANUAL", "WAIVED", "INCONCLUSIVE", "WAITING", "PLAN"},
 }
 _KINDS = {
     "FAIL": "wrong",
@@ -189,7 +189,6 @@ def _context(record: Record, backing: facts.Facts) -> dict[str, Any]:
         "unseen": [(status, seen) for status, seen in by_status.items() if seen],
         "filters": [(name, label, kinds[name]) for name, label in _FILTERS if kinds[name]],
         "groups": _groups(record),
-        "sealed": (record.folder / "manifest.json").is_file(),
         "provenance": _provenance(record),
         "parameters": json.dumps(record.run.get("params"), indent=2, ensure_ascii=False)
         if record.run.get("params")

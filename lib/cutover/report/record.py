@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from typing import Any
 
 from cutover.errors import ExitCode, UsageError
 from cutover.finding import Finding, Verdict, deciding, verdict
-from cutover.report.words import visible
+from cutover.report.words import step_title, visible
 from cutover.secrets import redact
 
 _TEXTS = ("id", "title", "subject", "expected", "observed", "why", "remedy")
@@ -37,7 +38,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class StepEnd:
-    """How one notebook of the run ended; `state` as in verdict.json, `seconds` None when it is not known."""
+    """How a notebook ended; `state` as in verdict.json, `seconds` None when unknown, `earlier` the run it was in."""
 
     name: str
     state: str
@@ -45,6 +46,7 @@ class StepEnd:
     seconds: float | None = None
     started: datetime | None = None
     planned_s: float | None = None
+    earlier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Record:
         migration: the parameters of the migration, redacted.
         stated: the verdict in verdict.json, "" when there is none.
         shown: the verdict that may be shown: `stated`; INCOMPLETE where the record does not bear it; WAITING where
-            nothing is wrong and an approval is wanted.
+            nothing is wrong and an approval is wanted; PLAN where the run was only to show its changes.
         headline: the verdict's sentence, without the verdict's word.
         deciding: the findings that decided.
         next: what to do next, in order.
@@ -134,7 +136,7 @@ def read(folder: Path) -> Record:
     findings = _findings(folder / "findings.jsonl", gaps)
     if run and not run.get("finished"):
         gaps.append("run.json has no time of ending: the run was cut off, or is still going on.")
-    steps = _steps(said, run, findings)
+    steps = _steps(folder, said, run, findings)
     stated = str(said.get("verdict") or "")
     if said and stated not in {str(v) for v in Verdict}:
         gaps.append(f"verdict.json names no verdict that is known ({stated or 'none'}).")
@@ -153,7 +155,7 @@ def read(folder: Path) -> Record:
         run=run,
         migration=inner if isinstance(inner, dict) else params,
         stated=stated,
-        shown="INCOMPLETE" if incomplete else "WAITING" if waits and Verdict(stated).opens else stated,
+        shown="INCOMPLETE" if incomplete else _word(stated, code),
         headline=_without_word(str(said.get("headline") or ""), stated),
         deciding=decided or tuple(deciding(latest)),
         next=tuple(_text(item) for item in _list(said.get("next")) if item),
@@ -194,6 +196,13 @@ def clean(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [clean(v) for v in value]
     return value
+
+
+def _word(stated: str, code: int | None) -> str:
+    """The verdict, or what a run without a verdict of its own amounts to; an exit code of 4 says nothing is worse."""
+    if code == ExitCode.WAITING:
+        return "WAITING"
+    return "PLAN" if stated == Verdict.INCONCLUSIVE and code == ExitCode.GO else stated
 
 
 def _mapping(path: Path, gaps: list[str], meaning: str) -> dict[str, Any]:
@@ -240,10 +249,10 @@ def _findings(path: Path, gaps: list[str]) -> tuple[Seen, ...]:
         )
     if not seen and not broken:
         gaps.append("findings.jsonl is empty: nothing that was looked at is recorded.")
-    last = {(s.step, s.finding.id, s.finding.subject): n for n, s in enumerate(seen)}
+    # One look may say a thing twice (two rows of one table): only a look at another time takes its place.
+    last = {(s.step, s.finding.id, s.finding.subject): s.at for s in seen}
     return tuple(
-        Seen(s.finding, s.step, s.at, superseded=last[s.step, s.finding.id, s.finding.subject] != n)
-        for n, s in enumerate(seen)
+        Seen(s.finding, s.step, s.at, superseded=last[s.step, s.finding.id, s.finding.subject] != s.at) for s in seen
     )
 
 
@@ -262,27 +271,39 @@ def _finding(raw: Any) -> Finding | None:
         return None
 
 
-def _steps(said: Mapping[str, Any], run: Mapping[str, Any], findings: tuple[Seen, ...]) -> tuple[StepEnd, ...]:
-    """The steps of verdict.json; without it, what run.json planned and what the findings show was begun."""
+def _steps(
+    folder: Path, said: Mapping[str, Any], run: Mapping[str, Any], findings: tuple[Seen, ...]
+) -> tuple[StepEnd, ...]:
+    """The steps of verdict.json; without it, what each step said of itself, what was planned, what was found."""
     told = [raw for raw in _list(said.get("steps")) if isinstance(raw, dict) and raw.get("name")]
     if told:
-        return tuple(
-            StepEnd(
-                name=_stem(_text(raw["name"])),
-                state=_text(raw.get("state") or ""),
-                verdict=_text(raw.get("verdict") or ""),
-                seconds=_number(raw.get("seconds")),
-                started=parse_time(raw.get("started")),
-                planned_s=_number(raw.get("planned_s")),
-            )
-            for raw in told
-        )
-    begun = list(dict.fromkeys(s.step for s in findings if s.step))
+        return tuple(_step(raw) for raw in told)
+    own: dict[str, StepEnd] = {}
+    for path in sorted((folder / "steps").glob("*.json")):
+        try:
+            raw = load_json(path)
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(raw, dict):
+            own[clean(path.stem)] = _step({"name": path.stem, **raw})
+    begun = {s.step: parse_time(s.at) for s in reversed(findings) if s.step}
     planned = [_stem(_text(n)) for n in _list(run.get("notebooks"))]
-    names = list(dict.fromkeys([*planned, *begun]))
-    first = {name: next((parse_time(s.at) for s in findings if s.step == name), None) for name in begun}
+    names = dict.fromkeys([*planned, *own, *reversed(begun)])
     return tuple(
-        StepEnd(name, "not-recorded" if name in begun else "not-run", started=first.get(name)) for name in names
+        own.get(name) or StepEnd(name, "not-recorded" if name in begun else "not-run", started=begun.get(name))
+        for name in names
+    )
+
+
+def _step(raw: Mapping[str, Any]) -> StepEnd:
+    return StepEnd(
+        name=_stem(_text(raw["name"])),
+        state=_text(raw.get("state") or ""),
+        verdict=_text(raw.get("verdict") or ""),
+        seconds=_number(raw.get("seconds")),
+        started=parse_time(raw.get("started")),
+        planned_s=_number(raw.get("planned_s")),
+        earlier=_text(raw.get("run") or ""),
     )
 
 
@@ -308,7 +329,13 @@ def _contradictions(stated: str, findings: list[Finding], steps: tuple[StepEnd, 
 
 
 def _without_word(headline: str, stated: str) -> str:
-    """`GO: all tables identical` without its `GO: `, because the report says the word itself, larger."""
+    """`GO: all tables identical` without its `GO: `, because the report says the word itself, larger.
+
+    `NO_GO at 13_data_integrity: …` becomes `13 Data integrity: …`.
+    """
+    place = re.match(r"(?:[A-Z_]+|Waiting) at (\w+): ", headline)
+    if place:
+        return f"{step_title(place[1])}: {headline[place.end() :]}".strip()
     for word in (stated, stated.replace("_", "-"), stated.replace("_", " ")):
         if word and headline.upper().startswith(word):
             rest = headline[len(word) :].lstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from cutover.finding import Finding
@@ -23,36 +24,50 @@ class Number:
 def headline(record: Record, facts: Facts) -> str:
     """The verdict's sentence, without the verdict's word: the run's own, or one made from what is recorded."""
     if record.shown == "INCOMPLETE":
-        said = f" It had said {words.VERDICTS[record.stated][0]}." if record.stated else ""
-        return f"{_lower(record.gaps[0].rstrip('.'))}.{said}" if record.gaps else "the run left no verdict."
-    if record.headline:
-        return record.headline
-    if record.deciding:
-        first, rest = record.deciding[0], len(record.deciding) - 1
-        more = f" (and {words.count(rest, 'more finding')})" if rest else ""
-        return f"{_lower(first.title)}: {first.observed or words.STATUSES[first.status][2]}{more}"
-    passed = facts.counts.get("PASS", 0)
-    same = tables_sentence(facts)
-    checks = f"{words.count(passed, 'check')} passed"
-    return f"{_lower(same)}, {checks}" if same else checks
+        if not record.stated:
+            return "The run ended before it reached a verdict."
+        return f"The run said {words.VERDICTS[record.stated][0]}, but its record does not bear that out."
+    same = tables_sentence(facts) if record.shown in {"GO", "CONTINUE"} else ""
+    said = record.headline
+    if not said and record.deciding:
+        rest = len(record.deciding) - 1
+        return sentence(record.deciding[0]) + (f" (and {rest} more)." if rest else ".")
+    if not said:
+        said = f"{words.count(facts.counts.get('PASS', 0), 'check')} passed"
+    return f"{same}; {_lower(said)}" if same and "rows" not in said else said
+
+
+def sentence(finding: Finding) -> str:
+    """A finding that closes a gate, in one sentence without its full stop."""
+    seen = (finding.observed or finding.why or words.STATUSES[finding.status][2]).rstrip(".")
+    if finding.undecided:
+        return f"It is not known whether “{finding.title}” holds: {seen}"
+    return f"“{finding.title}” does not hold: {seen}"
 
 
 def happened(record: Record, facts: Facts) -> list[str]:
     """What the run did and where it stopped, in a few sentences."""
-    kind = {"rehearsal": "the dress rehearsal of ", "staging": "on staging, "}.get(record.environment, "")
     phase = words.phase_title(record.phase)
     steps = record.steps
     done = [s for s in steps if s.state == "completed"]
     taken = f" in {words.duration(record.seconds)}" if record.seconds is not None else ""
-    opening = f"{kind}{phase[:1].lower() if kind else phase[:1]}{phase[1:]}"
-    ran = f"ran {len(done)} of {words.count(len(steps), 'step')} to the end{taken}." if steps else "recorded no step."
-    sentences = [f"{opening[:1].upper()}{opening[1:]} {ran}"]
-    sentences += [_stopped(step, record) for step in steps if step.state not in {"completed", "not-run"}]
+    where = f", {record.environment}" if record.environment and record.environment not in record.phase else ""
+    ran = (
+        f"{len(done)} of {words.count(len(steps), 'step')} ran to the end{taken}." if steps else "no step is recorded."
+    )
+    sentences = [f"{phase}{where}: {ran}"]
+    lost = [words.step_title(s.name) for s in steps if s.state == "not-recorded"]
+    if lost:
+        sentences.append(f"Begun, with no ending recorded: {words.listing(lost, 8)}.")
+    known = {"completed", "not-run", "not-recorded"}
+    sentences += [_stopped(step, record) for step in steps if step.state not in known]
     idle = [words.step_title(s.name) for s in steps if s.state == "not-run"]
     if idle:
         sentences.append(f"Not run: {words.listing(idle, 8)}.")
     if len(record.deciding) > 1:
-        sentences.append(f"{words.count(len(record.deciding), 'finding')} keep the gate shut; they are shown below.")
+        kinds = Counter(words.STATUSES[f.status][0].lower() for f in record.deciding)
+        how = words.listing([f"{many} {kind}" for kind, many in kinds.items()])
+        sentences.append(f"{words.count(len(record.deciding), 'finding')} keep the gate shut: {how}.")
     return [*sentences, *_backing(facts)]
 
 
@@ -81,6 +96,7 @@ def todo(record: Record) -> list[str]:
                 "Tell the contacts below that visitors are affected.",
             ],
             "INCONCLUSIVE": ["Do not start the next step.", mend.replace("Mend", "Make it possible to look at")],
+            "PLAN": ["Read the planned changes below, then run again with `--apply`."],
             "WAITING": [f"Look at the planned changes below, then `cutover approve {record.id} STEP`."],
         }[record.shown]
         if text
@@ -91,12 +107,12 @@ def numbers(record: Record, facts: Facts) -> list[Number]:
     """The few numbers that a reader asks for."""
     shown: list[Number] = []
     if facts.tables:
-        rows = sum(t.source_rows for t in facts.tables)
-        wrong = [t for t in facts.tables if t.differences or t.source_rows != t.target_rows]
-        meaning = f"in {words.count(len(facts.tables), 'table')}, " + (
-            f"{len(wrong)} of them differ" if wrong else "identical on both sides"
-        )
-        shown.append(Number("Rows compared", words.count(rows), meaning, not wrong))
+        rows = sum(t.source_rows for t in facts.tables if not t.not_compared)
+        wrong, blind = sum(t.differs for t in facts.tables), sum(bool(t.not_compared) for t in facts.tables)
+        parts = [f"{wrong} of them not equal" if wrong else "", f"{blind} not compared" if blind else ""]
+        state = ", ".join(p for p in parts if p) or "identical on both sides"
+        meaning = f"in {words.count(len(facts.tables), 'table')}, {state}"
+        shown.append(Number("Rows compared", words.count(rows), meaning, not (wrong or blind)))
     shown += _load_numbers(facts)
     total = sum(facts.counts.values())
     if total:
@@ -106,7 +122,7 @@ def numbers(record: Record, facts: Facts) -> list[Number]:
             for key, (word, _, _) in words.STATUSES.items()
             if key != "PASS" and facts.counts.get(key)
         ]
-        good = not any(s.finding.closes_gate for s in record.latest)
+        good = None if record.gaps else not any(s.finding.closes_gate for s in record.latest)
         shown.append(Number("Checks passed", f"{passed:,} of {total:,}", ", ".join(others) or "none left open", good))
     if record.seconds is not None:
         done = sum(s.state == "completed" for s in record.steps)
@@ -118,7 +134,7 @@ def numbers(record: Record, facts: Facts) -> list[Number]:
 
 def tables_sentence(facts: Facts) -> str:
     """`All 41 tables, 312,408 rows identical`, or "" when nothing was compared or something differs."""
-    if not facts.tables or any(t.differences or t.source_rows != t.target_rows for t in facts.tables):
+    if not facts.tables or not all(t.identical for t in facts.tables):
         return ""
     rows = words.count(sum(t.source_rows for t in facts.tables), "row")
     return f"All {words.count(len(facts.tables), 'table')}, {rows} identical"
@@ -154,9 +170,14 @@ def _backing(facts: Facts) -> list[str]:
     if slow:
         limit = f"; the limit is {facts.triggers.p95.above.total_seconds():g} s" if facts.triggers else ""
         sentences.append(f"Under load: 95 of 100 requests took at most {words.duration(max(slow))}{limit}.")
-    made = sum(c.state == "applied" for c in facts.changes)
+    made = sum(c.state == "made" for c in facts.changes)
     if facts.changes:
-        sentences.append(f"Changes: {made} made, {len(facts.changes) - made} planned and not made.")
+        same_already = sum(c.state == "nothing to do" for c in facts.changes)
+        open_still = len(facts.changes) - made - same_already
+        parts = [f"{made} made"]
+        parts += [f"{same_already} not needed"] if same_already else []
+        parts += [f"{open_still} planned and not made"] if open_still else []
+        sentences.append(f"Changes: {', '.join(parts)}.")
     waived = facts.counts.get("WAIVED", 0)
     blind = sum(facts.counts.get(k, 0) for k in ("UNKNOWN", "NOT_COMPARED", "MANUAL"))
     if waived or blind:
@@ -170,9 +191,7 @@ def _stopped(step: StepEnd, record: Record) -> str:
     word = words.STATES.get(step.state, (step.state or "ended in an unknown way",))[0]
     reason = next((f for f in _of_step(record, step.name) if f in record.deciding), None)
     if step.state == "gate-closed" and reason:
-        return (
-            f"{title} closed the gate: {_lower(reason.title)}: {reason.observed or words.STATUSES[reason.status][2]}."
-        )
+        return f"{title} closed the gate. {sentence(reason)}."
     return f"{title}: {_lower(word)}."
 
 

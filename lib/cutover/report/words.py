@@ -17,6 +17,7 @@ VERDICTS: dict[str, tuple[str, str, str]] = {
     "NO_GO": ("NO GO", "✕", "Something was looked at and is wrong. Do not go on until it is mended."),
     "ROLLBACK": ("ROLLBACK", "↩", "A rollback trigger fired. Go back by the way that is named below."),
     "INCONCLUSIVE": ("INCONCLUSIVE", "?", "Something that must be known could not be looked at. Do not go on yet."),
+    "PLAN": ("PLAN", "☰", "This run only shows what it would change. Nothing was changed, and nothing is judged."),
     "WAITING": ("WAITING", "☞", "Nothing is wrong so far. A planned change waits for a person's approval."),
     "INCOMPLETE": ("INCOMPLETE", "…", "The record of this run is not whole. It proves nothing; do not go on by it."),
 }
@@ -55,6 +56,8 @@ PHASES = {
     "day": "Migration day",
     "review": "Review after the migration",
     "rollback": "Rollback",
+    "rehearsal": "Dress rehearsal",
+    "selection": "Chosen notebooks",
 }
 
 WINDOWS: dict[str, tuple[str, float]] = {
