@@ -142,8 +142,9 @@ class Bucket:
         key = self._prefix + name
         head = self._s3().head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
         stored = head.get("ChecksumSHA256")
-        # A checksum of a multipart upload is one of checksums (`…-3`), not of the content.
-        if stored and "-" not in stored and head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT":
+        # A multipart upload's checksum is one of checksums, not of the content; its ETag tells it apart (`…-3`).
+        whole = head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT" and "-" not in head["ETag"]
+        if stored and whole and "-" not in stored:
             return int(head["ContentLength"]), base64.b64decode(stored).hex()
         body = self._s3().get_object(Bucket=self._bucket, Key=key)["Body"]
         digest, size = hashlib.sha256(), 0
