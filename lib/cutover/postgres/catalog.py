@@ -124,5 +124,6 @@ def _sequence_values(
         ]
         for name, last, called in connection.execute(sql.SQL(" UNION ALL ").join(parts)):
             attributes = {"last value": last, "called": called}
-            values["sequence value", name] = CatalogObject("sequence value", name, "", attributes)
+            owner = str(objects["sequence", name].attributes["owned by"] or "").rpartition(".")[0]
+            values["sequence value", name] = CatalogObject("sequence value", name, owner, attributes)
     return values, [found.name for found in sequences if not found.attributes["readable"]]

@@ -346,7 +346,7 @@ def _summary(source: Catalog, target: Catalog, findings: list[Finding], differen
     closing = [f for f in findings if f.closes_gate]
     tables = sum(1 for _ in source.of("table"))
     status = Status.FAIL if closing or marked is not None else Status.PASS
-    if not source.objects:
+    if status is Status.PASS and not tables:
         status = Status.UNKNOWN
     said = f"{len(source.objects):,} objects, {tables} tables; {differences} differences"
     said += f", {meant} of them declared as expected" if meant else ""
@@ -360,7 +360,10 @@ def _summary(source: Catalog, target: Catalog, findings: list[Finding], differen
         subject=target.database,
         expected="no difference but those that are declared",
         observed=said,
-        why="" if status is Status.PASS else "An object that is missing or different shows only when the app needs it.",
+        why={
+            Status.PASS: "",
+            Status.UNKNOWN: "There is no table on either side, so there was nothing to compare.",
+        }.get(status, "An object that is missing or different shows only when the application needs it."),
         remedy="See the findings INT-catalog-… below: each has its SQL." if status is Status.FAIL else "",
         data={"objects": len(source.objects), "tables": tables, "differences": differences, "expected": meant},
     )

@@ -40,10 +40,12 @@ PINNED = {
 """What every session of ours sets first; a setting that the server does not know is left out."""
 
 _HINTS: tuple[tuple[str, str], ...] = (
+    ("lock timeout", "something holds a lock on that object: see pg_stat_activity and pg_locks, then run again."),
+    ("statement timeout", "the server ends long statements: raise statement_timeout for this role, and run again."),
     ("password authentication failed", "check the user and the password that the reference resolves to."),
     ("no password supplied", "the URL has no password: put it into the secret that the reference names."),
     ("no pg_hba.conf entry", "the server refuses this user, address or lack of TLS: add sslmode=require, or a rule."),
-    ("does not exist", "check the name of the database and of the role; create what is missing."),
+    ("does not exist", "check the name that is not there (database, role or object); create what is missing."),
     ("connection refused", "is the server up, and is this its port? From a private network, see `via` in params."),
     ("could not translate host name", "check the host name; a private name resolves only inside its network."),
     ("name or service not known", "check the host name; a private name resolves only inside its network."),
@@ -56,7 +58,6 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("permission denied", "grant the right that is named, or connect as the owner."),
     ("read-only transaction", "the database is frozen (default_transaction_read_only) or a standby."),
     ("query would be affected by row-level security", "connect as the tables' owner or a role with BYPASSRLS."),
-    ("lock timeout", "something holds a lock on that object: see pg_stat_activity and pg_locks, then run again."),
 )
 
 

@@ -103,10 +103,7 @@ ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts, i.indexrelid
 """
 
 _LEAVES = """
-SELECT r.root::bigint, n.nspname, c.relname, c.relkind::text,
-       CASE WHEN c.relkind IN ('r', 'm')
-            THEN pg_relation_size(c.oid, 'main') / current_setting('block_size')::int ELSE 0 END,
-       c.reltuples::float8, c.relrowsecurity AND row_security_active(c.oid)
+SELECT r.root::bigint, n.nspname, c.relname, c.relkind::text, c.oid::bigint, c.relpages, c.reltuples::float8
 FROM unnest(%s::oid[]) AS r(root)
 CROSS JOIN LATERAL (SELECT relid FROM pg_partition_tree(r.root) UNION SELECT r.root) AS tree(oid)
 JOIN pg_class c ON c.oid = tree.oid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -131,12 +128,15 @@ def read_relations(connection: psycopg.Connection[Any]) -> dict[str, Relation]:
     leaves: dict[int, list[Leaf]] = {oid: [] for oid in oids}
     estimates: dict[int, int] = dict.fromkeys(oids, 0)
     foreign: dict[int, str] = {}
-    for oid, schema, name, relkind, pages, tuples, _ in connection.execute(_LEAVES, (oids,)):
+    physical = connection.execute(_LEAVES, (oids,)).fetchall()
+    sizes = _sizes(connection, [row[4] for row in physical if row[3] in ("r", "m")])
+    for oid, schema, name, relkind, leaf, relpages, tuples in physical:
+        pages = sizes.get(leaf, relpages)
         if relkind == "f":
             foreign[oid] = f"its partition {schema}.{name} is a foreign table, whose rows live on another server"
             continue
-        leaves[oid].append(Leaf(schema, name, int(pages)))
-        estimates[oid] += int(tuples) if tuples >= 0 else int(pages) * 64
+        leaves[oid].append(Leaf(schema, name, pages))
+        estimates[oid] += int(tuples) if tuples >= 0 else pages * 64
     found: dict[str, Relation] = {}
     for oid, _, _, relkind, name, readable, hidden, populated, _, of_extension in heads:
         unreadable = foreign.get(oid, "")
@@ -165,6 +165,20 @@ def read_relations(connection: psycopg.Connection[Any]) -> dict[str, Relation]:
             estimated_rows=int(objects[0]),
         )
     return found
+
+
+def _sizes(connection: psycopg.Connection[Any], oids: list[int]) -> dict[int, int]:
+    """Blocks by table, as of now; empty when a lock is in the way, for then the planner's numbers will do."""
+    try:
+        with connection.transaction():
+            rows = connection.execute(
+                "SELECT oid::bigint, pg_relation_size(oid, 'main') / current_setting('block_size')::int "
+                "FROM unnest(%s::oid[]) AS t(oid)",
+                (oids,),
+            ).fetchall()
+    except psycopg.Error:
+        return {}
+    return {oid: int(pages or 0) for oid, pages in rows}
 
 
 def lock(connection: psycopg.Connection[Any], relations: dict[str, Relation]) -> None:

@@ -1,0 +1,69 @@
+"""Databases to compare: a source with something of everything, and copies of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cutover.rehearsal.postgres import Server
+
+SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
+
+
+@pytest.fixture(scope="module")
+def rich17(pg17: Server) -> Iterator[str]:
+    """A PostgreSQL 17 database with the schema of schema.sql; not to be changed."""
+    name = f"rich_{secrets.token_hex(4)}"
+    pg17.create_database(name)
+    with psycopg.connect(pg17.url(name), autocommit=True) as connection:
+        connection.execute(SCHEMA)
+    yield pg17.url(name)
+    pg17.drop_database(name)
+
+
+@pytest.fixture
+def copy_of(pg17: Server) -> Iterator[Callable[[str], str]]:
+    """`copy_of(url)`: the URL of a physical copy of a database of pg17, dropped after the test."""
+    made: list[str] = []
+
+    def make(url: str) -> str:
+        name = f"copy_{secrets.token_hex(4)}"
+        with psycopg.connect(pg17.url("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{url.rsplit("/", 1)[1]}"')
+        made.append(name)
+        return pg17.url(name)
+
+    yield make
+    for name in made:
+        pg17.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def two_sides(pg17: Server, pg18: Server) -> Iterator[tuple[str, str]]:
+    """Two empty databases, one of each major, shared by a module's tests; each test clears away what it made."""
+    name = f"side_{secrets.token_hex(4)}"
+    for server in (pg17, pg18):
+        server.create_database(name)
+    yield pg17.url(name), pg18.url(name)
+    for server in (pg17, pg18):
+        server.drop_database(name)
+
+
+@pytest.fixture
+def on_both(two_sides: tuple[str, str]) -> Iterator[Callable[[str, str], tuple[str, str]]]:
+    """`on_both(source_sql, target_sql)` runs each on its side; the schema public is emptied afterwards."""
+
+    def run(source_sql: str, target_sql: str) -> tuple[str, str]:
+        for url, text in zip(two_sides, (source_sql, target_sql), strict=True):
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute(text)
+        return two_sides
+
+    yield run
+    for url in two_sides:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
