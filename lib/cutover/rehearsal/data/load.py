@@ -67,6 +67,7 @@ def load(
             _grants(connection, readonly_role)
             connection.execute("RESET ROLE")
         with psycopg.connect(url_superuser, autocommit=True) as connection:
+            connection.execute("SET default_statistics_target = 20")  # a quarter of the time, and good enough
             connection.execute("ANALYZE")
     except psycopg.Error as error:
         raise StageError(f"ShadowTwin's data cannot be loaded: {error}.") from error

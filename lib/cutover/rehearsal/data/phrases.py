@@ -65,7 +65,7 @@ _ODD = (
 
 ODD = _texts(*_ODD)
 SENTENCES = _texts(
-    *(" ".join(_WORDS[(i * 7 + j * 13 + i * j % 11) % len(_WORDS)] for j in range(4 + i % 23)) for i in range(1500)),
+    *(" ".join(_WORDS[(i * 7 + j * 13 + i * j % 11) % len(_WORDS)] for j in range(3 + i % 12)) for i in range(1500)),
 )
 NAMES = _texts(
     *(
