@@ -217,6 +217,25 @@ def test_requests_that_hang_show_as_active_while_nothing_completes(tmp_path: Pat
             thread.join(10)
 
 
+def test_a_client_that_gives_up_lets_go_of_the_target(tmp_path: Path, endpoint: str) -> None:
+    """Its request is no longer in flight, and the target sees that nobody waits; counted as the balancer's 4xx."""
+    gone, dimension = threading.Event(), "app/gave-up/1"
+
+    def wait_for_the_end(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        handler.connection.settimeout(20)
+        if handler.connection.recv(1) == b"":
+            gone.set()
+
+    with (
+        web_server(wait_for_the_end) as server,
+        balancer(tmp_path, endpoint, [at(server)], dimension=dimension) as url,
+    ):
+        with pytest.raises(requests.Timeout):
+            requests.get(url, timeout=1)
+        assert gone.wait(10)
+        until(lambda: total(endpoint, dimension, "HTTPCode_ELB_4XX_Count") == 1)
+
+
 def test_an_emulator_that_is_away_does_not_stop_the_proxy(tmp_path: Path) -> None:
     """Publishing fails in its own thread."""
     nowhere = f"http://127.0.0.1:{closed_port()}"

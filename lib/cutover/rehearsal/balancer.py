@@ -157,6 +157,11 @@ class Balancer:
         target: Target | None = None
         try:
             target, answer = await self._through_a_target(request)
+        except asyncio.CancelledError:
+            # The client went away first; an ALB logs 460 and counts it as its own 4xx.
+            self._tally.add("RequestCount")
+            self._tally.add("HTTPCode_ELB_4XX_Count")
+            raise
         finally:
             self._tally.in_flight -= 1
         seconds = time.monotonic() - started
@@ -210,7 +215,9 @@ class Balancer:
                 raise
             if answer is None:
                 writer.close()
-                continue  # closed before a byte of an answer: the request was not taken up
+                if request.method not in ("GET", "HEAD"):
+                    raise ConnectionResetError("closed without an answer")
+                continue
             return self._done(target, reader, writer, answer)
         opening = asyncio.open_connection(target.host, target.port, limit=MAX_HEAD)
         reader, writer = await asyncio.wait_for(opening, CONNECT_TIMEOUT_S)

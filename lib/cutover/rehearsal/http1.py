@@ -17,6 +17,8 @@ from typing import Any
 MAX_HEAD = 32 * 1024
 MAX_BODY = 8 * 1024 * 1024
 """Bytes of one message's body; more is refused with 413."""
+CLIENT_LOOK_S = 0.5
+"""How often to look, while a request is handled, whether its client is still there."""
 
 
 class BadMessage(Exception):
@@ -213,6 +215,20 @@ class Server:
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=1)
 
+    async def _answer(self, request: Message, reader: asyncio.StreamReader) -> Message | None:
+        """The handler's answer; the handler is cancelled when the client goes away, so that a hang holds nothing."""
+        handling = asyncio.ensure_future(self._handler(request))
+        try:
+            while not handling.done():
+                await asyncio.wait({handling}, timeout=CLIENT_LOOK_S)
+                if not handling.done() and reader.at_eof():
+                    return None
+            return handling.result()
+        finally:
+            if not handling.done():
+                handling.cancel()
+                await asyncio.wait({handling}, timeout=1)
+
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - start_server always runs this in a task
@@ -246,7 +262,7 @@ class Server:
             if request is None:
                 return
             self._busy.add(task)
-            answer = await self._handler(request)
+            answer = await self._answer(request, reader)
             if answer is None:
                 return
             stays = request.keeps_alive and not self._closing

@@ -30,7 +30,7 @@ MAINTENANCE_KEY = "shadowtwin:maintenance"
 MAINTENANCE_STALE_S = 0.2
 MEMORY_LIMIT = 1024**3
 ADMIN_SESSION_S = 8 * 3600
-GATE_POLL_S = 0.1
+GATE_POLL_S = 0.2
 
 Answer = Awaitable[Message]
 

@@ -54,6 +54,8 @@ class Store:
             timeout=WAIT_S,
             reconnect_timeout=WAIT_S,
             open=False,
+            # As Node's pool does: a connection that the server closed is replaced, not handed out.
+            check=psycopg_pool.AsyncConnectionPool.check_connection,
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
