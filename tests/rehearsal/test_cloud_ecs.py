@@ -36,7 +36,9 @@ class Service:
             requiresCompatibilities=["FARGATE"],
             cpu="256",
             memory="512",
-            containerDefinitions=[{"name": "app", "image": image, "portMappings": [{"containerPort": 5000}], **container}],
+            containerDefinitions=[
+                {"name": "app", "image": image, "portMappings": [{"containerPort": 5000}], **container}
+            ],
         )
         return str(definition["taskDefinition"]["taskDefinitionArn"])
 
@@ -106,7 +108,10 @@ def test_a_service_becomes_steady_with_healthy_tasks_in_two_zones(service: Servi
     assert seen["healthCheckGracePeriodSeconds"] == 60
     assert seen["enableExecuteCommand"] is True
     assert seen["deploymentConfiguration"]["deploymentCircuitBreaker"] == {"enable": True, "rollback": True}
-    assert (seen["deploymentConfiguration"]["maximumPercent"], seen["deploymentConfiguration"]["minimumHealthyPercent"]) == (200, 100)
+    assert (
+        seen["deploymentConfiguration"]["maximumPercent"],
+        seen["deploymentConfiguration"]["minimumHealthyPercent"],
+    ) == (200, 100)
     tasks = service.tasks()
     assert {(t["lastStatus"], t["healthStatus"], t["launchType"]) for t in tasks} == {("RUNNING", "HEALTHY", "FARGATE")}
     assert len({t["availabilityZone"] for t in tasks}) == 2
@@ -165,11 +170,20 @@ def test_a_stopped_task_is_replaced(service: Service) -> None:
     [
         ({"image": NO_SUCH_IMAGE}, "CannotPullContainerError"),
         (
-            {"secrets": [{"name": "X", "valueFrom": "arn:aws:secretsmanager:us-east-1:123456789012:secret:nothing-abcdef"}]},
+            {
+                "secrets": [
+                    {"name": "X", "valueFrom": "arn:aws:secretsmanager:us-east-1:123456789012:secret:nothing-abcdef"}
+                ]
+            },
             "ResourceInitializationError: unable to pull secrets",
         ),
         (
-            {"logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/no/such", "awslogs-region": "us-east-1"}}},
+            {
+                "logConfiguration": {
+                    "logDriver": "awslogs",
+                    "options": {"awslogs-group": "/no/such", "awslogs-region": "us-east-1"},
+                }
+            },
             "the log group /no/such does not exist",
         ),
     ],
@@ -179,7 +193,9 @@ def test_a_deployment_that_cannot_start_fails_and_rolls_back(
 ) -> None:
     """The circuit breaker opens after three failures; the waiter is content, the id tells."""
     good = service.look()["taskDefinition"]
-    deployment = service.update(taskDefinition=service.register(**{"image": "nginx:2", **container}))["deployments"][0]["id"]
+    deployment = service.update(taskDefinition=service.register(**{"image": "nginx:2", **container}))["deployments"][0][
+        "id"
+    ]
     until(lambda: deployment not in {d["id"] for d in service.look()["deployments"]})
     seen = service.settled()
     assert seen["taskDefinition"] == good

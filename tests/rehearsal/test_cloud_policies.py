@@ -11,7 +11,9 @@ from cutover.rehearsal.cloud.policies import decide
 SERVICE = "arn:aws:ecs:us-east-1:123456789012:service/c/s"
 
 
-def policy(effect: str = "Allow", action: Any = "ecs:UpdateService", resource: Any = "*", **more: Any) -> dict[str, Any]:
+def policy(
+    effect: str = "Allow", action: Any = "ecs:UpdateService", resource: Any = "*", **more: Any
+) -> dict[str, Any]:
     """A policy of one statement."""
     return {"Statement": [{"Effect": effect, "Action": action, "Resource": resource, **more}]}
 

@@ -42,34 +42,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(given: argparse.Namespace, ready: Any, over: threading.Event) -> None:
     state: Path = given.state
+    given_secrets, homes, runtime = _json(given.secrets), _json(given.homes), _runtime(given)
     with contextlib.ExitStack() as ending:
-        cloud = ending.enter_context(Cloud(state, host=given.host, port=given.port, runtime=_runtime(given)))
+        cloud = ending.enter_context(Cloud(state, host=given.host, port=given.port, runtime=runtime))
         facts: dict[str, Any] = {"endpoint": cloud.endpoint, "emulator": "5.2.5"}
         if not given.empty:
             from cutover.rehearsal.cloud.provision import Plan, provision  # noqa: PLC0415 - an empty account needs none
 
-            redis_url = given.redis_url
+            redis_url = given.redis_url or str(given_secrets.get("redis") or "")
             if redis_url.startswith("redis://") and not given.plain_redis:
                 redis_url = ending.enter_context(TlsFront(redis_url, state)).url
             facts["redis_url"] = redis_url
             wanted = Plan(
-                database_url=given.database_url,
+                database_url=given.database_url or str(given_secrets.get("database") or ""),
                 redis_url=redis_url,
                 hostname=given.hostname,
-                secrets=_json(given.secrets),
+                secrets=given_secrets,
                 version=given.version,
                 releases=tuple(given.release),
                 source_name=given.source_name,
             )
             facts |= provision(cloud.endpoint, wanted)
-            write_json(state / "homes.json", _json(given.homes) | _balancer_home(given, facts))
+            write_json(state / "homes.json", homes | _balancer_home(homes, facts))
         print("ready " + json.dumps(facts, default=str), file=ready, flush=True)
         over.wait()
 
 
-def _balancer_home(given: argparse.Namespace, facts: dict[str, Any]) -> dict[str, str]:
+def _balancer_home(homes: dict[str, Any], facts: dict[str, Any]) -> dict[str, str]:
     """The balancer's DNS name is only known now; `--homes '{"balancer": "host:port"}'` says where it will answer."""
-    place = _json(given.homes).get("balancer")
+    place = homes.get("balancer")
     return {facts["load_balancer_dns"].lower(): place} if place else {}
 
 
@@ -116,7 +117,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--redis-url", default="", help="the server that stands for ElastiCache; TLS is put before it")
     parser.add_argument("--plain-redis", action="store_true", help="no TLS before a redis:// server")
     parser.add_argument("--release", action="append", default=["1.1.0"], help="a further release, pushed already")
-    parser.add_argument("--secrets", default="{}", help="JSON, or a file: openai, admin_email, admin_password_hash, …")
+    parser.add_argument(
+        "--secrets", default="{}", help="JSON, or a file: database and redis (URLs), openai, admin_email, …"
+    )
     parser.add_argument("--hostname", default="app.shadowtwin.example", help="the platform's public name")
     parser.add_argument("--source-name", default="replit.shadowtwin.example", help="where the public name points first")
     parser.add_argument("--version", default="1.0.0", help="the release that runs first")

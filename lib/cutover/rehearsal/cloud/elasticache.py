@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, PaginatedResult
-from moto.elasticache.exceptions import InvalidParameterValueException
+from moto.elasticache.exceptions import ElastiCacheException, InvalidParameterValueException
 from moto.elasticache.models import CacheSubnetGroup, ElastiCacheBackend, ReplicationGroup
 from moto.elasticache.responses import ElastiCacheResponse
 
@@ -158,7 +157,9 @@ class Responses:
         groups = _groups(self.elasticache_backend)
         name = params["CacheParameterGroupName"]
         if name in groups:
-            raise ServiceException("CacheParameterGroupAlreadyExists", f"Cache parameter group {name} already exists.")
+            raise ElastiCacheException(
+                "CacheParameterGroupAlreadyExists", f"Cache parameter group {name} already exists."
+            )
         groups[name] = {
             "CacheParameterGroupName": name,
             "CacheParameterGroupFamily": params["CacheParameterGroupFamily"],
@@ -217,5 +218,5 @@ def _group(backend: Any, name: str) -> dict[str, Any]:
         family = name.removeprefix("default.")
         return {"CacheParameterGroupName": name, "CacheParameterGroupFamily": family, "IsGlobal": False, "values": {}}
     if name not in _groups(backend):
-        raise ServiceException("CacheParameterGroupNotFound", f"CacheParameterGroup {name} not found.")
+        raise ElastiCacheException("CacheParameterGroupNotFound", f"CacheParameterGroup {name} not found.")
     return _groups(backend)[name]

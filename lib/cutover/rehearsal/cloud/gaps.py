@@ -1,4 +1,4 @@
-"""Small gaps of moto: conditions in bucket policies, scans of images, rotation that is planned and not begun."""
+"""Small gaps of moto: conditions in bucket policies, who uses a certificate, scans, rotation that is planned."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from moto.acm.models import AWSCertificateManagerBackend
 from moto.core.config import default_user_config
 from moto.ecr.models import ECRBackend
 from moto.iam.access_control import PermissionResult
@@ -15,6 +16,7 @@ from moto.secretsmanager.models import SecretsManagerBackend
 from cutover.rehearsal.cloud.extension import extend
 from cutover.rehearsal.cloud.policies import Decision, decide
 
+_moto_in_use = AWSCertificateManagerBackend.set_certificate_in_use_by
 _moto_findings = ECRBackend.describe_image_scan_findings
 _moto_put_image = ECRBackend.put_image
 _moto_rotate = SecretsManagerBackend.rotate_secret
@@ -25,9 +27,20 @@ _MADE_UP = "CVE-9999-9999"
 def install() -> None:
     """Give moto's services these methods; functions run without a container engine."""
     extend(FakeBucket, Bucket)
+    extend(AWSCertificateManagerBackend, Certificates)
     extend(ECRBackend, Images)
     extend(SecretsManagerBackend, Secrets)
     default_user_config["lambda"] = {"use_docker": False}
+
+
+class Certificates:
+    """Set on moto's `AWSCertificateManagerBackend`."""
+
+    def set_certificate_in_use_by(self: Any, arn: str, load_balancer_name: str) -> None:
+        """`InUseBy` names the load balancer, not its listener (`…:listener/app/NAME/ID/LISTENER`)."""
+        owner, found, path = load_balancer_name.partition(":listener/")
+        name = f"{owner}:loadbalancer/{path.rsplit('/', 1)[0]}" if found else load_balancer_name
+        _moto_in_use(self, arn, name)
 
 
 class Images:

@@ -7,8 +7,8 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
-from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
+from moto.iam.exceptions import NotFoundException
 from moto.iam.models import iam_backends
 from moto.iam.responses import IamResponse
 from moto.sts.models import STSBackend
@@ -64,7 +64,7 @@ def policies_of(backend: Any, arn: str) -> list[tuple[str, dict[str, Any]]]:
     """Names and documents of all policies of a user or role; an assumed role's are its role's.
 
     Raises:
-        ServiceException: `NoSuchEntity`, there is no such principal.
+        NotFoundException: `NoSuchEntity`, there is no such principal.
     """
     assumed = re.fullmatch(r"arn:aws:sts::\d+:assumed-role/([^/]+)/.+", arn)
     name = assumed.group(1) if assumed else arn.rsplit("/", 1)[-1]
@@ -75,7 +75,7 @@ def policies_of(backend: Any, arn: str) -> list[tuple[str, dict[str, Any]]]:
         principal = next((u for u in backend.users.values() if u.arn == arn), None)
         groups = [g for g in backend.groups.values() if principal in g.users]
     if principal is None:
-        raise ServiceException("NoSuchEntity", f"The principal {arn} cannot be found.")
+        raise NotFoundException(f"The principal {arn} cannot be found.")
     found = []
     for holder in [principal, *groups]:
         found += [(policy, _parse(text)) for policy, text in dict(holder.policies).items()]

@@ -204,7 +204,7 @@ def _internal(call: Call, error: Exception) -> tuple[str, str, int]:
     if lacking:
         return "NotImplemented", f"The emulator does not implement {where}.", 501
     traceback.print_exception(error, file=sys.stderr)
-    return "InternalFailure", f"The emulator broke on {where}: {type(error).__name__}: {error}", 500
+    return "InternalFailure", f"The emulator broke on {where}: {type(error).__name__}: {str(error)[:300]}", 500
 
 
 def _came_from_routing(error: BaseException) -> bool:

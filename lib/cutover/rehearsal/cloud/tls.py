@@ -25,6 +25,7 @@ from cutover.errors import StageError
 from cutover.files import write_whole
 
 _CHUNK = 1 << 16
+_USUAL_PORT = 6379
 
 
 class TlsFront:
@@ -33,7 +34,7 @@ class TlsFront:
     Args:
         url: the plain server's URL, `redis://[:password@]host:port/0`.
         folder: for `redis-ca.pem` (public) and its key (readable by the owner).
-        port: 0 takes a free one.
+        port: 0 takes Redis's usual one, or a free one where somebody has it.
 
     Raises:
         StageError: the address cannot be bound.
@@ -52,11 +53,19 @@ class TlsFront:
         self._thread = threading.Thread(target=self._loop.run_forever, name="tls-front", daemon=True)
         self._thread.start()
         try:
-            self._server = asyncio.run_coroutine_threadsafe(self._listen(port), self._loop).result(10)
+            self._server = self._bound(port)
         except OSError as error:
             self._loop.call_soon_threadsafe(self._loop.stop)
             raise StageError(f"TLS before the queue cannot listen on {self.host}:{port}: {error}.") from error
         self.port: int = self._server.sockets[0].getsockname()[1]
+
+    def _bound(self, port: int) -> asyncio.Server:
+        for wanted in (port,) if port else (_USUAL_PORT, 0):
+            try:
+                return asyncio.run_coroutine_threadsafe(self._listen(wanted), self._loop).result(10)
+            except OSError as error:
+                last = error
+        raise last
 
     @property
     def url(self) -> str:
