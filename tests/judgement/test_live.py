@@ -122,6 +122,7 @@ def test_metrics_that_stopped_are_inconclusive() -> None:
     """Points may be three minutes late; seven are a silence."""
     last = [1000.0] * 3 + [NAN] * 7
     assert judge(metrics(requests=last, p95_s=[0.2] * 3 + [NAN] * 7)).verdict is Verdict.INCONCLUSIVE
+    assert judge(metrics(3)).verdict is Verdict.INCONCLUSIVE, "seven minutes that are not even in the table"
     late = [1000.0] * 7 + [NAN] * 3
     assert judge(metrics(requests=late, p95_s=[0.2] * 7 + [NAN] * 3)).verdict is Verdict.CONTINUE
 
