@@ -51,8 +51,8 @@ def _serve(given: argparse.Namespace, ready: Any, over: threading.Event) -> None
 
             redis_url = given.redis_url or str(given_secrets.get("redis") or "")
             if redis_url.startswith("redis://") and not given.plain_redis:
-                redis_url = ending.enter_context(TlsFront(redis_url, state)).url
-            facts["redis_url"] = redis_url
+                front = ending.enter_context(TlsFront(redis_url, state))
+                redis_url, facts["redis_certificate"] = front.url, str(front.certificate)
             wanted = Plan(
                 database_url=given.database_url or str(given_secrets.get("database") or ""),
                 redis_url=redis_url,
