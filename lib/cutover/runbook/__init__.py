@@ -16,9 +16,11 @@ from cutover.runbook.evidence import RunFolder
 from cutover.runbook.execute import Event, RunResult, execute
 from cutover.runbook.journal import Journal
 from cutover.runbook.params import LoadedParams, from_dict, load_params, schema, show
+from cutover.runbook.phases import PHASES, find_notebooks
 from cutover.runbook.step import Step, begin
 
 __all__ = [
+    "PHASES",
     "Event",
     "Journal",
     "LoadedParams",
@@ -28,6 +30,7 @@ __all__ = [
     "approve",
     "begin",
     "execute",
+    "find_notebooks",
     "from_dict",
     "load_params",
     "schema",
@@ -38,10 +41,8 @@ _LATER = {
     "decision": ("advice", "fired", "remember_cutover", "written_since_cutover"),
     "freezing": ("check_frozen", "check_still_frozen", "compare_reports", "maintenance", "report_locations"),
     "overview": (
-        "PHASES",
         "contacts_of",
         "drift",
-        "find_notebooks",
         "forecast",
         "lessons",
         "map_of",
