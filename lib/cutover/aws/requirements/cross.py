@@ -15,7 +15,7 @@ from cutover.aws.requirements.roles import SecretAccess
 from cutover.aws.requirements.secrets_manager import DatabaseUrl, RedisUrl
 from cutover.aws.requirements.security_groups import AlbGroup, EcsGroup, RdsGroup, RedisGroup
 from cutover.aws.requirements.service import Revisions
-from cutover.aws.requirements.stack import NotThere, Stack, View
+from cutover.aws.requirements.stack import NotThere, Stack, Unreadable, View
 from cutover.expectations import EcsExpectation, LogsExpectation, RdsExpectation, RedisExpectation
 
 _NETWORK = "networkConfiguration.awsvpcConfiguration"
@@ -231,11 +231,11 @@ def criteria_have_alarms(alarms: Alarms, topic: Topic, balancer: Balancer, stack
 def way_back_exists(revisions: Revisions, service: Service, repository: Repository, stack: Stack) -> Outcome:
     """An older revision is active and its image is still in the repository."""
     current = service.text("taskDefinition").rsplit("/", 1)[-1]
-    number = int(current.rsplit(":", 1)[-1])
-    older = [a for a in revisions.rows("taskDefinitionArns") if int(str(a).rsplit(":", 1)[-1]) < number]
+    number = _revision(current)
+    older = [a for a in revisions.rows("taskDefinitionArns") if _revision(a) < number]
     if not older:
         raise NotThere(f"no active revision before {current}", evidence=revisions.evidence)
-    previous = max(older, key=lambda a: int(str(a).rsplit(":", 1)[-1]))
+    previous = max(older, key=_revision)
     task = stack.need("ecs", "describe_task_definition", taskDefinition=previous).data.get("taskDefinition") or {}
     images = [
         c.get("image", "")
@@ -252,3 +252,11 @@ def way_back_exists(revisions: Revisions, service: Service, repository: Reposito
         missing=f"{images[0]}, the image of {previous}, is gone from the repository",
     )
     return judged(bool(answer.data.get("imageDetails")), expected="an older revision and its image", observed=previous)
+
+
+def _revision(arn: object) -> int:
+    """The number at the end of a task definition's ARN."""
+    number = str(arn).rsplit(":", 1)[-1]
+    if not number.isdigit():
+        raise Unreadable(f"{arn} names no revision")
+    return int(number)
