@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cutover.finding import Verdict
 from cutover.rehearsal import faults
 from cutover.rehearsal.stage import Stage
-from cutover.runbook.overview import PHASES
+from cutover.runbook.phases import PHASES
 
 Fault = Callable[[Stage], None]
 

@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 
 from cutover.finding import Finding, Severity, Status
-from cutover.runbook.phases import PHASES as PHASES
 from cutover.runbook.phases import WHEN, find_notebooks
 from cutover.runbook.step import Step
 
