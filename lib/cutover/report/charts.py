@@ -337,7 +337,8 @@ def _line(axes: Axes, x: Any, frame: pd.DataFrame, column: str, *, colour: str, 
 
 def _legend(axes: Axes) -> None:
     """The names of the lines, above the plot at the right, where no line can run through them."""
-    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, borderaxespad=0)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, borderaxespad=0)
 
 
 def _limit(axes: Axes, value: float, text: str) -> None:

@@ -94,7 +94,7 @@ def render(record: Record) -> str:
     backing = facts.gather(record)
     pictures = _pictures(record, backing)
     context = _context(record, backing)
-    environment = template_environment(record.folder)
+    environment = template_environment()
     # Pictures are base64: they are put in after redaction, which would see secrets in them by chance.
     marks = {name: [Picture(f"picture:{name}:{n}", p.alt, p.title, p.path) for n, p in enumerate(drawn)]
              for name, drawn in pictures.items()}  # fmt: skip
@@ -108,7 +108,8 @@ def render(record: Record) -> str:
     return re.sub(r'src="picture:(\w+):(\d+)"', lambda m: f'src="{pictures[m[1]][int(m[2])].uri}"', text)
 
 
-def template_environment(folder: Path) -> jinja2.Environment:
+@functools.cache
+def template_environment() -> jinja2.Environment:
     """Jinja with everything escaped, nothing undefined, and the report's words as filters."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
@@ -118,7 +119,7 @@ def template_environment(folder: Path) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     filters: dict[str, Callable[..., Any]] = {
-        "address": functools.partial(address, folder),
+        "address": _address,
         "prose": prose,
         "first_up": _first_up,
         "tone": tone,
@@ -156,6 +157,11 @@ def address(folder: Path, path: str) -> str:
     return quote(path) if inside and not Path(path).is_absolute() else ""
 
 
+@jinja2.pass_context
+def _address(context: jinja2.runtime.Context, path: str) -> str:
+    return address(context["folder"], path)
+
+
 def planned(step: StepEnd) -> str:
     """When the plan has the step, and how long the plan gives it."""
     when, seconds = words.WINDOWS.get(step.name[:2], ("", 0.0))
@@ -179,6 +185,8 @@ def _context(record: Record, backing: facts.Facts) -> dict[str, Any]:
         "f": backing,
         "product": _product(str(migration.get("name") or "Platform")),
         "phase": words.phase_title(record.phase),
+        "account": str(migration.get("account_id") or ""),
+        "folder": record.folder,
         "headline": headline,
         "happened": happened,
         "todo": todo,

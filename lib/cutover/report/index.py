@@ -48,7 +48,7 @@ def write_index(outputs: Path) -> Path:
     folders = [p for p in outputs.iterdir() if p.is_dir() and (_RUN.match(p.name) or (p / "run.json").is_file())]
     folders.sort(key=_when, reverse=True)
     rows = [row(folder) for folder in folders[:MOST_RUNS]]
-    text = template_environment(outputs).get_template("index.html.j2").render(
+    text = template_environment().get_template("index.html.j2").render(
         rows=rows, left=len(folders) - len(rows), now=datetime.now(UTC), ledger=(outputs / "ledger.jsonl").is_file()
     )  # fmt: skip
     return write_whole(outputs / "index.html", redact(text))

@@ -134,7 +134,7 @@ def read(folder: Path) -> Record:
     run = _mapping(folder / "run.json", gaps, "who ran what, when and with which parameters is not recorded")
     said = _mapping(folder / "verdict.json", gaps, "the run did not get as far as a verdict")
     findings = _findings(folder / "findings.jsonl", gaps)
-    if run and not run.get("finished"):
+    if not run.get("finished") and not any(gap.startswith("run.json") for gap in gaps):
         gaps.append("run.json has no time of ending: the run was cut off, or is still going on.")
     steps = _steps(folder, said, run, findings)
     stated = str(said.get("verdict") or "")
