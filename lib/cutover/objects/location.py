@@ -179,8 +179,14 @@ class Bucket:
                     retries={"mode": "standard", "total_max_attempts": 5},
                     s3={"addressing_style": "path"} if self._endpoint else {},
                 )
+                dummy = "rehearsal" if self._endpoint else None  # an emulator gets no real credentials
                 self._client = boto3.client(
-                    "s3", region_name=self._region, endpoint_url=self._endpoint, config=settings
+                    "s3",
+                    region_name=self._region,
+                    endpoint_url=self._endpoint,
+                    aws_access_key_id=dummy,
+                    aws_secret_access_key=dummy,
+                    config=settings,
                 )
             return self._client
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 _HOSTS = {"source": 10, "source-database": 11, "source-queue": 12, "balancer": 20, "target-database": 22}
 _HOSTS |= {"target-queue": 23, "staging": 30, "staging-queue": 31, "cloud": 40, "dns": 53}
+_USUAL = {"source-database": 5432, "target-database": 5432, "staging": 5000}
+_USUAL |= {"source-queue": 6379, "staging-queue": 6379}  # before the target's stands TLS, which takes 6379
+"""With an address of its own, a part listens where such a part always listens."""
 _MARK = 47_001
 """A stage listens here on the first address of its /24: that marks it as taken."""
 
@@ -52,7 +55,10 @@ def choose_network() -> Network:
         OSError: not even 127.0.0.1 can be bound.
     """
     prefix = _free_prefix()
-    ports = {part: _free_port(f"{prefix}.{number}" if prefix else "127.0.0.1") for part, number in _HOSTS.items()}
+    ports = {}
+    for part, number in _HOSTS.items():
+        host = f"{prefix}.{number}" if prefix else "127.0.0.1"
+        ports[part] = _free_port(host, _USUAL.get(part, 0) if prefix else 0)
     web = _common_port([f"{prefix}.{_HOSTS['source']}", f"{prefix}.{_HOSTS['balancer']}"]) if prefix else 0
     return Network(prefix, web, ports)
 
@@ -81,15 +87,21 @@ def hold(network: Network) -> socket.socket | None:
     return mark
 
 
-def _free_port(host: str) -> int:
+def _free_port(host: str, wanted: int = 0) -> int:
+    """`wanted` when nobody has it at this address, else one that is free now."""
     with socket.socket() as probe:
-        probe.bind((host, 0))
-        name: tuple[str, int] = probe.getsockname()
-        return name[1]
+        try:
+            probe.bind((host, wanted))
+        except OSError:
+            if not wanted:
+                raise
+            return _free_port(host)
+        return int(probe.getsockname()[1])
 
 
 def _common_port(hosts: list[str]) -> int:
-    for port in (8080, *range(18080, 18180)):
+    candidates: list[int] = [8080, *range(18080, 18180)]
+    for port in candidates:
         try:
             for host in hosts:
                 with socket.socket() as probe:

@@ -29,7 +29,12 @@ OLD_NAME = "replit.shadowtwin.example"
 TEST_USER = "visitor@shadowtwin.example"
 ADMIN_USER = "admin@shadowtwin.example"
 HOMES = ("source", "target", "staging")
-_READY_S = 30.0
+_READY_S = 45.0
+_DUMMY = {
+    "AWS_ACCESS_KEY_ID": "rehearsal",
+    "AWS_SECRET_ACCESS_KEY": "rehearsal",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 
 Say = Callable[[str], None]
 
@@ -232,7 +237,13 @@ class _Builder:
         secret = stage.folder / "cloud" / "secrets.json"
         write_json(
             secret,
-            {"admin_email": ADMIN_USER, "admin_password_hash": hashed, "openai": f"sk-{secrets.token_hex(20)}"},
+            {
+                "database": stage.values["target.database_url"],
+                "redis": stage.values["target.redis_url"],
+                "admin_email": ADMIN_USER,
+                "admin_password_hash": hashed,
+                "openai": f"sk-{secrets.token_hex(20)}",
+            },
         )
         task = stage.folder / "cloud" / "task-environment.json"
         write_json(
@@ -240,6 +251,7 @@ class _Builder:
             {
                 "REPORTS": "s3://shadowtwin-reports",
                 "AWS_ENDPOINT_URL": stage.values["aws.endpoint"],
+                **_DUMMY,  # what the task role gives on Fargate
                 "FAULTS_FILE": str(stage.faults_file("target")),
             },
         )
@@ -251,8 +263,6 @@ class _Builder:
             *("--secrets", str(secret), "--task-env", str(task)),
             *("--hostname", HOSTNAME, "--source-name", OLD_NAME),
             *(["--empty"] if self.empty_cloud else []),
-            *("--database-url", stage.values["target.database_url"]),
-            *("--redis-url", stage.values["target.redis_url"]),
             name="cloud",
         )
         line = _wait_for_line(process, "ready")
@@ -333,13 +343,7 @@ class _Builder:
     ) -> processes.Process:
         """Start a module of ours as a process of the stage; secrets go through its environment, never its arguments."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "CUTOVER_", "PG"))}
-        dummy = {
-            "AWS_ACCESS_KEY_ID": "rehearsal",
-            "AWS_SECRET_ACCESS_KEY": "rehearsal",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "MOTO_ACCOUNT_ID": REHEARSAL_ACCOUNT,
-            "PYTHONUNBUFFERED": "1",
-        }
+        dummy = _DUMMY | {"MOTO_ACCOUNT_ID": REHEARSAL_ACCOUNT, "PYTHONUNBUFFERED": "1"}
         process = processes.spawn(
             [sys.executable, "-m", module, *arguments],
             name=name,

@@ -11,6 +11,8 @@ from cutover.finding import Finding, Severity, Status
 from cutover.runbook.step import Step
 
 _KEY = "write-position"
+_RECONNECT_S = 15.0
+"""The freeze ended the application's sessions: its pool needs a moment before its health check speaks for it again."""
 _SETTLE_S = 2.0
 """PostgreSQL publishes a backend's counters at most a second late (pgstat.c, PGSTAT_MIN_INTERVAL)."""
 
@@ -29,13 +31,22 @@ def check_frozen(step: Step) -> list[Finding]:
     migration = step.migration
     source = step.resolve(migration.source.database_url)
     login = step.resolve(migration.test_user)
-    findings = app.check_maintenance(step.resolve(migration.source.app_url), login)
+    url = step.resolve(migration.source.app_url)
+    _wait_until_well(url)
+    findings = app.check_maintenance(url, login)
     before = postgres.write_position(source)
     time.sleep(_SETTLE_S)
     now = postgres.write_position(source)
     step.remember(_KEY, asdict(now))
     step.attach("raw/postgres/write-position.json", asdict(now))
     return [*findings, *postgres.check_no_writes(before, now)]
+
+
+def _wait_until_well(url: str) -> None:
+    """Wait, bounded, for a healthy answer; whether there is one is for the check that follows to say."""
+    ends = time.monotonic() + _RECONNECT_S
+    while time.monotonic() < ends and not app.probe_health(url).ok:
+        time.sleep(0.5)
 
 
 def check_still_frozen(step: Step) -> list[Finding]:

@@ -79,13 +79,13 @@ class App:
 
     async def handle(self, request: Message) -> Message | None:
         """Answer one request; None (the connection is dropped) when it hung until the process stopped."""
-        while self._faults.now.hang:
+        while self._faults.hangs():
             if self._stopping.is_set():
                 return None
             await asyncio.sleep(GATE_POLL_S)
         if request.path == HEALTH:
             return await self._health()
-        faults = self._faults.now
+        faults = self._faults.count()
         if faults.latency_s > 0:
             await asyncio.sleep(faults.latency_s)
         if self._faults.next_fails():

@@ -20,6 +20,7 @@ class Faults:
         latency_s: seconds added to every request but health checks.
         error_rate: share of requests (but health checks) that answer 500, 0 to 1.
         hang: requests, health checks included, get no answer until this is lifted.
+        hang_after: begin to hang once this many requests (health checks not counted) have come; 0 for never.
         broken_flow: `login` answers 500, `twins` gives another user's data, `reports` are never finished.
         lost_database: every query fails as if the connection were refused.
         lost_queue: every Redis command fails as if the connection were refused.
@@ -28,6 +29,7 @@ class Faults:
     latency_s: float = 0.0
     error_rate: float = 0.0
     hang: bool = False
+    hang_after: int = 0
     broken_flow: Literal["login", "twins", "reports"] | None = None
     lost_database: bool = False
     lost_queue: bool = False
@@ -39,6 +41,7 @@ class FaultsFile:
     def __init__(self, path: str | None) -> None:
         self._path = Path(path) if path else None
         self._faults, self._read_at, self._stamp, self._owed = Faults(), 0.0, (0, 0, 0), 0.0
+        self._requests = 0
 
     @property
     def now(self) -> Faults:
@@ -47,6 +50,17 @@ class FaultsFile:
             self._read_at = time.monotonic()
             self._read(self._path)
         return self._faults
+
+    def count(self) -> Faults:
+        """Count a request; what goes wrong with it."""
+        faults = self.now
+        self._requests += 1
+        return faults
+
+    def hangs(self) -> bool:
+        """Whether nothing is answered now."""
+        faults = self.now
+        return faults.hang or 0 < faults.hang_after <= self._requests
 
     def next_fails(self) -> bool:
         """Whether the next request fails: an exact share of them, evenly spread, so that a short run is no luck."""
@@ -71,4 +85,4 @@ class FaultsFile:
             faults = Faults(**{k: v for k, v in raw.items() if k in known})
         except (OSError, ValueError, AttributeError):
             return
-        self._faults, self._stamp, self._owed = faults, stamp, 0.0
+        self._faults, self._stamp, self._owed, self._requests = faults, stamp, 0.0, 0
