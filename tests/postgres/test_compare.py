@@ -13,6 +13,7 @@ from psycopg import sql
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Status, verdict
 from cutover.postgres import Comparison, TableComparison, compare, exported_snapshot
+from cutover.postgres.connection import PINNED
 from cutover.postgres.integrity import digest
 from cutover.postgres.integrity.locate import RowDifference
 from cutover.rehearsal.postgres import Server
@@ -99,12 +100,25 @@ def _finding(comparison: Comparison, key: str) -> Finding:
     return found
 
 
+@pytest.fixture(scope="module")
+def pairs(two_sides: tuple[str, str]) -> dict[str, TableComparison]:
+    """All of PAIRS compared at once, a table each: by the name of the pair."""
+    names = {name: f"public.t{number}" for number, name in enumerate(PAIRS)}
+    for side, url in enumerate(two_sides):
+        tables = [_table(types, rows[side]).replace("public.t", names[name]) for name, (types, *rows) in PAIRS.items()]
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(";".join(tables))  # type: ignore[arg-type]
+    compared = {table.name: table for table in compare(*two_sides, catalog=False).tables}
+    for url in two_sides:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    return {name: compared[table] for name, table in names.items()}
+
+
 @pytest.mark.parametrize("name", PAIRS)
-def test_a_pair_of_values_that_look_alike_is_told_apart(name: str, on_both: OnBoth) -> None:
+def test_a_pair_of_values_that_look_alike_is_told_apart(name: str, pairs: dict[str, TableComparison]) -> None:
     """One row that differs in one value is found at its key and in its column; all other rows are equal."""
-    types, one, other = PAIRS[name]
-    urls = on_both(_table(types, one), _table(types, other))
-    table = _only(compare(*urls, catalog=False))
+    table = pairs[name]
     assert (table.missing, table.extra, table.different) == (0, 0, 1)
     assert table.examples[0].key == {"id": "7"}
     assert set(table.examples[0].columns) <= {"c0", "c1"}
@@ -160,7 +174,8 @@ def test_different_session_settings_of_the_two_databases_do_not_matter(
     """TimeZone, DateStyle, IntervalStyle, bytea_output and extra_float_digits of a side change no text of ours."""
     text = (
         "CREATE TABLE public.t (id int PRIMARY KEY, a timestamptz, b interval, c bytea, d float8, e date); "
-        "INSERT INTO public.t VALUES (1, '2024-05-06 07:08:09.1+02', '1 mon 2 days 03:04:05', '\\x01ff', 0.1, '2024-05-06')"
+        "INSERT INTO public.t VALUES (1, '2024-05-06 07:08:09.1+02', "
+        "'1 mon 2 days 03:04:05', '\\x01ff', 0.1, '2024-05-06')"
     )
     urls = on_both(text, text)
     changed = {
@@ -216,7 +231,10 @@ def test_values_swapped_between_two_rows_are_found(on_both: OnBoth) -> None:
 
 def test_missing_extra_and_different_rows_are_counted_exactly_and_written_down(on_both: OnBoth, tmp_path: Path) -> None:
     """Of 5,000 rows 700 are deleted, 30 added and 1,100 changed: all are in the evidence, the first are named."""
-    text = "CREATE TABLE public.t (id int PRIMARY KEY, a text); INSERT INTO public.t SELECT n, 'v' || n FROM generate_series(1, 5000) n;"
+    text = (
+        "CREATE TABLE public.t (id int PRIMARY KEY, a text); "
+        "INSERT INTO public.t SELECT n, 'v' || n FROM generate_series(1, 5000) n;"
+    )
     change = (
         "DELETE FROM public.t WHERE id <= 700; INSERT INTO public.t SELECT n, 'v' FROM generate_series(6001, 6030) n; "
         "UPDATE public.t SET a = a || '!' WHERE id BETWEEN 1001 AND 2100"
@@ -309,7 +327,10 @@ def test_partitions_are_compared_as_one_table(on_both: OnBoth) -> None:
 def test_a_large_table_is_read_in_pieces(on_both: OnBoth, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranges of blocks in several sessions give the same sums as one: nothing is read twice or left out."""
     monkeypatch.setattr(digest, "PIECE_PAGES", 4)
-    text = "CREATE TABLE public.t (id int PRIMARY KEY, a text); INSERT INTO public.t SELECT n, repeat('x', 90) FROM generate_series(1, 6000) n;"
+    text = (
+        "CREATE TABLE public.t (id int PRIMARY KEY, a text); "
+        "INSERT INTO public.t SELECT n, repeat('x', 90) FROM generate_series(1, 6000) n;"
+    )
     more = "DELETE FROM public.t WHERE id % 3 = 0; VACUUM public.t"
     seen: list[int] = []
     urls = on_both(text, text)
@@ -401,7 +422,10 @@ def _limited(urls: tuple[str, str], statements: str) -> tuple[str, str]:
 )
 def test_a_table_that_may_not_be_read_is_not_compared(on_both: OnBoth, statements: str, reason: str) -> None:
     """No right, hidden rows, or a part of the columns only: NOT_COMPARED with the reason, never equal."""
-    text = "CREATE TABLE public.t (id int PRIMARY KEY, a int); INSERT INTO public.t VALUES (1, 1); CREATE TABLE public.u (x int)"
+    text = (
+        "CREATE TABLE public.t (id int PRIMARY KEY, a int); INSERT INTO public.t VALUES (1, 1); "
+        "CREATE TABLE public.u (x int)"
+    )
     urls = on_both(text, text)
     try:
         comparison = compare(*_limited(urls, statements + "; GRANT SELECT ON public.u TO limited"), catalog=False)
@@ -415,20 +439,14 @@ def test_a_table_that_may_not_be_read_is_not_compared(on_both: OnBoth, statement
             connection.execute("DROP OWNED BY limited; DROP ROLE limited")
 
 
-def test_a_row_that_cannot_be_read_leaves_its_table_out_alone(on_both: OnBoth) -> None:
-    """A virtual or stored value cannot fail, but a broken view's table can: the other tables are compared."""
+def test_a_table_that_is_locked_is_left_out_alone(on_both: OnBoth, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that is not given back in time leaves its table out, with the reason; the others are compared."""
     good = "CREATE TABLE public.t (a int); INSERT INTO public.t VALUES (1); CREATE TABLE public.u (a int); "
     urls = on_both(good, good)
     with psycopg.connect(urls[1], autocommit=False) as blocker:
         blocker.execute("LOCK TABLE public.u IN ACCESS EXCLUSIVE MODE")
-        from cutover.postgres import connection as ours
-
-        before = ours.PINNED["lock_timeout"]
-        ours.PINNED["lock_timeout"] = "200ms"
-        try:
-            comparison = compare(*urls, catalog=False)
-        finally:
-            ours.PINNED["lock_timeout"] = before
+        monkeypatch.setitem(PINNED, "lock_timeout", "100ms")
+        comparison = compare(*urls, catalog=False)
     assert _finding(comparison, "INT-rows:public.u").status is Status.NOT_COMPARED
     assert "lock timeout" in _finding(comparison, "INT-rows:public.u").observed
     assert _finding(comparison, "INT-rows:public.t").status is Status.PASS
@@ -480,7 +498,10 @@ def test_sessions_that_are_killed_in_the_middle_are_not_compared(
     on_both: OnBoth, pg18: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The target's sessions are ended while it is read: no table counts as equal."""
-    text = "CREATE TABLE public.t (id int PRIMARY KEY, a text); INSERT INTO public.t SELECT n, 'x' FROM generate_series(1, 1000) n"
+    text = (
+        "CREATE TABLE public.t (id int PRIMARY KEY, a text); "
+        "INSERT INTO public.t SELECT n, 'x' FROM generate_series(1, 1000) n"
+    )
     urls = on_both(text, text)
     name = urls[1].rsplit("/", 1)[1]
 

@@ -81,29 +81,39 @@ def read_catalog(url: str) -> Catalog:
     with session(url, autocommit=False) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
-        objects: dict[tuple[str, str], CatalogObject] = {}
-        unread: dict[str, str] = {}
-        for kind, query in QUERIES.items():
-            try:
-                with connection.transaction():
-                    rows = connection.execute(query).fetchall()
-            except psycopg.Error as error:
-                unread[kind] = " ".join(str(error).split())
-                continue
-            for name, parent, attributes in rows:
-                objects[kind, name] = CatalogObject(kind, name, parent, attributes)
-        values, unreadable = _sequence_values(connection, objects)
-        objects |= values
-        if unreadable:
-            unread["sequence value"] = f"this role may not read {', '.join(unreadable[:10])}"
-        return Catalog(
-            database=describe(url),
-            major=connection.info.server_version // 10000,
-            at=datetime.now(UTC).isoformat(),
-            objects=objects,
-            unread=unread,
-            unfinished_restore=unfinished_restore(connection),
-        )
+        return read_catalog_in(connection, describe(url))
+
+
+def read_catalog_in(connection: psycopg.Connection[Any], database: str) -> Catalog:
+    """Read the catalog as a session of ours sees it, inside its open transaction.
+
+    Args:
+        connection: made by `connect`, with autocommit off.
+        database: what to call it in findings.
+    """
+    objects: dict[tuple[str, str], CatalogObject] = {}
+    unread: dict[str, str] = {}
+    for kind, query in QUERIES.items():
+        try:
+            with connection.transaction():
+                rows = connection.execute(query).fetchall()
+        except psycopg.Error as error:
+            unread[kind] = " ".join(str(error).split())
+            continue
+        for name, parent, attributes in rows:
+            objects[kind, name] = CatalogObject(kind, name, parent, attributes)
+    values, unreadable = _sequence_values(connection, objects)
+    objects |= values
+    if unreadable:
+        unread["sequence value"] = f"this role may not read {', '.join(unreadable[:10])}"
+    return Catalog(
+        database=database,
+        major=connection.info.server_version // 10000,
+        at=datetime.now(UTC).isoformat(),
+        objects=objects,
+        unread=unread,
+        unfinished_restore=unfinished_restore(connection),
+    )
 
 
 def _sequence_values(

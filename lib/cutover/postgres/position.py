@@ -24,8 +24,9 @@ class WritePosition:
     Attributes:
         database: `user@host:port/database`.
         lsn: position in the write-ahead log; it moves without users' writes too.
-        next_xid: the next transaction number that the whole server will give; only writers take one.
-        writers: transactions that had a number and were not at their end.
+        next_xid: one more than the number of the last transaction that ended, on the whole server; only writers
+            have a number.
+        writers: transactions that had a number and were not at their end, of this database or of one unknown.
         counters: by table, what was ever inserted, updated and deleted, as counted by the statistics.
         files: by table, its file on disk: TRUNCATE and rewrites change it.
         sequences: by sequence, its last value.
@@ -63,27 +64,37 @@ WHERE s.schemaname !~ '^pg_(toast|temp)' AND s.schemaname <> 'information_schema
 """
 
 
-def write_position(url: str, *, settle_s: float = FLUSH_S) -> WritePosition:
+_STAND = """
+SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text,
+       pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+       (SELECT count(*) FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+        WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted
+          AND coalesce(a.datname, current_database()) = current_database()
+          AND coalesce(a.backend_type, '') <> 'autovacuum worker'),
+       (SELECT stats_reset::text FROM pg_stat_database WHERE datname = current_database()),
+       pg_postmaster_start_time()::text, clock_timestamp()
+"""
+"""A transaction with a number holds the lock on it to its end, which everybody may see (backend_xid not everybody)."""
+
+
+def write_position(url: str, *, since: WritePosition | None = None, settle_s: float = FLUSH_S) -> WritePosition:
     """Read where the writes stand.
 
     Sessions report their counters late, so this waits until those that were active a moment ago have done so.
 
     Args:
         url: the database.
+        since: an earlier look; when no transaction wrote after it, there is nothing to wait for.
         settle_s: wait at most so many seconds for other sessions' counters; 0 reads at once.
 
     Raises:
         DatabaseError: it cannot be reached.
     """
     with session(url) as connection:
-        _settle(connection, settle_s)
+        if since is None or _moved(connection, since):
+            _settle(connection, settle_s)
         connection.execute("SELECT pg_stat_clear_snapshot()")
-        row = connection.execute(
-            "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text, "
-            "pg_snapshot_xmax(s)::text::bigint, (SELECT count(*) FROM pg_snapshot_xip(s)), "
-            "(SELECT stats_reset::text FROM pg_stat_database WHERE datname = current_database()), "
-            "pg_postmaster_start_time()::text, clock_timestamp() FROM pg_current_snapshot() s"
-        ).fetchone()
+        row = connection.execute(_STAND).fetchone()
         tables = connection.execute(_COUNTERS).fetchall()
         sequences = connection.execute(
             "SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename), last_value FROM pg_sequences"
@@ -133,12 +144,15 @@ def check_no_writes(before: WritePosition, after: WritePosition) -> list[Finding
     rewritten = [n for n, f in before.files.items() if n not in after.files or after.files[n] != f]
     moved = [name for name, value in after.sequences.items() if before.sequences.get(name) != value]
     span = f"from {before.at} ({before.lsn}) to {after.at} ({after.lsn})"
-    if taken == 0 and before.writers == 0 and not moved:
+    if taken == 0 and not before.writers and not after.writers and not moved:
         return [_finding(title, after, Status.PASS, expected, f"no transaction wrote, {span}")]
     if not (touched or rewritten or moved or after.writers):
         note = f"{taken} transaction numbers were taken on this server, none wrote to a table here, {span}"
         return [_finding(title, after, Status.PASS, expected, note)]
-    said = [f"{name}: {count:+,} rows" for name, count in sorted(touched.items(), key=lambda item: -abs(item[1]))[:20]]
+    said = [
+        f"{name}: {count:+,} rows" + (_SYSTEM if name.startswith("pg_") else "")
+        for name, count in sorted(touched.items(), key=lambda item: -abs(item[1]))[:20]
+    ]
     said += [f"{name}: truncated, rewritten or dropped" for name in rewritten[:20]]
     said += [f"sequence {name} moved" for name in moved[:20]]
     said += [f"{after.writers} writing transactions are still open"] if after.writers else []
@@ -154,6 +168,15 @@ def check_no_writes(before: WritePosition, after: WritePosition) -> list[Finding
             tables=sorted({*touched, *rewritten}),
         )
     ]
+
+
+_SYSTEM = " (the schema or a large object changed)"
+
+
+def _moved(connection: psycopg.Connection[Any], since: WritePosition) -> bool:
+    """Whether any transaction of the server took a number since, or still has one."""
+    row = connection.execute(_STAND).fetchone()
+    return row is None or row[1] != since.next_xid or bool(row[2] or since.writers)
 
 
 def _settle(connection: psycopg.Connection[Any], limit_s: float) -> None:

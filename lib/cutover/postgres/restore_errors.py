@@ -62,7 +62,7 @@ class RestoreError:
     Attributes:
         cost: `harmless`, `object` (an object or a right is lost) or `data` (rows or values are lost).
         kind: the archive entry's kind, `TABLE DATA`, `INDEX`; `?` when pg_restore did not say.
-        object: its name, `public users`.
+        object: its name, with its schema where it is known.
         message: the server's or pg_restore's words.
         command: the statement that failed, cut short.
     """
@@ -192,7 +192,8 @@ def _classify(entry: str, message: str, command: str, detail: str) -> RestoreErr
     words = message.removeprefix("could not execute query: ")
     if copied := re.match(r'COPY failed for table "(.*?)": (.*)', words):
         # Workers' lines may interleave, so what the message itself says goes before the entry that stood above it.
-        kind, name = "TABLE DATA", name if kind == "TABLE DATA" else copied[1]
+        kind, name = "TABLE DATA", copied[1]
+    name = _qualified(name, command)
     cost: Cost = "object" if kind != "?" and kind not in _DATA_KINDS else "data"
     for server, statement in _HARMLESS:
         if server.search(words) and statement.search(command):
@@ -202,8 +203,14 @@ def _classify(entry: str, message: str, command: str, detail: str) -> RestoreErr
     return RestoreError(cost, kind, name, f"{words} {detail}".strip()[:800], command[:1500])
 
 
+def _qualified(name: str, command: str) -> str:
+    """The name with its schema, where the failed command says it."""
+    found = re.search(rf'(?:"(?:[^"]|"")+"|\w+)\."?{re.escape(name)}(?:"|\b)', command) if name else None
+    return found[0] if found else name
+
+
 def _split(entry: str) -> tuple[str, str]:
-    """`TABLE DATA public users owner` as kind and name; the owner at the end is dropped."""
+    """`TABLE DATA users owner` as kind and name; the owner at the end is dropped."""
     if not entry:
         return "?", ""
     kind = next((k for k in _KINDS if entry.startswith(k + " ")), entry.split(" ", 1)[0])

@@ -18,7 +18,7 @@ import psycopg
 from cutover.errors import DatabaseError
 from cutover.files import write_json
 from cutover.finding import Finding
-from cutover.postgres.catalog import read_catalog
+from cutover.postgres.catalog import read_catalog_in
 from cutover.postgres.catalog_compare import Expected, compare_catalogs
 from cutover.postgres.connection import describe, explain, one_line
 from cutover.postgres.integrity.digest import (
@@ -200,13 +200,13 @@ def compare(
             algorithm=algorithm,
             progress=progress,
         )
+        seen: list[Finding] = []
+        if catalog:
+            ours, theirs = (read_catalog_in(instant.connection, instant.database) for instant in instants)
+            moving = source_snapshot is not None if live is None else live
+            seen += compare_catalogs(ours, theirs, tuple(expected), live=moving)
+            seen += check_sequences(target_url)
         tables = work.run(show=show, values=values, log=log)
-    seen: list[Finding] = []
-    if catalog:
-        theirs = read_catalog(target_url)
-        moving = source_snapshot is not None if live is None else live
-        seen += compare_catalogs(read_catalog(source_url), theirs, tuple(expected), live=moving)
-        seen += check_sequences(target_url)
     rows = row_findings(tables, describe(source_url), describe(target_url), doubts, str(log.path) if log.lines else "")
     result = Comparison(
         findings=[*rows, *seen],
