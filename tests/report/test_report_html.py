@@ -370,6 +370,14 @@ def test_evidence_is_listed_with_its_digest_and_many_files_are_summed_up(outputs
     assert "findings.jsonl" in listed
 
 
+def test_a_link_in_the_folder_is_not_followed(outputs, tmp_path):
+    """What lies outside is no evidence of this run, and its digest may tell of a secret."""
+    (tmp_path / "outside").write_text("x")
+    folder = sample_runs.killed(outputs)
+    (folder / "link").symlink_to(tmp_path / "outside")
+    assert "link" not in {e.path for e in facts.gather(read(folder)).evidence}
+
+
 def test_a_large_run_stays_readable(outputs, draw):
     """Three hundred requirements and ten thousand repeated looks: under 400 KB, and the rest is counted."""
     seen = [

@@ -104,6 +104,8 @@ def test_control_characters_and_markup_do_not_break_it(outputs):
     bad = "a\x00b\x1b]<&\">'\ufffe\ud800 \u0085 \U0001f600" + "x" * 9_000
     finding = Finding("X-1", bad, Status.FAIL, Severity.HIGH, bad, bad, bad, bad, bad, evidence=(bad,))
     folder = sample_runs.build(outputs, [(bad[:20], finding)])
+    (folder / "run.json").unlink()
+    folder = folder.rename(outputs / "20261123T120000Z-a\x1bb-c\x01d")
     root = suites(folder)
     text = (folder / "junit.xml").read_text(encoding="utf-8")
     assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800]", text)

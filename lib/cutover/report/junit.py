@@ -1,8 +1,10 @@
-"""JUnit XML for pipelines: a suite for each step, a case for each finding, red where the gate would want to know."""
+"""JUnit XML for pipelines: a suite for each step, a case for each finding, red where the gate would want to know.
+
+The texts of a Record are printable (`words.visible`), so nothing that XML cannot hold comes this far.
+"""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -14,7 +16,6 @@ from cutover.report.record import Record, Seen, StepEnd, read
 _FAILURES = {Status.FAIL, Status.MISSING}
 _ERRORS = {Status.UNKNOWN, Status.NOT_COMPARED, Status.MANUAL}
 _ENDED = {"completed", "gate-closed"}
-_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_junit(run_folder: Path) -> Path:
@@ -29,7 +30,7 @@ def write_junit(run_folder: Path) -> Path:
         OSError: the file cannot be written.
     """
     record = read(Path(run_folder))
-    root = ET.Element("testsuites", name=_xml(record.id), time=_seconds(record.seconds))
+    root = ET.Element("testsuites", name=record.id, time=_seconds(record.seconds))
     totals = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
     stamp = record.started
     ends = {s.name: s for s in record.steps}
@@ -52,17 +53,17 @@ def write_junit(run_folder: Path) -> Path:
 
 
 def _suite(record: Record, name: str, end: StepEnd | None, seen: list[Seen]) -> ET.Element:
-    suite = ET.Element("testsuite", name=_xml(name), time=_seconds(end.seconds if end else None))
+    suite = ET.Element("testsuite", name=name, time=_seconds(end.seconds if end else None))
     if end and end.started:
         suite.set("timestamp", f"{end.started:%Y-%m-%dT%H:%M:%S}")
-    place = _xml(f"{record.environment or 'run'}.{name}")
+    place = f"{record.environment or 'run'}.{name}"
     if end:
         case = ET.SubElement(suite, "testcase", classname=place, name="the step runs to its end", time="0")
         word = words.STATES.get(end.state, (end.state or "unknown",))[0]
         if end.state == "not-run":
             ET.SubElement(case, "skipped", message="Did not run: the run ended before it.")
         elif end.state not in _ENDED:
-            ET.SubElement(case, "error", message=_xml(word), type=_xml(end.state or "unknown"))
+            ET.SubElement(case, "error", message=word, type=end.state or "unknown")
     for one in seen:
         suite.append(_case(place, one.finding))
     return suite
@@ -70,28 +71,28 @@ def _suite(record: Record, name: str, end: StepEnd | None, seen: list[Seen]) -> 
 
 def _case(place: str, finding: Finding) -> ET.Element:
     subject = f" [{words.shorten(finding.subject, 120)}]" if finding.subject else ""
-    case = ET.Element("testcase", classname=place, name=_xml(f"{finding.id} {finding.title}{subject}"), time="0")
+    case = ET.Element("testcase", classname=place, name=f"{finding.id} {finding.title}{subject}", time="0")
     observed = finding.observed or finding.why or words.STATUSES[finding.status][2]
-    message = _xml(words.shorten(observed, 500))
+    message = words.shorten(observed, 500)
     kind = f"{finding.status}.{finding.severity}"
     if finding.status in _FAILURES | _ERRORS:
         tag = "failure" if finding.status in _FAILURES else "error"
-        ET.SubElement(case, tag, message=message, type=kind).text = _xml(_long(finding))
+        ET.SubElement(case, tag, message=message, type=kind).text = _long(finding)
     elif finding.status is not Status.PASS:
         reason = finding.why or observed
         word = words.STATUSES[finding.status][0]
-        ET.SubElement(case, "skipped", message=_xml(f"{word}: {words.shorten(reason, 500)}"))
+        ET.SubElement(case, "skipped", message=f"{word}: {words.shorten(reason, 500)}")
     return case
 
 
 def _whole(record: Record) -> ET.Element:
     """The suite about the record itself."""
     suite = ET.Element("testsuite", name="record", time="0")
-    place = _xml(f"{record.environment or 'run'}.record")
+    place = f"{record.environment or 'run'}.record"
     case = ET.SubElement(suite, "testcase", classname=place, name="the record is whole", time="0")
     if record.gaps:
-        error = ET.SubElement(case, "error", message=_xml(record.gaps[0]), type="INCOMPLETE")
-        error.text = _xml("\n".join(record.gaps))
+        error = ET.SubElement(case, "error", message=record.gaps[0], type="INCOMPLETE")
+        error.text = "\n".join(record.gaps)
     return suite
 
 
@@ -115,7 +116,3 @@ def _count(suite: ET.Element, totals: dict[str, int]) -> None:
 
 def _seconds(value: float | None) -> str:
     return f"{max(0.0, value or 0.0):.3f}"
-
-
-def _xml(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)

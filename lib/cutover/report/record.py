@@ -85,18 +85,18 @@ class Record:
     @property
     def id(self) -> str:
         """The run's name."""
-        return str(self.run.get("id") or self.folder.name)
+        return str(self.run.get("id") or clean(self.folder.name))
 
     @property
     def phase(self) -> str:
         """`prepare`, `day`, `review`, `rollback` or a notebook's name."""
-        return str(self.run.get("phase") or _from_name(self.folder.name)[1])
+        return str(self.run.get("phase") or _from_name(clean(self.folder.name))[1])
 
     @property
     def environment(self) -> str:
         """`rehearsal`, `staging` or `production`."""
         stated = self.run.get("environment") or self.migration.get("environment")
-        return str(stated or _from_name(self.folder.name)[0])
+        return str(stated or _from_name(clean(self.folder.name))[0])
 
     @property
     def started(self) -> datetime | None:
