@@ -115,6 +115,7 @@ def pretender(**lies: Any) -> Any:
         ("POST /api/auth/login", (200, {}), "login"),
         ("POST /api/auth/login", (200, b"<html>"), "login"),
         ("GET /api/twins", (200, {"twins": []}), "login twins"),
+        ("GET /api/twins", (200, {"twins": [{"id": "7", "name": "another's"}]}), "login twins"),
         ("POST /api/twins", (200, {"id": "7"}), "twins"),
         ("POST /api/twins", (201, {}), "twins"),
         ("POST /api/twins", (201, {"id": "8"}), "twins"),

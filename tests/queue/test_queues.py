@@ -191,7 +191,9 @@ def test_undo_resumes_only_what_it_paused(place: Place) -> None:
     assert action.plan().empty
     assert action.apply(action.plan()) == {"paused": []}
     action.undo(change)
-    assert {name: q.paused for name, q in place.depths().items()} == {"emails": True, "reports": False}
+    depths = place.depths()
+    assert {name: q.paused for name, q in depths.items()} == {"emails": True, "reports": False}
+    assert {name: q.waiting for name, q in depths.items()} == {"emails": 1, "reports": 1}
     assert action.undo(change) == {"resumed": []}
 
 

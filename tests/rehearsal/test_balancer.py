@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 import requests
+from hypothesis import given
+from hypothesis import strategies as st
 from standin import client, closed_port, emulator, listening, say, until, web_server
 
 from cutover.rehearsal import processes
@@ -271,3 +273,11 @@ def test_turns_of_nobody_is_nobody() -> None:
     """No target, or only unusable ones."""
     assert Turns([]).next() is None
     assert Turns([Target("h", 1, healthy=False), Target("h", 2, weight=0)]).next() is None
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5))
+def test_after_a_full_round_every_group_had_its_share(weights: list[int]) -> None:
+    """Exactly, whatever the weights."""
+    turns = Turns([Target("h", n, group=str(n), weight=weight) for n, weight in enumerate(weights)])
+    taken = Counter(target.port for _ in range(sum(weights)) if (target := turns.next()))
+    assert taken == dict(enumerate(weights))
