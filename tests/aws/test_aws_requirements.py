@@ -19,101 +19,31 @@ from cutover.expectations import Expectations
 from cutover.finding import Severity, Status, Verdict, verdict
 
 BLOCKERS = [
-    "ACC-01",
-    "ACC-02",
-    "NET-01",
-    "NET-02",
-    "NET-03",
-    "NET-04",
-    "SG-01",
-    "SG-02",
-    "SG-03",
-    "SG-04",
-    "SG-05",
-    "RDS-01",
-    "RDS-02",
-    "RDS-03",
-    "RDS-09",
-    "RDS-11",
-    "RDS-13",
-    "RDS-14",
-    "RDS-19",
-    "RDS-20",
-    "RDS-21",
-    "RDS-22",
-    "RDS-34",
-    "RDS-39",
-    "RED-01",
-    "RED-02",
-    "RED-03",
-    "RED-04",
-    "RED-06",
-    "RED-07",
-    "RED-12",
-    "RED-16",
-    "RED-17",
-    "SEC-01",
-    "SEC-02",
-    "SEC-03",
-    "SEC-04",
-    "SEC-05",
-    "SEC-10",
-    "SEC-11",
-    "ECR-01",
-    "ECR-05",
-    "ACM-01",
-    "ACM-02",
-    "ALB-01",
-    "ALB-02",
-    "ALB-03",
-    "ALB-04",
-    "ALB-05",
-    "ALB-06",
-    "TG-01",
-    "TG-02",
-    "TG-03",
-    "TG-10",
-    "TG-11",
-    "LSN-01",
-    "LSN-02",
-    "LSN-03",
-    "LSN-05",
-    "ECS-01",
-    "TD-01",
-    "TD-02",
-    "TD-03",
-    "TD-04",
-    "TD-05",
-    "TD-06",
-    "TD-08",
-    "TD-10",
-    "TD-11",
-    "TD-12",
-    "TD-14",
-    "TD-16",
-    "TD-17",
-    "TD-18",
-    "SVC-01",
-    "SVC-02",
-    "SVC-03",
-    "SVC-04",
-    "SVC-05",
-    "SVC-06",
-    "SVC-07",
-    "SVC-08",
-    "SVC-09",
-    "ASG-01",
-    "ASG-03",
-    "ASG-04",
-    "ALM-01",
-    "ALM-02",
-    "ALM-05",
-    "LOG-01",
-    "DNS-01",
-    "IAM-01",
-    "IAM-02",
-    "IAM-03",
+    f"{chapter}-{number}"
+    for chapter, numbers in {
+        "ACC": "01 02",
+        "NET": "01 02 03 04",
+        "SG": "01 02 03 04 05",
+        "RDS": "01 02 03 09 11 13 14 19 20 21 22 34 39",
+        "RED": "01 02 03 04 06 07 12 16 17",
+        "SEC": "01 02 03 04 05 10 11",
+        "ECR": "01 05",
+        "ACM": "01 02",
+        "ALB": "01 02 03 04 05 06",
+        "TG": "01 02 03 10 11",
+        "LSN": "01 02 03 05",
+        "ECS": "01",
+        "TD": "01 02 03 04 05 06 08 10 11 12 14 16 17 18",
+        "SVC": "01 02 03 04 05 06 07 08 09",
+        "ASG": "01 03 04",
+        "ALM": "01 02 05",
+        "LOG": "01",
+        "DNS": "01",
+        "IAM": "01 02 03",
+    }.items()
+    for number in numbers.split()
 ]
+"""The 94 blockers of the catalogue."""
 CROSS = ["X-01", "X-02", "X-04", "X-05", "X-06", "X-12", "X-14"]
 
 OF_THE_EMULATOR = {"ACC-03": Status.UNKNOWN, "RDS-08": Status.UNKNOWN, "RDS-12": Status.FAIL, "SG-08": Status.FAIL}
@@ -273,6 +203,20 @@ WRONG = [
     ("IAM-01", "iam.get_role", "Role.AssumeRolePolicyDocument.Statement.0.Principal.Service", "ec2.amazonaws.com"),
     ("IAM-02", "iam.list_attached_role_policies", "AttachedPolicies", []),
     ("IAM-03", "iam.simulate_principal_policy", "EvaluationResults.*.EvalDecision", "implicitDeny"),
+    ("ACC-04", "budgets.describe_budgets", "Budgets.*.BudgetLimit", ...),
+    ("ACC-07", "resourcegroupstaggingapi.get_resources", "ResourceTagMappingList", [{"ResourceARN": "arn:aws:rds:x"}]),
+    ("NET-11", "ec2.describe_subnets", "Subnets.*.AvailableIpAddressCount", 3),
+    ("RDS-10", RDS, "DBInstances.0.SecondaryAvailabilityZone", "us-east-1a"),
+    ("RDS-33", RDS, "DBInstances.0.MasterUserSecret", ...),
+    ("RED-13", RED, "ReplicationGroups.0.NodeGroups.*.NodeGroupMembers.*.PreferredAvailabilityZone", "us-east-1a"),
+    ("RED-14", "elasticache.describe_cache_clusters", "CacheClusters.0.EngineVersion", "6.2.6"),
+    ("SEC-06", "secretsmanager.describe_secret[shadowtwin/smtp]", "DeletedDate", "2026-01-01T00:00:00+00:00"),
+    ("SEC-13", "secretsmanager.describe_secret[shadowtwin/database]", "VersionIdsToStages",
+     {"a": ["AWSCURRENT"], "b": ["AWSPENDING"]}),
+    ("SVC-18", "ecs.list_task_definitions", "taskDefinitionArns", ["arn:aws:ecs:x:task-definition/shadowtwin:2"]),
+    ("ASG-02", "application-autoscaling.describe_scalable_targets",
+     "ScalableTargets.0.SuspendedState.DynamicScalingOutSuspended", True),
+    ("IAM-04", "iam.get_role_policy", "PolicyDocument.Statement", [{"Effect": "Allow", "Action": "*", "Resource": "*"}]),
     ("X-01", RDS, "DBInstances.0.Endpoint.Port", 6000),
     ("X-02", REDIS_URL, "SecretFacts.has_password", False),
     ("X-04", TG, "TargetGroups.0.Port", 8080),
@@ -293,19 +237,22 @@ def test_a_wrong_setting_fails(recorded: Recorded, identifier: str, selector: st
     assert finding.why
 
 
-CANNOT_FAIL = {"S3-01", "LOG-01", "ECR-07"}
+CANNOT_FAIL = {"S3-01", "LOG-01", "LOG-06", "ECR-07"}
 """These only say that a thing is there: without it they are MISSING."""
 
 
 def test_every_requirement_can_fail(recorded: Recorded) -> None:
-    """For each that passes there is one field whose change makes it FAIL: none is a mere assertion."""
+    """For each that passes there is a field whose change makes it FAIL (found here, or named above)."""
+    named = {wrong[0] for wrong in WRONG}
     baseline = recorded.findings(phase=Phase.REVIEW)
     stubborn = [
         identifier
         for identifier, finding in baseline.items()
-        if finding.status is Status.PASS and not _can_fail(recorded, identifier, finding.evidence)
+        if finding.status is Status.PASS
+        and identifier not in named
+        and not _can_fail(recorded, identifier, finding.evidence)
     ]
-    assert sorted(set(stubborn) - CANNOT_FAIL) == []
+    assert " ".join(sorted(set(stubborn) - CANNOT_FAIL)) == ""
 
 
 def _can_fail(recorded: Recorded, identifier: str, evidence: tuple[str, ...]) -> bool:
