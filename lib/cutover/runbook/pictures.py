@@ -28,8 +28,8 @@ def watch_chart(step: Step, observed: Observed | None) -> Any:
     """The same picture from CloudWatch's windows."""
     if observed is None or observed.metrics.empty:
         return pd.DataFrame([{"watched": "nothing: no metrics"}])
-    frame = observed.metrics.copy()
-    frame.insert(0, "start", [at.timestamp() for at in frame.index])
+    frame = observed.metrics.reset_index(drop=True)
+    frame.insert(0, "start", [at.timestamp() for at in observed.metrics.index])
     frame["arrivals"] = frame["completed"] = frame["requests"]
     frame["error_rate"] = frame["errors"] / frame["requests"]
     frame = frame.reindex(columns=_COLUMNS)
