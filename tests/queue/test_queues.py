@@ -116,11 +116,14 @@ def test_depths_are_what_bullmq_itself_counts(place: Place) -> None:
     assert not reports.paused
 
 
-def test_the_rehearsals_queues_are_read_in_full(valkey: vk.ValkeyServer) -> None:
+def test_the_rehearsals_queues_are_read_in_full(place: Place) -> None:
     """Every state; active jobs without a lock are stalled."""
-    url = valkey.url[:-1] + "2"
-    wanted = fill_queues(url)
-    for depth in read_queues(url):
+    wanted = fill_queues(place.url)
+    depths = read_queues(place.url)
+    for key in list(place.client.scan_iter("bull:*")):
+        place.client.delete(key)
+    assert {q.name for q in depths} == set(wanted)
+    for depth in depths:
         jobs = wanted[depth.name]
         assert (depth.waiting, depth.active, depth.delayed) == (jobs["wait"], jobs["active"], jobs["delayed"])
         assert (depth.completed, depth.failed, depth.stalled) == (jobs["completed"], jobs["failed"], jobs["active"])
