@@ -426,3 +426,22 @@ def test_tools_of_the_lowest_fitting_major_are_taken(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("CUTOVER_PG_BIN", str(tmp_path))
     with pytest.raises(DatabaseError, match="none at all"):
         tools.find_tools(16)
+
+
+def test_a_newer_version_of_an_extension_is_no_difference_and_is_told(
+    pg17: Server, pg18: Server, fresh_database: Fresh, tmp_path: Path
+) -> None:
+    """18 brings a newer citext than 17: shown, not a difference; the other way round it closes the gate."""
+    source, target = fresh_database(pg17), fresh_database(pg18)
+    with psycopg.connect(source, autocommit=True) as connection:
+        connection.execute(
+            "CREATE EXTENSION citext; CREATE TABLE public.t (a public.citext); INSERT INTO public.t VALUES ('A')"
+        )
+    dump(source, tmp_path / "d")
+    restore(tmp_path / "d", target)
+    forth = compare(source, target).findings
+    assert [f.id for f in forth if f.status is not Status.PASS] == []
+    assert "newer on the target" in _of(forth, "INT-catalog-extension").observed
+    back = _of(compare(target, source).findings, "INT-catalog-extension:citext")
+    assert back.status is Status.FAIL
+    assert back.closes_gate

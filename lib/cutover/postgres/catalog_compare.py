@@ -118,7 +118,9 @@ def compare_catalogs(
             (`check_sequences` judges the target's against the target's rows).
     """
     declared = tuple(expected)
-    differences = list(differences_between(source, target))
+    found = list(differences_between(source, target))
+    upgraded = [d for d in found if _is_upgrade(d)]
+    differences = [d for d in found if not _is_upgrade(d)]
     if live:
         differences = [replace(d, severity=Severity.LOW) if d.kind == "sequence value" else d for d in differences]
     findings: list[Finding] = []
@@ -136,6 +138,9 @@ def compare_catalogs(
                 findings += _together(kind, mine[NAMED:], target.database, declared, key="-more")
         if not mine and kind not in source.unread and kind not in target.unread:
             count = f"{counts[kind]:,} of them" if kind in counts else "everywhere"
+            if kind == "extension" and upgraded:
+                newer = ", ".join(f"{d.object} ({d.source} → {d.target})" for d in upgraded)
+                count += f"; newer on the target, as its major brings it: {newer}"
             findings.append(
                 Finding(
                     id=f"INT-catalog-{_slug(kind)}",
@@ -209,12 +214,16 @@ def _within(ours: CatalogObject, theirs: CatalogObject, one: int, other: int) ->
 
 def _changed_weight(ours: CatalogObject, theirs: CatalogObject, changed: list[str]) -> Severity:
     if ours.kind == "extension" and changed == ["version"]:
-        # A restore creates the version that the target's major brings; a newer one is how it should be.
         newer = version(theirs.attributes["version"]) > version(ours.attributes["version"])
         return Severity.LOW if newer else Severity.HIGH
     if ours.kind == "sequence value" and _ahead(ours, theirs):
         return Severity.HIGH
     return min((_ATTRIBUTES.get(name, _weight(ours, "different")) for name in changed), key=_ORDER.index)
+
+
+def _is_upgrade(difference: CatalogDifference) -> bool:
+    """Whether an extension is only newer on the target: a restore creates the version that the target brings."""
+    return difference.kind == "extension" and difference.severity is Severity.LOW
 
 
 def _ahead(ours: CatalogObject, theirs: CatalogObject) -> bool:
