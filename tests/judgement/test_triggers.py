@@ -284,6 +284,18 @@ def test_requests_that_wait_at_the_end_may_still_turn_out_slow() -> None:
     assert finding(frame, "TRG-error-rate", rules(window="1s", hold="1s")).status == "UNKNOWN"
 
 
+def test_what_waits_between_two_breaches_may_have_been_health() -> None:
+    """Errors, then requests in flight, then errors: only if what waits fails too was it one long breach."""
+    due = steady(60, 20)
+    between = (due >= 20) & (due < 35)
+    took = np.where(between, np.inf, 0.05)
+    outcome = np.where(between, "in_flight", "http_5xx")
+    triggers = rules(window="2s", hold="30s", stalled="60s")
+    assert finding(log(due, took, list(outcome), at=60), "TRG-error-rate", triggers).status == "UNKNOWN"
+    all_failed = log(due, 0.05, "http_5xx", at=60)
+    assert finding(all_failed, "TRG-error-rate", triggers).status == "FAIL"
+
+
 def test_the_warm_up_can_be_given() -> None:
     """A log without a note of it: the first 20 s are left out."""
     due = steady(60)

@@ -150,22 +150,19 @@ def test_nothing_of_a_run_is_left_running(hanging: tuple[load.LoadRun, LoadWatch
 
 
 def test_a_second_run_does_not_touch_the_first(healthy: tuple[load.LoadRun, Behaviour]) -> None:
-    """A folder that holds a log is not written again: the next run takes a folder in it."""
+    """A folder that holds a log is not written again: the next run takes a folder in it.
+
+    That one meets dropped connections. They are errors and are not asked again: a client that retries would make
+    a platform that drops every connection busier, and one that drops half of them look healthy.
+    """
     run, _ = healthy
     before = {p.name: p.stat().st_size for p in run.log.glob("*.arrows")}
-    with serve(Behaviour(fail_every=2)) as url:
-        again = load.run(url, _load(2, per_s=30), run.log, login=LOGIN)
-    assert again.log.parent == run.log
-    assert {p.name: p.stat().st_size for p in run.log.glob("*.arrows")} == before
-    outcomes = again.read().outcome.value_counts()
-    assert outcomes["http_5xx"] == pytest.approx(outcomes.sum() / 2, abs=2)
-
-
-def test_dropped_connections_are_errors_and_are_not_asked_again(tmp_path: Path) -> None:
-    """A client that retries would make a platform that drops every connection busier, and half of them invisible."""
     behaviour = Behaviour(drop=True)
     with serve(behaviour) as url:
-        frame = load.run(url, _load(2, per_s=30), tmp_path, login=LOGIN).read()
+        again = load.run(url, _load(1.5, per_s=40), run.log, login=LOGIN)
+    assert again.log.parent == run.log
+    assert {p.name: p.stat().st_size for p in run.log.glob("*.arrows")} == before
+    frame = again.read()
     assert set(frame.outcome) == {"connection"}
     assert behaviour.asked == len(frame)
 
@@ -243,10 +240,10 @@ def test_an_error_in_the_callers_judge_stops_the_load(tmp_path: Path) -> None:
     assert _gone(tmp_path)
 
 
-def test_a_run_from_a_thread_sees_wrong_content_and_reports_progress(tmp_path: Path) -> None:
-    """200 with a page instead of a PDF is an error; a notebook may run the load beside something else."""
+def test_a_run_from_a_thread_sees_errors_and_wrong_content_and_reports_progress(tmp_path: Path) -> None:
+    """500, and 200 with a page instead of a PDF; a notebook may run the load beside something else."""
     seen: list[tuple[float, float]] = []
-    with serve(Behaviour(wrong_pdf=True)) as url:
+    with serve(Behaviour(wrong_pdf=True, fail_every=5)) as url:
         thread = threading.Thread(
             target=load.run,
             args=(url, _load(3, per_s=80), tmp_path),
@@ -259,8 +256,9 @@ def test_a_run_from_a_thread_sees_wrong_content_and_reports_progress(tmp_path: P
     frame = load.read_log(tmp_path)
     pdf = frame[frame.endpoint == "GET /api/reports/ID/pdf"]
     assert len(pdf)
-    assert set(pdf.outcome) == {"check"}
-    assert set(frame[frame.endpoint == "GET /"].outcome) == {"ok"}
+    assert "check" in set(pdf.outcome) <= {"check", "http_5xx"}
+    assert set(frame[frame.endpoint == "GET /"].outcome) == {"ok", "http_5xx"}
+    assert (frame.outcome == "http_5xx").sum() == pytest.approx(len(frame) / 5, abs=2)
 
 
 def test_the_locustfile_runs_under_plain_locust(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def app(tmp_path_factory: pytest.TempPathFactory, pg17: pg.Server, valkey: vk.Va
 
 def test_every_visit_to_a_healthy_shadowtwin_succeeds(app: StandIn, tmp_path: Path) -> None:
     """From the front page to the PDF that the queue made."""
-    what = Load(arrivals_per_s=60, duration=timedelta(seconds=6), warm_up=timedelta(seconds=1), workers=1)
+    what = Load(arrivals_per_s=60, duration=timedelta(seconds=4), warm_up=timedelta(seconds=1), workers=1)
     frame = load.run(app.base, what, tmp_path, login=LOGIN, admin_login=ADMIN_LOGIN, seed=11).read()
     assert set(frame.outcome) == {"ok"}, load.summary(frame).to_string()
     assert set(frame.endpoint) >= {

@@ -15,7 +15,7 @@ from cutover.finding import Finding, Status
 
 _BAD = frozenset({Status.FAIL, Status.MISSING})
 _DATA = ("INT-", "CAT-", "RST-", "TRF-", "OBJ-", "FRZ-")
-_PLACE = ("NET-", "ALB-", "TG-", "LSN-", "ACM-", "CDN-", "EC2-", "ASG-")
+_PLACE = ("CUT-", "NET-", "ALB-", "TG-", "LSN-", "ACM-", "CDN-", "EC2-", "ASG-")
 _SETTINGS = ("SEC-", "TD-", "SG-", "IAM-", "RED-")
 _CREDENTIALS = (
     "password",
@@ -122,7 +122,7 @@ def diagnose(findings: Iterable[Finding], *, after_cutover: bool | None = None) 
     2. the database is unreachable            refused by name or password: configuration; else database
     3. a trigger fired and the balancer, the network or its targets are not as they should be: infrastructure
     4. a trigger fired and secrets, task definition or security groups are not as they should be: configuration
-    5. any other trigger, flow or health check: application
+    5. any other trigger, deployment, flow or health check: application
     6. anything else that failed: not decidable from here
 
     Args:
@@ -133,7 +133,7 @@ def diagnose(findings: Iterable[Finding], *, after_cutover: bool | None = None) 
     data = _with(bad, *_DATA)
     database = _with(bad, "TRG-database")
     place, settings = _with(bad, *_PLACE), _with(bad, *_SETTINGS)
-    behaviour = [f for f in bad if f.trigger] + _with(bad, "FLOW-", "APP-", "QUE-")
+    behaviour = [f for f in bad if f.trigger] + _with(bad, "FLOW-", "APP-", "DEP-", "QUE-")
     if data:
         moved = any(f.trigger for f in bad) if after_cutover is None else after_cutover
         row = "database" if moved else "return"

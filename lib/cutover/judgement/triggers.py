@@ -6,9 +6,9 @@ p95          In the same kind of windows more than one request in twenty took lo
              the moment it was due; one in flight counts at its age.
 stalled      For `for` at least `in_flight` requests wait and none is answered; a timeout is no answer.
 
-Exactly at a threshold is not above it. A window with fewer than `min_samples` requests decides nothing, nor does one
-whose requests in flight may yet turn it into a breach.
-Because lower bounds only grow, a trigger that fired while the load ran has fired in the stored log too.
+Exactly at a threshold is not above it. A window with fewer than `min_samples` requests decides nothing.
+Requests in flight are judged twice: as well as they may still turn out, and as badly. What fires even so has fired, and
+has in the stored log too; what would not fire in either case passes; between the two nobody knows yet.
 """
 
 from __future__ import annotations
@@ -77,8 +77,14 @@ def clock(epoch_s: float) -> str:
     return datetime.fromtimestamp(epoch_s, UTC).isoformat(sep=" ", timespec="milliseconds")[:-8] + "Z"
 
 
-def status_of(held: Held, window_s: float) -> tuple[Status, str]:
-    """FAIL when it fired; UNKNOWN when it may yet, or when there was too little to see; else PASS; and why."""
+def status_of(held: Held, window_s: float, worst: Held | None = None) -> tuple[Status, str]:
+    """FAIL when it fired; UNKNOWN when it may yet, or when there was too little to see; else PASS; and why.
+
+    Args:
+        held: with requests in flight taken as well as they may still turn out.
+        window_s: the silence that is too long.
+        worst: with requests in flight taken as badly as they may.
+    """
     if held.fired_at is not None:
         return Status.FAIL, ""
     if not held.decided:
@@ -86,6 +92,8 @@ def status_of(held: Held, window_s: float) -> tuple[Status, str]:
     if held.open and held.began_at is not None:
         since = clock(held.began_at)
         return Status.UNKNOWN, f"it was above the threshold from {since} to the end of the data, not yet long enough"
+    if worst is not None and (worst.open or worst.fired_at is not None):
+        return Status.UNKNOWN, "requests still in flight at the end of the data may yet put it above the threshold"
     if held.silence_s > window_s:
         return Status.UNKNOWN, f"for {held.silence_s:g} s on end there were too few requests to judge"
     return Status.PASS, ""
@@ -98,10 +106,10 @@ def _error_rate(seen: Seen, triggers: Triggers) -> Finding:
     arrivals, errors = looks.high - looks.low, looks.count(seen.error)
     # Whole numbers, because 0.29 * 100 is less than 29: exactly at the threshold must not be above it.
     limit = round(rule.above * 1_000_000_000) * arrivals
-    breach = errors * 1_000_000_000 > limit
-    could = (errors + looks.count(seen.in_flight)) * 1_000_000_000 > limit
-    enough = (arrivals >= least) & (breach | ~could)
-    held = hold(looks.ends.tolist(), decide(breach, enough), hold_s, step_s=looks.step_s)
+    held, could = (
+        hold(looks.ends.tolist(), decide(bad * 1_000_000_000 > limit, arrivals >= least), hold_s, step_s=looks.step_s)
+        for bad in (errors, errors + looks.count(seen.in_flight))
+    )
     rates = np.divide(errors, arrivals, out=np.zeros(len(arrivals)), where=arrivals > 0)
     worst = float(rates[arrivals >= least].max(initial=0.0))
     value = _at(looks, held, rates)
@@ -112,6 +120,7 @@ def _error_rate(seen: Seen, triggers: Triggers) -> Finding:
         held,
         window_s,
         hold_s,
+        worst=could,
         expected=f"at most {rule.above * 100:g} % of the requests of each {window_s:g} s window fail",
         observed=seen_text,
         guide=936,
@@ -125,7 +134,7 @@ def _p95(seen: Seen, triggers: Triggers, service: Seen | None) -> Finding:
     rule, least = triggers.p95, triggers.min_samples
     window_s, hold_s, above_s = (span.total_seconds() for span in (rule.window, rule.hold, rule.above))
     looks = rolling(seen, window_s)
-    held = _slow(seen, looks, above_s, hold_s, least)
+    held, could = _slow(seen, looks, above_s, hold_s, least)
     counted = looks.count(~seen.never_sent)
     # The exact percentile at each look would sort each window; the breach needs only a count, the worst of the
     # windows that stand side by side is enough for the eye.
@@ -139,6 +148,7 @@ def _p95(seen: Seen, triggers: Triggers, service: Seen | None) -> Finding:
         held,
         window_s,
         hold_s,
+        worst=could,
         expected=f"95 % of the requests of each {window_s:g} s window are answered within {above_s:g} s of being due",
         observed=f"p95 {fired:.3f} s" if fired is not None else f"p95 at most {worst or 0:.3f} s",
         guide=937,
@@ -147,23 +157,26 @@ def _p95(seen: Seen, triggers: Triggers, service: Seen | None) -> Finding:
     )
     if finding.status is not Status.FAIL or service is None:
         return finding
-    if _slow(service, rolling(service, window_s), above_s, hold_s, least).fired_at is not None:
+    if _slow(service, rolling(service, window_s), above_s, hold_s, least)[0].fired_at is not None:
         return finding
     why = "the load generator sent late: counted from the moment they were sent, the requests were fast enough"
     remedy = "give the generator more workers or a machine of its own, and run the load again"
     return dataclasses.replace(finding, status=Status.UNKNOWN, why=why, remedy=remedy)
 
 
-def _slow(seen: Seen, looks: Rolling, above_s: float, hold_s: float, least: int) -> Held:
+def _slow(seen: Seen, looks: Rolling, above_s: float, hold_s: float, least: int) -> tuple[Held, Held]:
+    """How long p95 was above, with the requests in flight at their age, and if none of them ever came back."""
     counted = looks.count(~seen.never_sent)
     with np.errstate(invalid="ignore"):
         above = seen.response_s > above_s
     slow, waits = looks.count(above), looks.count(seen.in_flight & ~above)
     # The nearest rank is ceil(0.95 n): it lies above the threshold when more than n - ceil(0.95 n) requests do.
     allowed = counted - (95 * counted + 99) // 100
-    breach = slow > allowed
-    enough = (counted >= least) & (breach | (slow + waits <= allowed))
-    return hold(looks.ends.tolist(), decide(breach, enough), hold_s, step_s=looks.step_s)
+    held, could = (
+        hold(looks.ends.tolist(), decide(bad > allowed, counted >= least), hold_s, step_s=looks.step_s)
+        for bad in (slow, slow + waits)
+    )
+    return held, could
 
 
 def _stalled(seen: Seen, rule: Stalled) -> Finding:
@@ -247,9 +260,10 @@ def trigger_finding(
     guide: int,
     least: int,
     data: dict[str, Any],
+    worst: Held | None = None,
 ) -> Finding:
     """The finding that a trigger's looks amount to."""
-    status, why = status_of(held, window_s)
+    status, why = status_of(held, window_s, worst)
     if held.fired_at is not None and held.began_at is not None:
         observed += f" at {clock(held.fired_at)}; above since {clock(held.began_at)}"
     elif held.longest_s and status is Status.PASS:
