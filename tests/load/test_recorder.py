@@ -101,8 +101,8 @@ def test_a_log_cut_anywhere_reads_up_to_its_last_whole_batch(tmp_path: Path) -> 
     recorder.close("complete")
     whole = path.read_bytes()
     rows = [0, 1, 3, 6]
-    borders = {size + near for size in sizes for near in range(-2, 3)}
-    for cut in sorted({*range(1, len(whole) - 8, 13), *borders} - {0}):
+    borders = {size + near for size in sizes for near in range(-2, 3) if size + near > 0}
+    for cut in sorted({*range(1, len(whole) - 8, 13), *borders}):
         (tmp_path / "cut").mkdir(exist_ok=True)
         copy = tmp_path / "cut" / "worker-1.arrows"
         copy.write_bytes(whole[:cut])
