@@ -350,9 +350,8 @@ def main() -> None:
 
     redact.register_environment()
     try:
-        app(_joined(sys.argv[1:]), standalone_mode=False)
-    except typer.Exit as ended:
-        code = ended.exit_code
+        ended = app(_joined(sys.argv[1:]), standalone_mode=False)
+        code = ended if isinstance(ended, int) else 0  # typer returns what `typer.Exit` was raised with
     except CutoverError as error:
         if debug:
             traceback.print_exc()
@@ -372,8 +371,6 @@ def main() -> None:
         _say(f"Something broke: {type(error).__name__}: {error}")
         _say("What to do: run it again with --debug and show the lines to whoever keeps Cutover.")
         code = ExitCode.BROKE
-    else:
-        code = 0
     sys.stdout.flush()
     raise SystemExit(int(code))
 

@@ -40,7 +40,7 @@ class CopyObjects:
             ({"call": "s3.put_object", "arguments": {"objects": len(todo), "first": todo[:5]}},) if todo else (),
             before={"source": len(here.entries), "target": len(there.entries)},
             after={"target": len({*here.entries, *there.entries})},
-            undo="what was copied may be removed by hand; nothing is replaced silently",
+            undo="copies may be removed by hand; where the bucket is versioned, what was replaced is its older version",
             empty=not todo,
         )
 
