@@ -216,7 +216,7 @@ WRONG = [
     ("SVC-18", "ecs.list_task_definitions", "taskDefinitionArns", ["arn:aws:ecs:x:task-definition/shadowtwin:2"]),
     ("ASG-02", "application-autoscaling.describe_scalable_targets",
      "ScalableTargets.0.SuspendedState.DynamicScalingOutSuspended", True),
-    ("IAM-04", "iam.get_role_policy", "PolicyDocument.Statement", [{"Effect": "Allow", "Action": "*", "Resource": "*"}]),
+    ("IAM-04", "iam.get_role_policy", "PolicyDocument.Statement", [{"Effect": "Allow", "Action": "*"}]),
     ("X-01", RDS, "DBInstances.0.Endpoint.Port", 6000),
     ("X-02", REDIS_URL, "SecretFacts.has_password", False),
     ("X-04", TG, "TargetGroups.0.Port", 8080),
@@ -268,15 +268,16 @@ def _can_fail(recorded: Recorded, identifier: str, evidence: tuple[str, ...]) ->
 
 
 def _variants(response: Response) -> Iterator[Response]:
-    for path in list(_leaves(response.data))[:600]:
-        data = copy.deepcopy(dict(response.data))
+    data = copy.deepcopy(dict(response.data))
+    changed = replaced(response, data=data)  # judged between the change and its undoing, so one copy is enough
+    for path in list(_leaves(data))[:600]:
         target: Any = data
         for part in path[:-1]:
             target = target[part]
         old = target[path[-1]]
         for value in _others(old):
             target[path[-1]] = value
-            yield replaced(response, data=copy.deepcopy(data))
+            yield changed
         target[path[-1]] = old
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.loaders import create_loader
 
 from cutover.aws.problem import Problem, describe_error
 from cutover.aws.scrub import scrub
@@ -31,6 +32,8 @@ WORKERS_PER_SERVICE = 4
 PAGES = 60
 """A listing that is longer than this is refused rather than judged on its beginning."""
 
+_LOADER = create_loader()
+"""Shared by every session of the process: reading the services' models is what makes clients slow to make."""
 _EMULATOR = re.compile(r"\bmoto/([\w.+-]+)", re.I)
 
 
@@ -307,7 +310,9 @@ def _extend(whole: dict[str, Any], path: str, more: list[Any]) -> None:
 
 def _session(migration: Migration, endpoint: str | None) -> boto3.Session:
     if endpoint is None:
-        return boto3.Session(region_name=migration.region)
+        core = botocore.session.Session()
+        core.register_component("data_loader", _LOADER)
+        return boto3.Session(region_name=migration.region, botocore_session=core)
     # Nothing of the user's own set-up: no profile, no files, no endpoint or credentials from the environment.
     core = botocore.session.Session(
         session_vars={
@@ -316,6 +321,7 @@ def _session(migration: Migration, endpoint: str | None) -> boto3.Session:
             "credentials_file": (None, None, os.devnull, None),
         }
     )
+    core.register_component("data_loader", _LOADER)
     return boto3.Session(
         aws_access_key_id="rehearsal",
         aws_secret_access_key="rehearsal",  # noqa: S106 - a dummy, on purpose
