@@ -55,11 +55,13 @@ class _Watcher:
     def look_at_flows(self) -> None:
         at = time.time()
         migration = self.step.migration
-        login = self.step.resolve(migration.test_user)
+        login, admin = logins(self.step)
         timeout_s = min(10.0, migration.triggers.critical_flows.failing_for.total_seconds())
-        for result in app.run_critical_flows(self.url, login, timeout_s=timeout_s):
+        for result in app.run_critical_flows(self.url, login, admin_login=admin, timeout_s=timeout_s):
+            if result.ok is None:  # not walked: the flow it needs failed, and that one is judged
+                continue
             message = f"{result.step}: {result.problem}" if result.problem else ""
-            self.flows.append((at, result.ok is True, result.name, result.seconds, message))
+            self.flows.append((at, result.ok, result.name, result.seconds, message))
 
     def look_at_metrics(self, start: datetime, end: datetime) -> pd.DataFrame:
         period_s = int(self.step.migration.triggers.p95.window.total_seconds())
@@ -141,10 +143,16 @@ def check_public_name(step: Step, account: aws.Account) -> list[Finding]:
     findings = check_name(step, account)
     if any(f.closes_gate for f in findings):
         return findings
-    login = step.resolve(step.migration.test_user)
+    login, admin = logins(step)
     url = target_url(step, account)
-    version = step.migration.release.version
-    return [*findings, *app.check_health(url, expected_version=version), *app.check_critical_flows(url, login)]
+    health = app.check_health(url, expected_version=step.migration.release.version)
+    return [*findings, *health, *app.check_critical_flows(url, login, admin_login=admin)]
+
+
+def logins(step: Step) -> tuple[str, str | None]:
+    """The test user's login and the administrator's, where there is one."""
+    admin = step.migration.admin_user
+    return step.resolve(step.migration.test_user), step.resolve(admin) if admin else None
 
 
 def watch_sentence(observed: Observed | None) -> str:
