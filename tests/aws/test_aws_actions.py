@@ -110,6 +110,18 @@ def test_a_release_that_does_not_start_is_found_out(changing_account: Account) -
     action.undo(change)
 
 
+def test_another_deployment_of_the_same_revision_is_not_ours(changing_account: Account) -> None:
+    """It is judged by the deployment's id: somebody's forced deployment in between is found out."""
+    action = DeployService(changing_account, IMAGE.format("1.1.0"), "1.1.0", timeout_s=60)
+    change, findings = carry_out(action)
+    assert findings["DEP-01"].status is Status.PASS
+    changing_account.client("ecs").update_service(
+        cluster="shadowtwin-cluster", service="shadowtwin-service", forceNewDeployment=True
+    )
+    assert {f.id: f.status for f in action.verify(change)}["DEP-01"] is Status.FAIL
+    action.undo(change)
+
+
 def test_a_plan_that_the_world_has_left_behind_is_refused(changing_account: Account) -> None:
     """The approval was given for another change."""
     action = DeployService(changing_account, IMAGE.format("1.1.0"), "1.1.0", timeout_s=60)
