@@ -32,7 +32,7 @@ def states(path: Path) -> list[str]:
 
 def output(path: Path) -> str:
     """Everything that an executed notebook shows, as text."""
-    return json.dumps([c.get("outputs", []) for c in cells(path)])
+    return json.dumps([c.get("outputs", []) for c in cells(path)], ensure_ascii=False)
 
 
 def wait_for(condition: Callable[[], Any], *, seconds: float = 30) -> Any:

@@ -50,9 +50,10 @@ def family(folder: Path) -> list[int]:
             "kernel-died",
             "SIGKILL",
         ),
+        ("print('before'); input('well?')", "failed", "StdinNotImplementedError"),
         ("print('before', flush=True); import os, time; time.sleep(.3); os._exit(7)", "kernel-died", "exit code 7"),
     ],
-    ids=["exception", "sys.exit(0)", "sys.exit(3)", "kernel killed", "kernel left"],
+    ids=["exception", "sys.exit(0)", "sys.exit(3)", "kernel killed", "a question", "kernel left"],
 )
 def test_what_breaks_in_a_cell_is_told(
     source: str, state: str, says: str, notebook: Callable[..., Path], migration: dict[str, Any], tmp_path: Path

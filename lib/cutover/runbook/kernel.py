@@ -153,8 +153,7 @@ class Kernel:
 
         client: Any = AsyncKernelClient()
         client.load_connection_file(str(self._file))
-        client.allow_stdin = False
-        client.start_channels(hb=False)
+        client.start_channels(stdin=False, hb=False)  # nobody is there to answer: input() must fail, not wait
         self.client = client
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:

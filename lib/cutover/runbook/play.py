@@ -90,7 +90,8 @@ async def play(
         for task in leftover:
             task.cancel()
         await asyncio.gather(*leftover, return_exceptions=True)
-    ending = replace(ending, seconds=time.monotonic() - began)
+    reason, message = record.redact(ending.reason), record.redact(ending.message)
+    ending = replace(ending, reason=reason, message=message, seconds=time.monotonic() - began)
     record.end(ending)
     return ending
 

@@ -42,7 +42,7 @@ class Ending:
 
     Attributes:
         state: of the notebook, and of the cell in which it ended.
-        reason: one sentence; empty when it completed.
+        reason: one sentence, redacted; empty when it completed.
         cell: position of that cell in the notebook; None when it completed or never began.
         error: name of the exception that a cell raised, `GateClosed`.
         message: what the exception said, redacted.
@@ -78,7 +78,7 @@ class NotebookRecord:
 
     def __init__(self, nb: Any, path: Path | None, redact: Callable[[str], str]) -> None:
         self.nb, self.path = nb, path
-        self._redact = redact
+        self.redact = redact
         self._began = time.monotonic()
         self._saved = 0.0
         self._dirty = False
@@ -138,7 +138,7 @@ class NotebookRecord:
             "duration": time.monotonic() - self._began,
             "exception": None if ending.state is State.COMPLETED else True,
         }
-        self.nb.metadata["cutover"] = {"state": str(ending.word), "reason": self._redact(ending.reason)}
+        self.nb.metadata["cutover"] = {"state": str(ending.word), "reason": ending.reason}
         self.save(ending)
 
     def save(self, ending: Ending | None = None) -> None:
@@ -159,7 +159,7 @@ class NotebookRecord:
             if ending.cell is not None:
                 where = 'at <a href="#papermill-error-cell">the cell below this mark</a>'
                 nb.cells.insert(ending.cell, _marker('<span id="papermill-error-cell">⮟ It ended here.</span>'))
-            reason = self._redact(ending.reason).replace("<", "&lt;").replace("\n", "<br>\n")
+            reason = ending.reason.replace("<", "&lt;").replace("\n", "<br>\n")
             what = _WORDS.get(ending.word, f"This notebook did not finish: {ending.word}")
             nb.cells.insert(0, _marker(f"**{what}**, {where}.<br>\n{reason}"))
         return nb
@@ -168,8 +168,8 @@ class NotebookRecord:
         """Redacted text in every place; a secret that terminal colours cut in pieces is found as well."""
         if isinstance(value, str):
             plain = _ANSI.sub("", value) if "\x1b[" in value else value
-            clean = self._redact(plain)
-            return clean if clean != plain else self._redact(value)
+            clean = self.redact(plain)
+            return clean if clean != plain else self.redact(value)
         if isinstance(value, dict):
             return {self._clean(k): self._clean(v) for k, v in value.items()}
         if isinstance(value, list | tuple):
