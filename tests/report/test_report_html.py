@@ -90,6 +90,31 @@ def test_every_colour_is_readable_on_its_ground():
             assert _contrast(colours["soft"], colours[f"{tone}-ground"]) >= 4.5, tone
 
 
+@pytest.mark.parametrize(
+    ("headline", "shown"),
+    [
+        ("GO: all 14 steps completed.", "GO: All 10 tables, 312,408 rows identical; all 14 steps completed."),
+        ("", "GO: All 10 tables, 312,408 rows identical; 20 checks passed"),
+        ("GO: 7 rows are fine", "GO: 7 rows are fine"),
+    ],
+)
+def test_a_go_says_what_is_identical(headline, shown, outputs, draw):
+    """Whatever sentence the run found for itself."""
+    folder = sample_runs.go(outputs)
+    said = json.loads((folder / "verdict.json").read_text()) | {"headline": headline}
+    (folder / "verdict.json").write_text(json.dumps(said))
+    assert draw(folder).headings[0][1] == shown
+
+
+def test_only_the_load_that_matters_is_unfolded(outputs, draw):
+    """The one in which a trigger fired; the others can be opened."""
+    folder = sample_runs.hang(outputs)
+    sample_runs.write_load(folder, "05_load_test", minutes=3)
+    source = draw(folder).source
+    assert re.search(r"<summary><h3>05 Load test</h3>", source)
+    assert not re.search(r"<summary><h3>16 Validation</h3> <span class=\"soft small grow\">", source)
+
+
 def test_whom_to_call_and_what_to_do_stand_on_the_first_screen(gallery):
     """Contacts come from the parameters, the next steps from the verdict."""
     text = gallery["lost_rows"].text
@@ -408,9 +433,7 @@ def test_an_empty_folder_still_gives_a_report(tmp_path, draw):
     assert page.headings[0][1].startswith("INCOMPLETE")
 
 
-@pytest.mark.parametrize(
-    "value", [None, [], 7, "x", {"a": 1}, [None], [[1]], True, 1e400, {"name": None}, [{"name": 3, "seconds": "x"}]]
-)
+@pytest.mark.parametrize("value", [None, [], 7, {"a": 1}, [None], [{"name": 3, "seconds": "x"}]])
 @pytest.mark.parametrize("key", ["steps", "deciding", "next", "headline", "verdict", "exit_code"])
 def test_no_shape_of_verdict_json_breaks_the_report(key, value, outputs, draw):
     """Whatever another version wrote there."""
@@ -420,9 +443,7 @@ def test_no_shape_of_verdict_json_breaks_the_report(key, value, outputs, draw):
     assert draw(folder).headings[0][0] == 1
 
 
-@pytest.mark.parametrize(
-    "value", [None, [], 7, "x", {"a": 1}, True, 1e400, {"migration": []}, {"migration": {"triggers": 3}}]
-)
+@pytest.mark.parametrize("value", [None, [], 7, 1e400, {"migration": {"triggers": 3, "waivers": 3}}])
 @pytest.mark.parametrize("key", ["params", "caller", "versions", "started", "finished", "notebooks", "id", "phase"])
 def test_no_shape_of_run_json_breaks_the_report(key, value, outputs, draw):
     """Whatever another version wrote there."""

@@ -241,7 +241,7 @@ def timeline(steps: Sequence[StepEnd]) -> Figure:
         figure = Figure(figsize=(WIDTH_IN, 1.0 + 0.31 * max(1, len(steps))))
         axes = figure.subplots()
         for place, (step, (begin, taken)) in enumerate(zip(steps, spans, strict=True)):
-            word, _, tone = words.STATES.get(step.state, (step.state or "unknown", "?", "doubt"))
+            word, _, tone = words.ending(step.state, step.verdict)
             ran = step.state != "not-run"
             if ran:
                 least = max(taken, total * 0.004)
@@ -273,10 +273,7 @@ def timeline_alt(steps: Sequence[StepEnd]) -> str:
     stopped = [s for s in steps if s.state not in {"completed", "not-run"}]
     text = f"{len(done)} of {words.count(len(steps), 'step')} completed"
     if stopped:
-        text += "; " + "; ".join(
-            f"{words.step_title(s.name)}: {words.STATES.get(s.state, (s.state or 'unknown',))[0].lower()}"
-            for s in stopped[:4]
-        )
+        text += "; " + "; ".join(f"{words.step_title(s.name)}: {words.ending(s.state)[0].lower()}" for s in stopped[:4])
     timed = [s for s in steps if s.seconds]
     if timed:
         longest = max(timed, key=lambda s: s.seconds or 0)

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -52,12 +52,13 @@ _UNSEEN = ("NOT_COMPARED", "UNKNOWN", "MANUAL", "NOT_DUE", "NOT_APPLICABLE")
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A drawn chart: its `data:` address, and the sentence that says what it shows."""
+    """A drawn chart: its `data:` address, the sentence that says what it shows, whether it is folded away at first."""
 
     uri: str
     alt: str
     title: str = ""
     path: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def render(record: Record) -> str:
     context = _context(record, backing)
     environment = template_environment()
     # Pictures are base64: they are put in after redaction, which would see secrets in them by chance.
-    marks = {name: [Picture(f"picture:{name}:{n}", p.alt, p.title, p.path) for n, p in enumerate(drawn)]
+    marks = {name: [replace(p, uri=f"picture:{name}:{n}") for n, p in enumerate(drawn)]
              for name, drawn in pictures.items()}  # fmt: skip
     text = environment.get_template("report.html.j2").render(
         **context,
@@ -125,6 +126,7 @@ def template_environment() -> jinja2.Environment:
         "tone": tone,
         "kind": _KINDS.__getitem__,
         "planned": planned,
+        "ending": words.ending,
         "stamp": lambda at: words.moment(parse_time(at)) if parse_time(at) else at,
         **{f.__name__: f for f in (words.shorten, words.blocks, words.count, words.duration, words.size)},
         **{f.__name__: f for f in (words.moment, words.clock, words.step_title, words.phase_title)},
@@ -132,7 +134,7 @@ def template_environment() -> jinja2.Environment:
     environment.filters.update(filters)
     css = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     environment.globals.update(
-        STATUSES=words.STATUSES, VERDICTS=words.VERDICTS, STATES=words.STATES, css=Markup(css)  # noqa: S704 - our own
+        STATUSES=words.STATUSES, VERDICTS=words.VERDICTS, css=Markup(css)  # noqa: S704 - our own
     )  # fmt: skip
     return environment
 
@@ -207,6 +209,8 @@ def _context(record: Record, backing: facts.Facts) -> dict[str, Any]:
 
 def _pictures(record: Record, backing: facts.Facts) -> dict[str, list[Picture]]:
     drawn: dict[str, list[Picture]] = {"load": [], "tables": [], "timeline": []}
+    worst = max(backing.load, key=lambda series: charts.highest(series.frame, "p95_s") or 0.0, default=None)
+    any_fired = any(facts.fired(record, series.step) for series in backing.load)
     for series in backing.load:
         fired = facts.fired(record, series.step)
         limits = backing.triggers
@@ -216,6 +220,7 @@ def _pictures(record: Record, backing: facts.Facts) -> dict[str, list[Picture]]:
                 charts.load_alt(series.frame, limits, fired=fired),
                 words.step_title(series.step),
                 series.path,
+                folded=not fired if any_fired else series is not worst,
             )
         )
     if backing.tables:

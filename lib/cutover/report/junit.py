@@ -59,7 +59,7 @@ def _suite(record: Record, name: str, end: StepEnd | None, seen: list[Seen]) -> 
     place = f"{record.environment or 'run'}.{name}"
     if end:
         case = ET.SubElement(suite, "testcase", classname=place, name="the step runs to its end", time="0")
-        word = words.STATES.get(end.state, (end.state or "unknown",))[0]
+        word = words.ending(end.state)[0]
         if end.state == "not-run":
             ET.SubElement(case, "skipped", message="Did not run: the run ended before it.")
         elif end.state not in _ENDED:

@@ -188,7 +188,7 @@ def _backing(facts: Facts) -> list[str]:
 
 def _stopped(step: StepEnd, record: Record) -> str:
     title = words.step_title(step.name)
-    word = words.STATES.get(step.state, (step.state or "ended in an unknown way",))[0]
+    word = words.ending(step.state)[0]
     reason = next((f for f in _of_step(record, step.name) if f in record.deciding), None)
     if step.state == "gate-closed" and reason:
         return f"{title} closed the gate. {sentence(reason)}."

@@ -149,11 +149,13 @@ def count(number: Any, noun: str = "", plural: str = "") -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: `0.4 s`, `42 s`, `3 min 12 s`, `1 h 04 min`; `–` for none."""
+    """Seconds as a person says them: `36 ms`, `0.4 s`, `42 s`, `3 min 12 s`, `1 h 04 min`; `–` for none."""
     if seconds is None or not math.isfinite(seconds) or seconds < 0:
         return "–"
+    if 0 < seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms" if seconds >= 0.0005 else "< 1 ms"
     if seconds < 9.95:
-        return f"{seconds:.1f} s"
+        return f"{round(seconds, 1):g} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -210,6 +212,12 @@ def role(name: str) -> str:
     words = name.replace("_", " ").replace("-", " ").strip()
     words = _CAPITALS.sub(lambda m: m[0].upper(), words)
     return "DevOps" if words.lower() == "devops" else words[:1].upper() + words[1:]
+
+
+def ending(state: str, verdict: str = "") -> tuple[str, str, str]:
+    """A step's ending as word, mark and tone; a gate that is closed for want of knowledge is in doubt, not bad."""
+    word, mark, tone = STATES.get(state, (state or "unknown", "?", "doubt"))
+    return (word, "?", "doubt") if state == "gate-closed" and verdict == "INCONCLUSIVE" else (word, mark, tone)
 
 
 def listing(items: Sequence[str], limit: int = 6) -> str:

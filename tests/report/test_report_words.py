@@ -1,0 +1,95 @@
+"""Numbers, times and endings as a person says them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from cutover.report import words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (None, "–"),
+        (math.nan, "–"),
+        (math.inf, "–"),
+        (-1.0, "–"),
+        (0.0, "0 s"),
+        (0.0002, "< 1 ms"),
+        (0.036, "36 ms"),
+        (0.42, "0.4 s"),
+        (6.0, "6 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (192, "3 min 12 s"),
+        (3599.7, "1 h"),
+        (3840, "1 h 04 min"),
+        (360_000, "100 h"),
+    ],
+)
+def test_a_duration_reads_as_it_is_said(seconds, said):
+    """Rounded to what matters, with its unit."""
+    assert words.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(0, "0 %"), (0.0001, "< 0.1 %"), (0.0312, "3.1 %"), (0.5, "50 %"), (1, "100 %")]
+)
+def test_a_small_share_is_never_rounded_to_nothing(share, said):
+    """An error in a thousand requests is not none."""
+    assert words.percent(share) == said
+
+
+@pytest.mark.parametrize(
+    ("octets", "said"), [(0, "0 B"), (812, "812 B"), (4100, "4.1 kB"), (12e6, "12 MB"), (5e13, "50000 GB")]
+)
+def test_a_size_reads_as_it_is_said(octets, said):
+    """Decimal units."""
+    assert words.size(octets) == said
+
+
+def test_a_gate_that_is_closed_for_want_of_knowledge_is_not_painted_as_wrong():
+    """INCONCLUSIVE is doubt; NO_GO is bad."""
+    assert words.ending("gate-closed", "INCONCLUSIVE")[2] == "doubt"
+    assert words.ending("gate-closed", "NO_GO")[2] == "bad"
+    assert words.ending("something new") == ("something new", "?", "doubt")
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("13_data_integrity", "13 Data integrity"),
+        ("15_dns_cutover", "15 DNS cutover"),
+        ("notebooks/07_lower_ttl.ipynb", "07 Lower TTL"),
+        ("", "(no step)"),
+    ],
+)
+def test_a_notebook_has_a_readable_name(name, title):
+    """With its number and its capitals."""
+    assert words.step_title(name) == title
+
+
+def test_commands_stand_apart_from_the_sentences_around_them():
+    """A command that goes on over line breaks stays one block."""
+    text = "Look first:\naws rds describe-db-instances \\\n  --region eu-central-1\nThen decide."
+    kinds = words.blocks(text)
+    assert [kind for kind, _ in kinds] == ["text", "code", "text"]
+    assert kinds[1][1].endswith("--region eu-central-1")
+
+
+def test_what_cannot_be_seen_is_made_visible():
+    """Escape sequences, NUL, direction marks, half surrogates; line breaks and tabs stay."""
+    assert words.visible("a\x1b[0m\x00\u202e\ud800\r\nb\tc") == "a␛[0m␀⟨U+202E⟩\ufffd\nb\tc"
+
+
+def test_a_text_that_is_cut_says_how_much_is_left_out():
+    """And where the rest is."""
+    assert words.shorten("x" * 2_500).endswith("… (500 more characters in findings.jsonl)")
+
+
+def test_only_the_words_that_are_used_are_explained():
+    """A short glossary is read."""
+    assert [term for term, _ in words.glossary("the p95 rose and nothing else")] == ["p95"]
