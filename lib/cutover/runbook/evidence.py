@@ -58,11 +58,15 @@ class RunFolder:
 
     @classmethod
     def find(cls, run: Path | str, outputs: Path | None = None) -> RunFolder:
-        """The folder of a run that is named by its path or by its name below `outputs`.
+        """The folder of a run that is named by its path, by its name below `outputs`, or `last` for the newest.
 
         Raises:
             UsageError: there is none.
         """
+        if str(run) == "last":
+            runs = [path.parent for path in (outputs or Path("outputs")).glob("*/run.json")]
+            if runs:
+                return cls(max(runs, key=lambda path: path.name))
         places = [Path(run), *([outputs / str(run)] if outputs else []), Path("outputs") / str(run)]
         for place in places:
             if (place / "run.json").is_file():

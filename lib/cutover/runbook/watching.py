@@ -35,7 +35,7 @@ class Observed:
     verdict: Verdict
     metrics: pd.DataFrame
     flows: list[tuple[float, bool, str, float, str]]
-    health: list[tuple[float, bool, bool, str]]
+    health: list[tuple[float, bool, bool | None, str]]
     seconds: float
 
 
@@ -45,12 +45,14 @@ class _Watcher:
     account: aws.Account
     url: str
     flows: list[tuple[float, bool, str, float, str]] = field(default_factory=list)
-    health: list[tuple[float, bool, bool, str]] = field(default_factory=list)
+    health: list[tuple[float, bool, bool | None, str]] = field(default_factory=list)
 
     def look_at_health(self) -> None:
         at = time.time()
         seen = app.probe_health(self.url, timeout_s=_PROBE_TIMEOUT_S)
-        self.health.append((at, seen.ok, seen.checks.get("database") == "healthy", "; ".join(seen.problems)))
+        told = seen.checks.get("database")
+        # Without an answer nothing is known of the database: a hang must not read as a lost one.
+        self.health.append((at, seen.ok, told == "healthy" if told else None, "; ".join(seen.problems)))
 
     def look_at_flows(self) -> None:
         at = time.time()
