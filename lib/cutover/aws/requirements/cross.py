@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from cutover.aws.requirements.alarms import Alarms, Topic, dimensions, error_alarms, latency_alarms, put_alarm
-from cutover.aws.requirements.balancer import Balancer, Listeners, TargetGroup, forwards_to
+from cutover.aws.requirements.balancer import Balancer, TargetGroup
 from cutover.aws.requirements.certificate import Certificate, covers
 from cutover.aws.requirements.ecs import Container, InjectedSecrets, Service
 from cutover.aws.requirements.images import Repository, image_id
+from cutover.aws.requirements.listeners import Listeners, forwards_to
 from cutover.aws.requirements.network import Subnets, Vpc
 from cutover.aws.requirements.rds import Instance
 from cutover.aws.requirements.redis import Members, ReplicationGroup
