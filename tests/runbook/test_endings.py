@@ -115,6 +115,15 @@ def test_a_kernel_that_ignores_an_interrupt_is_ended(
     assert states(result.folder / "notebooks" / "n.ipynb") == ["timeout"]
 
 
+def test_exit_handlers_of_a_kernel_run(
+    notebook: Callable[..., Path], migration: dict[str, Any], tmp_path: Path
+) -> None:
+    """A notebook that completed leaves in order: what it registered for its exit is done."""
+    handler = f"import atexit, time; atexit.register(lambda: (time.sleep(.2), open({str(tmp_path / 'left')!r}, 'w')))"
+    execute([notebook("n", handler)], migration, outputs=tmp_path / "out")
+    assert (tmp_path / "left").exists()
+
+
 @pytest.mark.parametrize("ending", ["1", "import os; os.kill(os.getpid(), 9)"], ids=["completed", "kernel killed"])
 def test_no_process_of_a_kernel_survives_it(
     ending: str, notebook: Callable[..., Path], migration: dict[str, Any], tmp_path: Path

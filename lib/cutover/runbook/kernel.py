@@ -176,13 +176,17 @@ class Kernel:
         tree = self._descendants()
         if self.client is not None:
             if self.alive and polite_s > 0:
-                self.client.shutdown()
-                deadline = time.monotonic() + polite_s
-                while self.alive and time.monotonic() < deadline:
-                    await asyncio.sleep(0.005)
+                await self._leave(polite_s)
             self.client.stop_channels()
             self.client = None
         self._end(tree)
+
+    async def _leave(self, polite_s: float) -> None:
+        """Ask for the shutdown and wait until the process is gone: the reply comes before its exit handlers."""
+        self.client.shutdown()
+        deadline = time.monotonic() + polite_s
+        while self.alive and time.monotonic() < deadline:
+            await asyncio.sleep(0.005)
 
     def kill(self) -> None:
         """End the kernel and everything it ever started, now."""
