@@ -46,7 +46,8 @@ def _create(one: CatalogObject) -> str:
         case "column":
             return f"ALTER TABLE {one.parent} ADD COLUMN {short} {has['type']};  -- then its default, NOT NULL and rows"
         case "table":
-            schema, _, name = one.name.rpartition(".")
+            # pg_restore takes names as they are, without SQL's quotes.
+            schema, _, name = (part.strip('"').replace('""', '"') for part in one.name.rpartition("."))
             return f"pg_restore --schema={schema} --table={name} --no-owner --dbname=TARGET DUMP/archive"
         case "sequence":
             return f"CREATE SEQUENCE {one.name} AS {has['type']} {_sequence(has)};"

@@ -22,8 +22,9 @@ def preflight(source_url: str, target_url: str, *, jobs: int = 2) -> list[Findin
     """Look at both databases and say what stands in the way of a transfer; changes nothing.
 
     Finding ids: PRE-source, PRE-target (reached, and what they are), PRE-versions, PRE-tools, PRE-encoding,
-    PRE-collation, PRE-extensions, PRE-roles, PRE-target-empty, PRE-connections, PRE-tls, PRE-pooler, PRE-readable,
-    PRE-hidden-rows, PRE-long-transactions, PRE-prepared, PRE-invalid-indexes, PRE-not-valid, PRE-slots, PRE-unlogged.
+    PRE-collation, PRE-extensions, PRE-roles, PRE-target-empty, PRE-connections-SIDE, PRE-tls-SIDE, PRE-pooler,
+    PRE-readable, PRE-hidden-rows, PRE-long-transactions, PRE-prepared, PRE-invalid-indexes, PRE-not-valid, PRE-slots,
+    PRE-unlogged; SIDE is source or target.
 
     Args:
         source_url, target_url: the databases; one that cannot be reached gives an UNKNOWN finding.

@@ -127,7 +127,8 @@ def _remedy(table: TableComparison, status: Status) -> str:
     if first is not None:
         where = " AND ".join(f"\"{k}\" = '{v}'" for k, v in first.key.items())
         look = f"Look at one on both sides:\n  SELECT * FROM {table.name} WHERE {where};\n"  # noqa: S608 - words
-    schema, _, name = table.name.rpartition(".")
+    # pg_restore takes names as they are, without SQL's quotes.
+    schema, _, name = (part.strip('"').replace('""', '"') for part in table.name.rpartition("."))
     again = (
         f"Load the table again from a dump that was taken while writes were refused:\n  TRUNCATE {table.name};\n"
         f"  pg_restore --data-only --schema={schema} --table={name} --dbname=TARGET DUMP/archive"
