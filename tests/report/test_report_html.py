@@ -15,6 +15,7 @@ import sample_runs
 from cutover.errors import UsageError
 from cutover.finding import Finding, Severity, Status
 from cutover.report import facts, html, read, write, write_junit
+from cutover.runbook import RunFolder
 from cutover.secrets import redact
 
 EVERY = [name for name, _ in sample_runs.EVERY]
@@ -380,6 +381,19 @@ def test_a_report_drawn_again_is_the_same_bytes(outputs):
     write_junit(folder)
     (folder / "manifest.json").write_text("{}")
     assert write(folder).read_bytes() == first
+
+
+def test_the_digests_are_those_of_the_sealed_files(outputs):
+    """Sealing takes secrets out of what others wrote; the report, drawn before, names the digest that will hold."""
+    folder = sample_runs.killed(outputs)
+    redact.register("tango-foxtrot-77")
+    (folder / "raw").mkdir()
+    (folder / "raw/response.json").write_text('{"key": "tango-foxtrot-77"}')
+    (folder / "raw/log.arrow").write_bytes(b"\xff\x00tango-foxtrot-77")
+    before = {e.path: (e.size, e.sha256) for e in facts.gather(read(folder)).evidence}
+    RunFolder(folder).seal()
+    sealed = json.loads((folder / "manifest.json").read_text())["files"]
+    assert before == {name: (entry["size"], entry["sha256"]) for name, entry in sealed.items()}
 
 
 def test_evidence_is_listed_with_its_digest_and_many_files_are_summed_up(outputs, draw):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -18,6 +20,7 @@ from cutover.migration import Triggers
 from cutover.report import words
 from cutover.report.charts import TableRow
 from cutover.report.record import Record, clean, load_json, parse_time
+from cutover.secrets import redact
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 WINDOW_COLUMNS = ("arrivals", "completed", "errors", "error_rate", "p50_s", "p95_s", "in_flight", "never_sent")
 MOST_FILES = 250
 """Files that the report lists one by one; a folder with more is summed up, the manifest has them all."""
+_LARGEST_TEXT = 64 * 2**20
+"""Bytes up to which a run's files are searched for secrets when it is sealed (`runbook.evidence`)."""
 _NOT_EVIDENCE = {"report.html", "report.pdf", "manifest.json", "statement.dsse.json", "junit.xml"}
 
 
@@ -280,16 +285,22 @@ def _evidence(folder: Path) -> list[Evidence]:
             break
         summed.add(parent)
         left -= many
-    listed = [
-        Evidence(clean(p.relative_to(folder).as_posix()), p.stat().st_size, files.sha256(p))
-        for p in paths
-        if p.parent not in summed
-    ]
+    listed = [Evidence(clean(p.relative_to(folder).as_posix()), *_sealed(p)) for p in paths if p.parent not in summed]
     for parent in summed:
         inside = [p for p in paths if p.parent == parent]
         name = clean(parent.relative_to(folder).as_posix()) + "/"
         listed.append(Evidence(name, sum(p.stat().st_size for p in inside), "", len(inside)))
     return sorted(listed, key=lambda e: e.path)
+
+
+def _sealed(path: Path) -> tuple[int, str]:
+    """Size and SHA-256 of a file as it will be sealed: a text from which sealing will take a secret, without it."""
+    if path.stat().st_size <= _LARGEST_TEXT:
+        data = path.read_bytes()
+        with contextlib.suppress(UnicodeDecodeError):
+            data = redact(data.decode()).encode()
+        return len(data), hashlib.sha256(data).hexdigest()
+    return path.stat().st_size, files.sha256(path)
 
 
 def _triggers(record: Record) -> Triggers | None:
