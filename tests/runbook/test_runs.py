@@ -347,3 +347,25 @@ def test_a_cell_that_may_fail_does_not_end_the_notebook(
     nbformat.write(nb, path)
     result = execute([path], migration, outputs=tmp_path / "out")
     assert states(result.folder / "notebooks" / "n.ipynb") == ["completed", "completed"]
+
+
+def test_a_kernel_that_waits_for_its_turn_loads_what_its_notebook_imports(
+    notebook: Notebook, migration: dict[str, Any], tmp_path: Path
+) -> None:
+    """The modules are loaded, and no name appears in the notebook that it did not import."""
+    first = notebook("a", "import time; time.sleep(.5)")
+    asks = "import sys\n['cutover.queue' in sys.modules, [n for n in dir() if n in ('cutover', 'queue', 'exec_lines')]]"
+    second = notebook("b", "%time 1", asks, "from cutover import queue")
+    result = execute([first, second], migration, outputs=tmp_path / "out")
+    assert "[True, []]" in output(result.folder / "notebooks" / "b.ipynb")
+
+
+def test_a_module_that_cannot_be_loaded_early_fails_where_it_is_imported(
+    notebook: Notebook, migration: dict[str, Any], tmp_path: Path
+) -> None:
+    """In the cell, with its own error; the kernel starts all the same."""
+    result = execute(
+        [notebook("a", "1"), notebook("b", "2", "from cutover import absent")], migration, outputs=tmp_path
+    )
+    assert states(result.folder / "notebooks" / "b.ipynb") == ["completed", "failed"]
+    assert "ImportError" in result.headline

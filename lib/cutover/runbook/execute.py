@@ -189,7 +189,8 @@ class _Run:
         notebook = self.declared[index]
         mine = {"CUTOVER_RUN": str(folder.path.resolve()), "CUTOVER_STEP": notebook.name}
         mine |= {"CUTOVER_PLAN": "1"} if self.plan else {}
-        return shared.kernels.start(notebook.kernel, environment=self.environment | mine)
+        waits = notebook.rooms if index else ()  # the first is wanted at once
+        return shared.kernels.start(notebook.kernel, environment=self.environment | mine, preload=waits)
 
     def play(self, shared: Session, folder: RunFolder, kernel: Kernel | None) -> list[StepOutcome]:
         """Each notebook in turn; the next one's kernel boots while the current one works."""

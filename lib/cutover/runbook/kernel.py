@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -61,18 +61,26 @@ class Kernels:
         self._guard.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start(self, name: str, *, environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> Kernel:
+    def start(
+        self,
+        name: str,
+        *,
+        environment: Mapping[str, str] | None = None,
+        preload: Sequence[str] = (),
+        cwd: Path | None = None,
+    ) -> Kernel:
         """Start the process of a kernel and return at once; `Kernel.connect` waits until it answers.
 
         Args:
             name: the kernel's name as Jupyter knows it, `python3`.
             environment: variables added to this process's own.
+            preload: modules that it loads before it answers; of the kernel `python3` alone.
             cwd: working directory; this process's own by default.
 
         Raises:
             UsageError: no kernel of that name is installed.
         """
-        kernel = Kernel(name, self, environment or {}, cwd)
+        kernel = Kernel(name, self, environment or {}, preload, cwd)
         self._alive.append(kernel)
         return kernel
 
@@ -98,14 +106,16 @@ class Kernel:
         language: what it says of its language, once connected.
     """
 
-    def __init__(self, name: str, owner: Kernels, environment: Mapping[str, str], cwd: Path | None) -> None:
+    def __init__(
+        self, name: str, owner: Kernels, environment: Mapping[str, str], preload: Sequence[str], cwd: Path | None
+    ) -> None:
         self.name, self.mark = name, secrets.token_hex(12)
         self.client: Any = None
         self.language: dict[str, Any] = {}
         self._owner = owner
         self._file = owner.folder / f"{self.mark[:8]}.json"
         self._words = owner.folder / f"{self.mark[:8]}.log"
-        command, extra = _command(name, self._file)
+        command, extra = _command(name, self._file, preload)
         env = os.environ | extra | dict(environment)
         env |= {guard.MARK: self.mark, "CUTOVER_REDACTIONS": str(owner.redactions), "JPY_PARENT_PID": str(os.getpid())}
         _write_connection(self._file, name)
@@ -228,10 +238,12 @@ def _adopt_orphans() -> None:
         _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _command(name: str, connection_file: Path) -> tuple[list[str], dict[str, str]]:
+def _command(name: str, connection_file: Path, preload: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """The command line and added environment of a kernel."""
     if name == "python3":  # always this interpreter, as jupyter_client does; spares the search through kernel specs
-        return [sys.executable, "-m", "ipykernel_launcher", "-f", str(connection_file)], {}
+        # In a namespace of their own: the notebook sees no name that it did not import itself.
+        lines = [f"--IPKernelApp.exec_lines=exec('import {module}', {{}})" for module in preload]
+        return [sys.executable, "-m", "ipykernel_launcher", "-f", str(connection_file), *lines], {}
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel  # noqa: PLC0415
 
     try:

@@ -23,12 +23,14 @@ class Declared:
         kernel: the kernel that it names.
         knobs: the type that each parameter is annotated with, `""` without annotation; and its default's source.
         concludes: whether a cell calls `.conclude(`.
+        rooms: the modules of Cutover that it imports, which a kernel can load while it waits for its turn.
     """
 
     path: Path
     kernel: str = "python3"
     knobs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     concludes: bool = False
+    rooms: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -54,7 +56,21 @@ def inspect(path: Path) -> Declared:
     tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
     knobs = _declared("".join(tagged[0].get("source", "")), path) if tagged else {}
     kernel = nb.get("metadata", {}).get("kernelspec", {}).get("name") or "python3"
-    return Declared(path, kernel, knobs, any(".conclude(" in s for s in sources))
+    return Declared(path, kernel, knobs, any(".conclude(" in s for s in sources), _rooms(sources))
+
+
+def _rooms(sources: list[str]) -> tuple[str, ...]:
+    """`cutover.aws` for `from cutover import aws`; a cell that is no plain Python (`%magic`) is passed over."""
+    found: dict[str, None] = {}
+    for source in sources:
+        try:
+            nodes = ast.parse(source).body
+        except SyntaxError:
+            continue
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom) and node.module == "cutover" and not node.level:
+                found |= {f"cutover.{alias.name}": None for alias in node.names}
+    return tuple(found)
 
 
 def _declared(source: str, path: Path) -> dict[str, tuple[str, str]]:
