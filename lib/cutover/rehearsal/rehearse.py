@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,19 @@ def _on_event(event: Event, scenario: Scenario, stage: Stage, say: Say) -> None:
             fault(stage)
     if line := describe(event):
         say(line)
+
+
+@contextmanager
+def _in_environment(name: str, value: str) -> Iterator[None]:
+    """The variable is set for this process and its children while it lasts."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 class _signals_raise:  # noqa: N801 - reads as a verb in a with statement

@@ -181,6 +181,7 @@ class _Builder:
             "test.login": f"{TEST_USER}:{self.password['visitor']}",
             "admin.login": f"{ADMIN_USER}:{self.password['admin']}",
             "backups": (stage.folder / "backups").as_uri(),
+            "state": str(stage.folder / "state"),
         }
 
     def _valkey(self, home: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -18,8 +17,9 @@ _KEY = "target-position-at-cutover"
 
 def remember_cutover(step: Step) -> None:
     """Note where the target stands at the switch of the name: what is written after it exists only on AWS."""
-    position = postgres.write_position(step.resolve(step.migration.target.database_url))
-    step.remember(_KEY, asdict(position))
+    # At once: what sessions report a moment late was written before the switch, and would only be counted twice.
+    position = postgres.write_position(step.resolve(step.migration.target.database_url), settle_s=0)
+    step.remember(_KEY, position.to_dict())
 
 
 def fired(step: Step) -> list[Finding]:
@@ -55,7 +55,7 @@ def written_since_cutover(step: Step) -> pd.DataFrame:
     remembered = step.recall(_KEY)
     if remembered is None:
         return pd.DataFrame([{"table": "(the name has not been switched: nothing would be lost)", "changes": 0}])
-    before = postgres.WritePosition(**remembered)
+    before = postgres.WritePosition.from_dict(remembered)
     now = postgres.write_position(step.resolve(step.migration.target.database_url))
     rows = [
         {"table": table, "changes": count - before.counters.get(table, 0)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 
 from cutover import app, objects, postgres
 from cutover.action import Action
@@ -13,8 +12,8 @@ from cutover.runbook.step import Step
 _KEY = "write-position"
 _RECONNECT_S = 15.0
 """The freeze ended the application's sessions: its pool needs a moment before its health check speaks for it again."""
-_SETTLE_S = 2.0
-"""PostgreSQL publishes a backend's counters at most a second late (pgstat.c, PGSTAT_MIN_INTERVAL)."""
+_LOOK_S = 2.0
+"""Seconds between the two looks of the proof."""
 
 
 def maintenance(step: Step, *, enabled: bool) -> Action | None:
@@ -35,10 +34,10 @@ def check_frozen(step: Step) -> list[Finding]:
     _wait_until_well(url)
     findings = app.check_maintenance(url, login)
     before = postgres.write_position(source)
-    time.sleep(_SETTLE_S)
-    now = postgres.write_position(source)
-    step.remember(_KEY, asdict(now))
-    step.attach("raw/postgres/write-position.json", asdict(now))
+    time.sleep(_LOOK_S)
+    now = postgres.write_position(source, since=before)
+    step.remember(_KEY, now.to_dict())
+    step.attach("raw/postgres/write-position.json", now.to_dict())
     return [*findings, *postgres.check_no_writes(before, now)]
 
 
@@ -66,8 +65,9 @@ def check_still_frozen(step: Step) -> list[Finding]:
                 "run 11_write_freeze with apply, then this step again",
             )
         ]
-    before = postgres.WritePosition(**remembered)
-    return postgres.check_no_writes(before, postgres.write_position(step.resolve(step.migration.source.database_url)))
+    before = postgres.WritePosition.from_dict(remembered)
+    source = step.resolve(step.migration.source.database_url)
+    return postgres.check_no_writes(before, postgres.write_position(source, since=before))
 
 
 def compare_reports(step: Step) -> list[Finding]:

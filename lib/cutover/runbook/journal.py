@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from cutover.action import Approval
 from cutover.errors import UsageError
-from cutover.secrets import redact
+from cutover.secrets import redact, resolve
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Journal:
         """The journal at `migration.state`.
 
         Args:
-            state: a folder, relative to `root`, or `s3://bucket/prefix`.
+            state: a folder, relative to `root`, `s3://bucket/prefix`, or a reference to one of these.
             name: the migration's name.
             environment: the migration's environment.
             root: what a relative folder is relative to; the working folder by default.
@@ -60,6 +60,7 @@ class Journal:
         Raises:
             UsageError: the state is neither a folder nor an S3 location.
         """
+        state = resolve(state)
         if state.startswith("s3://"):
             from cutover.runbook.s3journal import S3Store  # noqa: PLC0415 - boto3 is slow to import
 
