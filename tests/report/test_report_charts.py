@@ -163,6 +163,15 @@ def test_the_timeline_says_how_each_step_ended():
     assert charts.timeline_alt(steps).startswith("1 of 3 steps completed; 13 Data integrity: gate closed.")
 
 
+def test_the_word_on_a_single_long_step_does_not_run_into_its_name():
+    """It stands inside the bar."""
+    step = StepEnd("00_start_here", "failed", seconds=1.1, started=datetime.fromtimestamp(T0, UTC))
+    figure = charts.timeline([step])
+    charts.svg(figure)
+    word, axes = figure.axes[0].texts[0], figure.axes[0]
+    assert word.get_window_extent().x0 > axes.get_window_extent().x0
+
+
 @pytest.mark.parametrize(
     "steps",
     [[], [StepEnd("", "")], [StepEnd("x", "other", seconds=5.0)], [StepEnd(f"{n}_s", "completed") for n in range(40)]],

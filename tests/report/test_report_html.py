@@ -276,6 +276,15 @@ def test_a_run_that_waits_says_so(outputs, draw):
     assert f"cutover approve {folder.name} STEP" in page.text
 
 
+def test_a_run_that_broke_off_names_its_step(outputs, draw):
+    """In the words of its title."""
+    folder = sample_runs.go(outputs, pictures=False)
+    said = json.loads((folder / "verdict.json").read_text())
+    said |= {"verdict": "INCONCLUSIVE", "exit_code": 1, "headline": "14_deploy did not finish (kernel-died): SIGKILL."}
+    (folder / "verdict.json").write_text(json.dumps(said))
+    assert draw(folder).headings[0][1] == "INCONCLUSIVE: 14 Deploy did not finish (kernel-died): SIGKILL."
+
+
 def test_a_plan_is_not_a_verdict(outputs, draw):
     """`cutover plan` ends with 0 and judges nothing."""
     folder = sample_runs.go(outputs, pictures=False)

@@ -250,10 +250,13 @@ def timeline(steps: Sequence[StepEnd]) -> Figure:
             if ran and step.state != "completed" and step.seconds is not None:
                 text = f"{text}, {words.duration(step.seconds)}"
             late = ran and (begin + taken) > total * 0.72
+            inside = late and begin < total * 0.3
+            edge = begin if late and not inside else begin + taken
+            colour = "black" if inside else "#a63c00" if tone == "bad" else "#5d6875"
             axes.annotate(
-                text, ((begin if late else begin + taken) / unit if ran else 0, place), xytext=(-5 if late else 5, 0),
-                textcoords="offset points", va="center", ha="right" if late else "left", fontsize=9,
-                color="#a63c00" if tone == "bad" else "#5d6875", fontweight="bold" if tone == "bad" else "normal",
+                text, (edge / unit if ran else 0, place), xytext=(-5 if late else 5, 0), textcoords="offset points",
+                va="center", ha="right" if late else "left", fontsize=9, color=colour,
+                fontweight="bold" if tone == "bad" else "normal",
             )  # fmt: skip
         axes.set_yticks(range(len(steps)), [_cut(words.step_title(s.name)) for s in steps], parse_math=False)
         axes.set_ylim(max(len(steps), 1) - 0.4, -0.6)

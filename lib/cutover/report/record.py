@@ -331,11 +331,11 @@ def _contradictions(stated: str, findings: list[Finding], steps: tuple[StepEnd, 
 def _without_word(headline: str, stated: str) -> str:
     """`GO: all tables identical` without its `GO: `, because the report says the word itself, larger.
 
-    `NO_GO at 13_data_integrity: …` becomes `13 Data integrity: …`.
+    `NO_GO at 13_data_integrity: …` becomes `13 Data integrity: …`, and so does the step that did not finish.
     """
-    place = re.match(r"(?:[A-Z_]+|Waiting) at (\w+): ", headline)
+    place = re.match(r"(?:(?:[A-Z_]+|Waiting) at (\w+)|(\w+)( did not finish \([\w-]+\))): ", headline)
     if place:
-        return f"{step_title(place[1])}: {headline[place.end() :]}".strip()
+        return f"{step_title(place[1] or place[2])}{place[3] or ''}: {headline[place.end() :]}".strip()
     for word in (stated, stated.replace("_", "-"), stated.replace("_", " ")):
         if word and headline.upper().startswith(word):
             rest = headline[len(word) :].lstrip()
