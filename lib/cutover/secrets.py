@@ -29,7 +29,7 @@ MASK = "‹redacted›"
 SHORTEST = 6
 """Values below this many characters are not redacted: they would blot out ordinary words."""
 
-_SECRET_NAME = re.compile(r"PASSW|SECRET|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE|CREDENTIAL|LOGIN|_DSN$|_URL$", re.I)
+_SECRET_NAME = re.compile(r"PASSW|SECRET|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_?KEY|CREDENTIAL|LOGIN|_DSN$|_URL$", re.I)
 
 
 def is_reference(text: str) -> bool:

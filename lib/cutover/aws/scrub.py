@@ -15,7 +15,7 @@ _SECRET_KEYS = {
     "secretstring", "secretbinary", "masteruserpassword", "authtoken", "password", "randompassword", "plaintext",
     "secretaccesskey", "sessiontoken", "authorizationtoken", "privatekey", "keymaterial", "plaintextkeymaterial",
 }  # fmt: skip
-_SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE|CREDENTIAL|_DSN$", re.I)
+_SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_?KEY|CREDENTIAL|_DSN$", re.I)
 _URL_PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^/\s:@\"']*:)(?P<password>[^@\s\"']+)(?P<tail>@)")
 _BCRYPT = re.compile(r"^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$")
 
