@@ -369,3 +369,29 @@ def test_a_module_that_cannot_be_loaded_early_fails_where_it_is_imported(
     )
     assert states(result.folder / "notebooks" / "b.ipynb") == ["completed", "failed"]
     assert "ImportError" in result.headline
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "first", "last"),
+    [
+        ("PASS", {"apply": True}, "read report.html", "cutover run review --params p.yml --outputs out --apply"),
+        (
+            "FAIL",
+            {"knobs": {"n": "2"}},
+            "mend it",
+            "cutover run day --params p.yml --outputs out -p n 2 --resume {run}",
+        ),
+        ("FAIL", {"scenario": "clean"}, "mend it", "cutover rehearse --scenario clean"),
+        ("FAIL", {"phase": "x"}, "mend it", "cutover run 10_a --params p.yml --outputs out --resume {run}"),
+    ],
+)
+def test_what_comes_next_is_a_command_that_can_be_typed(
+    status: str, more: dict[str, Any], first: str, last: str, notebook: Notebook, migration: dict[str, Any]
+) -> None:
+    """With this run's parameters, knobs and outputs."""
+    Path("p.yml").write_text(json.dumps({"migration": migration}))
+    cells = (BEGIN.format(name="10_a"), LOOK.format(status=status), "step.conclude()")
+    path = notebook("10_a", *cells, parameters="migration: dict = {}\nn: int = 1")
+    result = execute([path], "p.yml", outputs=Path("out"), **{"phase": "day", **more})
+    assert result.next[0] == first
+    assert result.next[-1] == last.format(run=result.folder.name)

@@ -19,7 +19,7 @@ from cutover.runbook.facts import run_facts
 from cutover.runbook.journal import Journal
 from cutover.runbook.kernel import Kernel
 from cutover.runbook.knobs import Declared, assign, inspect
-from cutover.runbook.outcome import StepOutcome, judge_run, judge_step, resume_from
+from cutover.runbook.outcome import Commands, StepOutcome, judge_run, judge_step, resume_from
 from cutover.runbook.params import LoadedParams, from_dict, load_params
 from cutover.runbook.record import Ending, State
 from cutover.runbook.session import Session, session
@@ -122,6 +122,8 @@ def execute(
     declared = [inspect(Path(n)) for n in notebooks]
     decision = inspect(on_rollback) if on_rollback else None
     _refuse_doubles(declared)
+    names = tuple(n.name for n in declared)
+    phase = phase or names[0]
     values = assign(declared, knobs or {})
     earlier, declared = resume_from(resume, outputs, declared, loaded.raw)
     run = _Run(
@@ -137,33 +139,31 @@ def execute(
             "start_timeout": start_timeout_s,
         },
         tell=on_event or (lambda _: None),
+        commands=Commands(phase, names, loaded.path, knobs or {}, apply and not plan, scenario, Path(outputs)),
     )
-    phase = phase or (declared[0].name if declared else Path(str(notebooks[0])).stem)
     with session() as shared:
         folder = RunFolder.create(Path(outputs), loaded.migration.environment, phase, shared.redact)
         kernel = run.start_kernel(shared, folder, 0)
         run.tell(Event("run", "", folder.path, total=len(declared)))
-        folder.write(
-            "run.json",
-            run_facts(
-                folder.name,
-                phase,
-                loaded.migration,
-                loaded.raw,
-                [n.name for n in run.all(earlier)],
-                apply=run.apply,
-                plan=plan,
-                scenario=scenario,
-                params_file=str(loaded.path) if loaded.path else None,
-                resumed_from=Path(resume).name if resume else None,
-                **({"caller": dict(caller)} if caller else {}),
-            ),
+        facts = run_facts(
+            folder.name,
+            phase,
+            loaded.migration,
+            loaded.raw,
+            names,
+            apply=run.apply,
+            plan=plan,
+            scenario=scenario,
+            params_file=str(loaded.path) if loaded.path else None,
+            resumed_from=Path(resume).name if resume else None,
+            **({"caller": dict(caller)} if caller else {}),
         )
         try:
+            folder.write("run.json", facts)
             outcomes = [*earlier, *run.play(shared, folder, kernel)]
             if decision and any(o.verdict == Verdict.ROLLBACK for o in outcomes) and shared.stop.number is None:
                 outcomes.append(run.play_after(shared, folder, decision))
-            return _close(run, folder, outcomes, finish, phase, caller)
+            return _close(run, folder, outcomes, finish, caller)
         except OSError as error:
             return _unwritable(folder, error, run)
 
@@ -178,9 +178,7 @@ class _Run:
     environment: dict[str, str]
     limits: dict[str, float | None]
     tell: Callable[[Event], None]
-
-    def all(self, earlier: Sequence[StepOutcome]) -> list[Any]:
-        return [*earlier, *self.declared]
+    commands: Commands
 
     def start_kernel(self, shared: Session, folder: RunFolder, index: int) -> Kernel | None:
         """The kernel of the notebook at `index`, booting while something else goes on."""
@@ -306,11 +304,10 @@ def _close(
     folder: RunFolder,
     outcomes: list[StepOutcome],
     finish: Callable[[Path], Any] | None,
-    phase: str,
     caller: Mapping[str, str] | None,
 ) -> RunResult:
     """Write the verdict, have the report drawn, seal."""
-    result = judge_run(outcomes, folder, phase, run.loaded, apply=run.apply, plan=run.plan)
+    result = judge_run(outcomes, folder, run.commands, plan=run.plan)
     code, verdict = ExitCode(result["exit_code"]), Verdict(result["verdict"])
     folder.write("verdict.json", result)
     known = next((s["caller"] for s in folder.steps() if s.get("caller")), caller)
@@ -318,7 +315,8 @@ def _close(
     with suppress(CutoverError, OSError):  # the journal is for the next run; this one's evidence is complete without it
         m = run.loaded.migration
         journal = Journal.open(m.state, m.name, m.environment, root=project_root(), run=folder.name)
-        journal.write("run", phase=phase, verdict=str(verdict), exit_code=int(code), headline=result["headline"])
+        told = {"verdict": str(verdict), "exit_code": int(code), "headline": result["headline"]}
+        journal.write("run", phase=run.commands.phase, **told)
     if finish is not None:
         try:
             finish(folder.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from cutover.finding import Finding, Verdict, deciding
 from cutover.runbook.conclusion import latest
 from cutover.runbook.evidence import RunFolder
 from cutover.runbook.knobs import Declared
-from cutover.runbook.params import LoadedParams
+from cutover.runbook.phases import PHASES
 from cutover.runbook.record import Ending, State
 
 _IDENTITY = ("name", "environment", "account_id", "region", "hostname", "source", "target")
@@ -70,6 +70,46 @@ class StepOutcome:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What a person types next, in the words of this run.
+
+    Attributes:
+        phase: the run's phase.
+        notebooks: the names of its notebooks.
+        params: its parameter file, where there is one.
+        knobs: its knobs.
+        apply: whether changes were allowed.
+        scenario: the rehearsal's scenario.
+        outputs: where its folder lies.
+    """
+
+    phase: str
+    notebooks: tuple[str, ...] = ()
+    params: Path | None = None
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    apply: bool = False
+    scenario: str | None = None
+    outputs: Path = Path("outputs")
+
+    def run(self, what: str, *, apply: bool = False, knobs: bool = False) -> str:
+        """`cutover run WHAT` with this run's parameters."""
+        words = ["cutover", "run", *what.split(), *(["--params", str(self.params)] if self.params else [])]
+        words += ["--outputs", str(self.outputs)] if self.outputs != Path("outputs") else []
+        words += [w for k, v in self.knobs.items() if knobs for w in ("-p", k, str(v))]
+        return shlex.join([*words, *(["--apply"] if apply else [])])
+
+    def again(self, run: str) -> str:
+        """Go on with this run; a rehearsal begins anew, for its stage is gone."""
+        if self.scenario:
+            return f"cutover rehearse --scenario {self.scenario}"
+        what = self.phase if self.phase in PHASES else " ".join(self.notebooks)
+        return f"{self.run(what, apply=self.apply, knobs=True)} --resume {run}"
+
+
+_AFTER = {"prepare": "day", "day": "review"}
+
+
 def judge_step(notebook: Declared, ending: Ending, folder: RunFolder, began: str, *, plan: bool) -> StepOutcome:
     """What one notebook's ending means, with what its step wrote of itself.
 
@@ -119,17 +159,13 @@ def judge_step(notebook: Declared, ending: Ending, folder: RunFolder, began: str
     )
 
 
-def judge_run(
-    outcomes: Sequence[StepOutcome], folder: RunFolder, phase: str, loaded: LoadedParams, *, apply: bool, plan: bool
-) -> dict[str, Any]:
+def judge_run(outcomes: Sequence[StepOutcome], folder: RunFolder, commands: Commands, *, plan: bool) -> dict[str, Any]:
     """The content of verdict.json: where several endings hold, the worst (`errors.worst`).
 
     Args:
         outcomes: the steps, those that did not run too.
         folder: the run's folder.
-        phase: the run's phase.
-        loaded: the parameters, for the commands in `next`.
-        apply: whether changes were allowed.
+        commands: the commands for `next`.
         plan: whether only plans were wanted.
     """
     codes = [o.exit_code for o in outcomes if o.exit_code is not None]
@@ -150,7 +186,7 @@ def judge_run(
         "exit_code": int(code),
         "headline": _headline(code, word, decisive, outcomes, planned, plan=plan),
         "deciding": [f.to_dict() for f in closed],
-        "next": _next(code, word, decisive, folder, phase, loaded, apply=apply),
+        "next": _next(code, word, decisive, folder.name, commands),
         "steps": [o.to_dict() for o in outcomes],
         **({"planned": planned} if planned else {}),
     }
@@ -249,26 +285,17 @@ def _headline(
     return f"{decisive.name} did not finish ({decisive.state}): {sentence}"
 
 
-def _next(
-    code: ExitCode,
-    word: Verdict,
-    decisive: StepOutcome | None,
-    folder: RunFolder,
-    phase: str,
-    loaded: LoadedParams,
-    *,
-    apply: bool,
-) -> list[str]:
-    params = f" --params {shlex.quote(str(loaded.path))}" if loaded.path else ""
-    flag = " --apply" if apply else ""
-    again = f"cutover run {phase}{params}{flag} --resume {folder.name}"
-    todo = list(decisive.next) if decisive else []
+def _next(code: ExitCode, word: Verdict, decisive: StepOutcome | None, run: str, commands: Commands) -> list[str]:
+    todo, again = list(decisive.next) if decisive else [], commands.again(run)
     if code is ExitCode.GO:
-        return ["read report.html; nothing is left to do in this phase"]
+        after = _AFTER.get(commands.phase)
+        return ["read report.html", *([commands.run(after, apply=True)] if after and commands.apply else [])]
     if word is Verdict.ROLLBACK:
-        decide = f"cutover run notebooks/90_rollback_decision.ipynb{params}"
-        return [f"{decide}   # names the way back; nothing is rolled back by itself", *todo[1:]]
+        decide = commands.run("90_rollback_decision")
+        if commands.scenario:
+            decide = "open notebooks/90_rollback_decision.ipynb in this run's folder"
+        return [f"{decide}   # it names the way back; nothing is rolled back by itself", *todo[1:]]
     if code is ExitCode.WAITING and decisive:
-        return [f"cutover approve {folder.name} {decisive.name}", again]
-    where = [f"open {Path('notebooks') / f'{decisive.name}.ipynb'} in this run's folder"] if decisive else []
+        return [f"cutover approve {run} {decisive.name}", again]
+    where = [f"open notebooks/{decisive.name}.ipynb in this run's folder"] if decisive else []
     return list(dict.fromkeys([*todo, *where, again]))
