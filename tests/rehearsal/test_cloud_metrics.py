@@ -14,8 +14,10 @@ HUNDRED = [Sample.of(0, list(range(1, 101)), [1.0] * 100)]
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    {"Sum": 5050, "Average": 50.5, "Minimum": 1, "Maximum": 100, "SampleCount": 100, "p95": 95.05}.items()
-    | {"p0": 1, "p100": 100, "p50": 50.5, "p99.9": 99.901}.items(),
+    [
+        *{"Sum": 5050, "Average": 50.5, "Minimum": 1, "Maximum": 100, "SampleCount": 100, "p95": 95.05}.items(),
+        *{"p0": 1, "p100": 100, "p50": 50.5, "p99.9": 99.901}.items(),
+    ],
 )
 def test_statistics_of_one_to_a_hundred(name: str, expected: float) -> None:
     """The values that CloudWatch gives for the classic example."""
