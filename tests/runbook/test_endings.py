@@ -115,6 +115,15 @@ def test_a_kernel_that_ignores_an_interrupt_is_ended(
     assert states(result.folder / "notebooks" / "n.ipynb") == ["timeout"]
 
 
+def test_a_process_with_an_empty_environment_is_found_by_its_descent(
+    notebook: Callable[..., Path], migration: dict[str, Any], tmp_path: Path
+) -> None:
+    """It carries no mark, has a session of its own and has lost its parent: the kernel has adopted it."""
+    bare = FAMILY.format(folder=str(tmp_path)).replace("DEVNULL).pid", "DEVNULL, env={}).pid")
+    execute([notebook("n", bare)], migration, outputs=tmp_path / "out")
+    assert not [p for p in family(tmp_path) if lives(p)]
+
+
 def test_exit_handlers_of_a_kernel_run(
     notebook: Callable[..., Path], migration: dict[str, Any], tmp_path: Path
 ) -> None:
