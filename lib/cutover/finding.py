@@ -108,6 +108,11 @@ class Finding:
         """Whether it closes the gate for want of knowledge rather than for something seen to be wrong."""
         return self.status in {Status.UNKNOWN, Status.NOT_COMPARED, Status.MANUAL}
 
+    def sentence(self) -> str:
+        """What it says of its claim, in one sentence without a full stop: `Storage is encrypted? No: …`."""
+        seen = (self.observed or self.why or str(self.status)).rstrip(".")
+        return f"{self.title}? {'Not known' if self.undecided else 'No'}: {seen}"
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; enums as text, empty fields left out but for status and severity."""
         raw = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}

@@ -31,18 +31,10 @@ def headline(record: Record, facts: Facts) -> str:
     said = record.headline
     if not said and record.deciding:
         rest = len(record.deciding) - 1
-        return sentence(record.deciding[0]) + (f" (and {rest} more)." if rest else ".")
+        return record.deciding[0].sentence() + (f" (and {rest} more)." if rest else ".")
     if not said:
         said = f"{words.count(facts.counts.get('PASS', 0), 'check')} passed"
     return f"{same}; {_lower(said)}" if same and "rows" not in said else said
-
-
-def sentence(finding: Finding) -> str:
-    """A finding that closes a gate, in one sentence without its full stop."""
-    seen = (finding.observed or finding.why or words.STATUSES[finding.status][2]).rstrip(".")
-    if finding.undecided:
-        return f"It is not known whether “{finding.title}” holds: {seen}"
-    return f"“{finding.title}” does not hold: {seen}"
 
 
 def happened(record: Record, facts: Facts) -> list[str]:
@@ -191,7 +183,7 @@ def _stopped(step: StepEnd, record: Record) -> str:
     word = words.ending(step.state)[0]
     reason = next((f for f in _of_step(record, step.name) if f in record.deciding), None)
     if step.state == "gate-closed" and reason:
-        return f"{title} closed the gate. {sentence(reason)}."
+        return f"{title} closed the gate. {reason.sentence()}."
     return f"{title}: {_lower(word)}."
 
 

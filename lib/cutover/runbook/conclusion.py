@@ -67,27 +67,19 @@ def latest(batches: Sequence[Sequence[Finding]]) -> list[Finding]:
     return [finding for group in stands.values() for finding in group]
 
 
-def sentence(finding: Finding) -> str:
-    """A finding that closes a gate, in one sentence."""
-    subject = f" for {finding.subject}" if finding.subject else ""
-    seen = finding.observed or finding.why or str(finding.status)
-    if finding.undecided:
-        return f"it is not known whether “{finding.title}” holds{subject}: {seen}"
-    return f"“{finding.title}” does not hold{subject}: {seen}"
-
-
 def _headline(word: Verdict, findings: Sequence[Finding], closed: Sequence[Finding], planned: int) -> str:
     if closed:
         more = f" (and {len(closed) - 1} more)" if len(closed) > 1 else ""
-        return f"{word}: {sentence(closed[0]).rstrip('.')}{more}."
+        return f"{word}: {closed[0].sentence()}{more}."
     if planned:
         return f"{word}: plan only, {planned} change{'s' if planned > 1 else ''} shown and none made."
     if word is Verdict.INCONCLUSIVE:
         return f"{word}: nothing was looked at, so nothing can be concluded."
-    count = len(findings)
-    shown = sum(f.status in {Status.FAIL, Status.MISSING, Status.UNKNOWN, Status.WAIVED} for f in findings)
-    extra = f", {shown} of them shown that do not close it" if shown else ""
-    return f"{word}: {count} finding{'s' if count != 1 else ''}{extra}; the gate is open."
+    looked = [f for f in findings if f.status not in {Status.NOT_DUE, Status.NOT_APPLICABLE}]
+    hold = sum(f.status is Status.PASS for f in looked)
+    if hold == len(looked):
+        return f"{word}: all {hold} checks hold." if hold > 1 else f"{word}: the one check holds."
+    return f"{word}: {hold} of {len(looked)} checks hold; what does not is shown and closes no gate."
 
 
 def _next(word: Verdict, closed: Sequence[Finding], planned: int) -> list[str]:

@@ -79,6 +79,12 @@ def begin(
     _check_knobs(knobs or {})
     raw = dict(migration or {}) or running_stage().migration
     described = from_dict(raw, "the parameters of this notebook").migration
+    if described.via != "direct":
+        raise UsageError(
+            f"via: {described.via} is not built yet.",
+            why="the private endpoints would not be reached, or by another way than the parameters say.",
+            todo="run inside the VPC, or open the tunnel yourself (docs/your-account.md), and say via: direct",
+        )
     name = os.environ.get("CUTOVER_STEP") or name
     shared = os.environ.get("CUTOVER_RUN")
     if shared:
@@ -139,7 +145,7 @@ class Step:
 
         What fails only because a change before it is planned and not made is NOT_DUE.
         """
-        seen = Recorded(findings)
+        seen = Recorded(self._below_the_run(f) for f in findings)
         if self.migration.waivers:
             from cutover.judgement import apply_waivers  # noqa: PLC0415 - slow to import, seldom wanted
 
@@ -322,6 +328,13 @@ class Step:
     def _write_plan(self, path: str, plan: Plan, state: str, given: Approval | None = None, **more: Any) -> None:
         about = {"step": self.name, "state": state, "hash": plan.hash, "plan": plan.to_dict()}
         self.run.write(path, {**about, "approval": asdict(given) if given else None, **more})
+
+    def _below_the_run(self, finding: Finding) -> Finding:
+        """Evidence is named by its path in the run's folder, so that the folder may be moved."""
+        here = f"{self.run.path.resolve()}{os.sep}"
+        if not any(str(Path(e).absolute()).startswith(here) and Path(e).is_absolute() for e in finding.evidence):
+            return finding
+        return replace(finding, evidence=tuple(e.removeprefix(here) for e in finding.evidence))
 
     def _not_due(self, finding: Finding) -> Finding:
         if finding.status not in _SUPERSEDED:

@@ -1,0 +1,111 @@
+"""What a migration changes in databases: planned, done, read back; and never the wrong database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from cutover.action import Action, Change
+from cutover.errors import ActionRefused, DatabaseError
+from cutover.finding import Status, Verdict, verdict
+from cutover.postgres import BackUp, EmptyDatabase, Transfer, trial_transfer
+from cutover.rehearsal.postgres import Server
+
+Fresh = Callable[..., str]
+
+THINGS = """
+CREATE SCHEMA side;
+CREATE EXTENSION citext;
+CREATE TYPE public.mood AS ENUM ('fine', 'tired');
+CREATE TABLE public.things (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name citext, mood public.mood);
+CREATE TABLE side.notes (text text);
+CREATE FUNCTION public.one() RETURNS int LANGUAGE sql AS 'SELECT 1';
+INSERT INTO public.things (name, mood) SELECT 'thing ' || n, 'fine' FROM generate_series(1, 500) n;
+INSERT INTO side.notes VALUES ('a'), ('a'), (NULL);
+"""
+
+
+def do(action: Action) -> Change:
+    """Plan and apply, as a step does."""
+    plan = action.plan()
+    return Change(plan, action.apply(plan), "2026-01-01T00:00:00Z", 0.0)
+
+
+def run(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """One statement; its rows."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture
+def source(pg17: Server, fresh_database: Fresh) -> str:
+    """A small database with something of everything."""
+    url = fresh_database(pg17)
+    run(url, THINGS)
+    return url
+
+
+def test_emptying_drops_everything_and_a_second_time_nothing(pg18: Server, fresh_database: Fresh) -> None:
+    """Types, functions, extensions and other schemas too."""
+    url = fresh_database(pg18)
+    run(url, THINGS)
+    action = EmptyDatabase(url, never=[])
+    change = do(action)
+    assert verdict(action.verify(change)) is Verdict.GO
+    assert action.plan().empty
+    run(url, "CREATE TABLE left_over (a int)")
+    assert not action.plan().empty
+    assert [f.status for f in action.verify(change)] == [Status.FAIL]
+
+
+def test_neither_source_nor_target_is_ever_emptied(pg18: Server, fresh_database: Fresh) -> None:
+    """Whatever the parameters call it: refused before anything is planned."""
+    url = fresh_database(pg18)
+    with pytest.raises(ActionRefused, match="not a staging database"):
+        EmptyDatabase(url, never=["postgresql://other@127.0.0.1:1/other", url])
+
+
+def test_a_backup_is_read_back_and_a_damaged_one_is_found(source: str, tmp_path: Path) -> None:
+    """One flipped byte."""
+    action = BackUp(source, tmp_path / "backup")
+    change = do(action)
+    assert verdict(action.verify(change)) is Verdict.GO
+    assert action.plan().empty
+    victim = max((tmp_path / "backup" / "archive").iterdir(), key=lambda p: p.stat().st_size)
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(data)
+    assert verdict(action.verify(change)) is Verdict.NO_GO
+
+
+def test_a_transfer_moves_everything_and_refuses_a_target_that_is_not_empty(
+    source: str, pg18: Server, fresh_database: Fresh, tmp_path: Path
+) -> None:
+    """The second transfer into the same target would mix two states."""
+    target = fresh_database(pg18)
+    action = Transfer(source, target, tmp_path / "one")
+    assert verdict(action.verify(do(action))) is Verdict.GO
+    assert run(target, "SELECT count(*) FROM public.things") == [(500,)]
+    with pytest.raises(DatabaseError, match="not empty"):
+        do(Transfer(source, target, tmp_path / "two"))
+
+
+def test_a_trial_is_compared_as_of_one_instant(
+    source: str, pg18: Server, fresh_database: Fresh, tmp_path: Path
+) -> None:
+    """Rows that come while it runs belong to neither side."""
+    target = fresh_database(pg18)
+    grown = []
+
+    def grow(_: Any) -> None:
+        grown.append(run(source, "INSERT INTO public.things (name) VALUES ('late')"))
+
+    trial = trial_transfer(source, target, tmp_path / "trial", progress=grow)
+    assert grown
+    assert verdict(trial.findings) is Verdict.GO, [f for f in trial.findings if f.closes_gate]
+    assert run(target, "SELECT count(*) FROM public.things WHERE name = 'late'")[0][0] < len(grown)
