@@ -12,6 +12,18 @@ from cutover.rehearsal import processes
 from cutover.rehearsal import valkey as vk
 
 
+_LONG = ("test_scenarios.py",)
+"""Files whose tests take a minute each: they come first, and each goes to whichever worker is free."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests on one worker, so that its servers are started once; the long ones begin at once."""
+    for item in items:
+        if item.path.name not in _LONG:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.path.name not in _LONG)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _clear_up_behind_crashed_sessions() -> None:
     processes.sweep()

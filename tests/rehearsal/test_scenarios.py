@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import nbformat
 import pytest
 
+from cutover.rehearsal.rehearse import rehearse as run_in_process
 from cutover.rehearsal.scenarios import SCENARIOS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -36,7 +38,7 @@ def evidence(outputs: Path) -> tuple[Path, dict[str, Any], list[dict[str, Any]]]
     return run, json.loads((run / "verdict.json").read_text()), findings
 
 
-@pytest.mark.parametrize("name", sorted(SCENARIOS))
+@pytest.mark.parametrize("name", sorted(SCENARIOS.keys() - {"clean"}))
 def test_a_scenario_ends_as_it_must_and_leaves_evidence_without_secrets(name: str, tmp_path: Path) -> None:
     """The verdict, the exit code, what decided it, a report that says so, and no secret anywhere."""
     scenario = SCENARIOS[name]
@@ -46,7 +48,7 @@ def test_a_scenario_ends_as_it_must_and_leaves_evidence_without_secrets(name: st
     run, verdict, findings = evidence(outputs)
     assert verdict["verdict"] == scenario.ends
     deciding = {finding["id"] for finding in verdict["deciding"]}
-    assert bool(deciding & set(scenario.decided_by)) == bool(scenario.decided_by), deciding
+    assert deciding & set(scenario.decided_by), deciding
     report = (run / "report.html").read_text()
     assert verdict["headline"][:40] in report
     for notebook in scenario.notebooks[:1]:
@@ -60,11 +62,21 @@ def test_a_scenario_ends_as_it_must_and_leaves_evidence_without_secrets(name: st
             assert PLANTED.encode() not in path.read_bytes(), path
 
 
-def test_a_clean_rehearsal_executes_every_notebook_and_compares_every_row(tmp_path: Path) -> None:
-    """GO stands on work that was done: every step completed, every table compared, nothing UNKNOWN unwaived."""
+def test_a_clean_rehearsal_does_all_the_work_and_writes_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GO stands on work that was done; passwords of database URLs, logins and AWS secrets appear nowhere.
+
+    The passwords of the stage are made recognisable: they stand in the database URLs, in Secrets Manager (database,
+    redis, openai) and in the logins of the critical flows, and every notebook uses them.
+    """
+    mark = "Pl4ntedPa55"
+    monkeypatch.setattr("cutover.rehearsal.stage.secrets.token_urlsafe", lambda _: mark + os.urandom(6).hex())
+    monkeypatch.setattr("cutover.rehearsal.stage.secrets.token_hex", lambda _: mark + os.urandom(6).hex())
     outputs = tmp_path / "outputs"
-    done = rehearse(outputs, "--rows", "20000", "--fast", "--expect", "GO")
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    lines: list[str] = []
+    result = run_in_process("clean", fast=True, rows=20_000, outputs=outputs, say=lines.append)
+    assert result.exit_code == 0, "\n".join(lines)
     run, verdict, findings = evidence(outputs)
     steps = {step["name"]: step for step in verdict["steps"]}
     assert set(steps) == set(SCENARIOS["clean"].notebooks)
@@ -75,8 +87,12 @@ def test_a_clean_rehearsal_executes_every_notebook_and_compares_every_row(tmp_pa
     assert sum(f["data"]["rows_source"] for f in rows) >= 18_000
     unknown = [f["id"] for f in findings if f["status"] == "UNKNOWN" and f["severity"] in ("blocker", "high")]
     assert unknown == []
-    plans = {p.stem for p in (run / "plan").glob("*.json")}
-    assert len(plans) >= 8
+    assert len(list((run / "plan").glob("*.json"))) >= 8
+    forms = [mark.encode(), *(base64.b64encode(b"x" * n + mark.encode())[4:-4] for n in range(3))]
+    for path in outputs.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not any(form in content for form in forms), path
 
 
 def test_expect_turns_the_verdict_that_was_wanted_into_exit_code_zero(tmp_path: Path) -> None:

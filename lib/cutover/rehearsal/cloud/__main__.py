@@ -61,6 +61,7 @@ def _serve(given: argparse.Namespace, ready: Any, over: threading.Event) -> None
                 version=given.version,
                 releases=tuple(given.release),
                 source_name=given.source_name,
+                ttl_s=given.ttl,
             )
             facts |= provision(cloud.endpoint, wanted)
             write_json(state / "homes.json", homes | _balancer_home(homes, facts))
@@ -122,6 +123,7 @@ def _arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--hostname", default="app.shadowtwin.example", help="the platform's public name")
     parser.add_argument("--source-name", default="replit.shadowtwin.example", help="where the public name points first")
+    parser.add_argument("--ttl", type=int, default=300, help="seconds that the public name's record lives")
     parser.add_argument("--version", default="1.0.0", help="the release that runs first")
     parser.add_argument("--homes", default="{}", help="JSON: canonical names and their addresses, kept as homes.json")
     return parser

@@ -28,7 +28,7 @@ def build_name(hands: Hands) -> str:
         for o in certificate.get("DomainValidationOptions", [])
         if (r := o.get("ResourceRecord")) and r.get("Type") == "CNAME"
     }
-    changes = [_cname(plan.hostname, plan.source_name, 300)] + [_cname(n, v, 300) for n, v in sorted(proofs)]
+    changes = [_cname(plan.hostname, plan.source_name, plan.ttl_s)] + [_cname(n, v, 300) for n, v in sorted(proofs)]
     route53.change_resource_record_sets(HostedZoneId=zone_id, ChangeBatch={"Changes": changes})
     hands.made["zone"] = zone_id
     return zone_id

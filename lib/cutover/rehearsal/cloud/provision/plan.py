@@ -37,6 +37,7 @@ class Plan:
             when it holds a password, so that the account never claims what the server does not do.
         hostname: the platform's public name.
         source_name: the canonical name that it points to before the cutover.
+        ttl_s: seconds that this record lives in resolvers.
         version: the release that runs first; its image has this tag.
         previous: the release before it, whose task definition is there to go back to.
         releases: further releases whose images are pushed already.
@@ -49,6 +50,7 @@ class Plan:
     redis_url: str = ""
     hostname: str = "app.shadowtwin.example"
     source_name: str = "replit.shadowtwin.example"
+    ttl_s: int = 300
     version: str = "1.0.0"
     previous: str = "0.9.0"
     releases: tuple[str, ...] = ("1.1.0",)
