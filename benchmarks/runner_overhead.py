@@ -2,8 +2,8 @@
 
     python benchmarks/runner_overhead.py [--pairs 7] [--command "cutover run {notebooks} --params {params}"]
 
-Pairs are run in turn (papermill, ours, ours, papermill, …), so that a machine that slows down slows both. The table gives
-the median of each side and the median of the ratios of the pairs, with their smallest and largest.
+Pairs are run in turn (papermill, ours, ours, papermill, …), so that a machine that slows down slows both. The table
+gives the median of each side and the median of the ratios of the pairs, with their smallest and largest.
 """
 
 from __future__ import annotations
