@@ -11,7 +11,6 @@ from cutover.rehearsal import postgres as pg
 from cutover.rehearsal import processes
 from cutover.rehearsal import valkey as vk
 
-
 _LONG = ("test_scenarios.py",)
 """Files whose tests take a minute each: they come first, and each goes to whichever worker is free."""
 

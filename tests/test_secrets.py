@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 from pathlib import Path
 from urllib.parse import quote
@@ -44,12 +45,15 @@ def test_without_a_stage_nothing_is_rehearsed(monkeypatch: pytest.MonkeyPatch, t
         resolve("stage:source.database_url")
 
 
-@pytest.mark.parametrize("secret", ['pa"ss/w+rd=1', "zażółć-gęślą", "back\\slash'quote", "plain-secret-0"])
+@pytest.mark.parametrize(
+    "secret", ['pa"ss/w+rd=1', "zażółć-gęślą", "back\\slash'quote", "plain-secret-0", "a<b>&'c'\"d"]
+)
 def test_a_secret_is_masked_in_every_form_it_takes(secret: str) -> None:
     """As it is, in a URL, in JSON, in JSON inside JSON, in base64 at any offset."""
     redactor = Redactor()
     redactor.register(secret)
     forms = [secret, quote(secret, safe=""), json.dumps(secret), json.dumps(json.dumps({"k": secret})), repr(secret)]
+    forms += [html.escape(secret), f"<td>{html.escape(secret, quote=False)}</td>"]
     forms += [base64.b64encode(b"x" * n + secret.encode() + b"yy").decode() for n in range(3)]
     for form in forms:
         masked = redactor(f"before {form} after")

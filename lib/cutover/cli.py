@@ -300,7 +300,7 @@ def _conclude(result: Any, as_json: bool) -> None:
         _print({"run": str(result.folder), **verdict}, True)
         return
     _say("")
-    _say(f"{verdict['verdict']}: {verdict['headline']}" if verdict.get("headline") else str(verdict["verdict"]))
+    _say(verdict.get("headline") or str(verdict["verdict"]))
     for line in verdict.get("next", []):
         _say(f"  next: {line}")
     _say(f"Report: {result.folder / 'report.html'}")

@@ -12,6 +12,7 @@ A parameter file holds references, never secrets:
 from __future__ import annotations
 
 import base64
+import html
 import json
 import os
 import re
@@ -142,7 +143,7 @@ def _forms(value: str) -> set[str]:
     forms = {value, quote(value, safe=""), quote(value), quote_plus(value), json.dumps(value)[1:-1]}
     forms.add(json.dumps(value, ensure_ascii=False)[1:-1])
     forms.add(json.dumps(json.dumps(value))[3:-3])
-    forms.add(repr(value)[1:-1])
+    forms |= {repr(value)[1:-1], html.escape(value), html.escape(value, quote=False)}
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         for offset in range(3):
             # Of the padded text only what depends on the value alone: no character shared with its neighbours.

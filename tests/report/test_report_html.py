@@ -28,7 +28,7 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> & \x00\x1b[
         ("go", "GO: All 10 tables, 312,408 rows and 8,100 reports are identical"),
         ("lost_rows", "NO GO: 37 of 96,417 rows of public.messages did not arrive"),
         ("hang", "ROLLBACK: 16 Validation: the application stopped answering"),
-        ("missing_infrastructure", "NO GO: “Load balancer is active” does not hold: not there (and 15 more)"),
+        ("missing_infrastructure", "NO GO: Load balancer is active? No: not there (and 15 more)"),
         ("killed", "INCOMPLETE: The run ended before it reached a verdict"),
     ],
 )

@@ -246,14 +246,12 @@ def _hangs_on(one: CatalogObject, tables: set[str]) -> bool:
     return bool(owner) and owner.rsplit(".", 1)[0] in tables
 
 
+_SEEN = {"missing": "missing on the target", "extra": "on the target only: {}", "different": "{}"}
+
+
 def _finding(difference: CatalogDifference, subject: str, declared: tuple[Expected, ...]) -> Finding:
-    words = {
-        "missing": f"{difference.kind} {difference.object} is missing on the target",
-        "extra": f"{difference.kind} {difference.object} is on the target only",
-        "different": f"{difference.kind} of {difference.object} differs"
-        if difference.kind in _APART
-        else f"{difference.kind} {difference.object} differs",
-    }[difference.problem]
+    of = " of" if difference.kind in _APART else ""
+    words = f"{difference.kind}{of} {difference.object} is the same on both sides"
     meant = _meant(difference, declared)
     missing = difference.problem == "missing"
     status = Status.MISSING if missing else Status.FAIL
@@ -265,7 +263,7 @@ def _finding(difference: CatalogDifference, subject: str, declared: tuple[Expect
         severity=difference.severity,
         subject=subject,
         expected=difference.source[:1500],
-        observed=difference.target[:1500],
+        observed=_SEEN[difference.problem].format(difference.target[:1500]),
         why=f"Declared as expected: {meant.reason}" if meant else _why(difference),
         remedy="" if meant else difference.remedy,
         data={"kind": difference.kind, "object": difference.object, "problem": difference.problem},
@@ -289,13 +287,13 @@ def _together(
         findings.append(
             Finding(
                 id=f"INT-catalog-{_slug(kind)}{key}{':declared' if waived else ''}",
-                title=f"{_plural(kind)} differ in {len(part):,} objects",
+                title=f"{_plural(kind)} are the same on both sides",
                 status=Status.WAIVED if waived else Status.FAIL,
                 waived_from=Status.FAIL if waived else None,
                 severity=min((d.severity for d in part), key=_ORDER.index),
                 subject=subject,
                 expected="as on the source",
-                observed="; ".join(first) + more,
+                observed=f"{len(part):,} differ: " + "; ".join(first) + more,
                 why=f"Declared as expected: {next(r.reason for r in reasons if r)}" if waived else why,
                 remedy="" if waived else "\n".join(d.remedy for d in part if d.remedy),
                 data={"differences": [asdict(d) | {"severity": str(d.severity)} for d in part]},

