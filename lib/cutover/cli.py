@@ -253,7 +253,6 @@ def params_show(file: Path, as_json: AsJson = False) -> None:
 
 
 def _execute(what: list[str], params: Path, knobs: list[str] | None, outputs: Path, **options: Any) -> Any:
-    from cutover.report import hand_over  # noqa: PLC0415
     from cutover.runbook import PHASES, execute, find_notebooks  # noqa: PLC0415
 
     folder = find_notebooks()
@@ -262,8 +261,15 @@ def _execute(what: list[str], params: Path, knobs: list[str] | None, outputs: Pa
     phase = what[0] if len(what) == 1 else "selection"
     given = dict(pair.split("=", 1) for pair in knobs or [])
     return execute(
-        notebooks, params, knobs=given, outputs=outputs, phase=phase, finish=hand_over, on_event=_event, **options
+        notebooks, params, knobs=given, outputs=outputs, phase=phase, finish=_hand_over, on_event=_event, **options
     )
+
+
+def _hand_over(run_folder: Path) -> Path:
+    """Draw the report; imported here, when the kernels are at work already."""
+    from cutover.report import hand_over  # noqa: PLC0415
+
+    return hand_over(run_folder)
 
 
 def _notebook(folder: Path, name: str) -> Path:

@@ -48,7 +48,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     application.write_text(APPLICATION)
     started = Started(
         folder / "state",
-        *("--runtime", "processes", "--task-ips", "127.0.0.1", "--healthy-within", "2"),
+        *("--runtime", "processes", "--task-ips", "127.0.0.1", "--healthy-within", "6"),
         *("--task-command", f"{sys.executable} {application} {{host}} {{port}}"),
         *("--task-env", '{"REPORTS": "s3://shadowtwin-reports"}'),
         *("--database-url", "postgresql://shadowtwin_app:not-a-secret@127.0.0.9:5432/shadowtwin", "--release", "1.2.0"),
@@ -152,7 +152,7 @@ def test_a_release_that_never_becomes_healthy_rolls_back(running: Started) -> No
         seen.update(pids(running))
         return deployment not in {d["id"] for d in service(running)["deployments"]}
 
-    until(over, patience_s=40)
+    until(over, patience_s=120)
     assert seen == before
     events = [e["message"] for e in service(running)["events"]]
     assert any("failed container health checks" in e for e in events)

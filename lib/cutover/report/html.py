@@ -227,7 +227,7 @@ def _pictures(record: Record, backing: facts.Facts) -> dict[str, list[Picture]]:
         drawn["tables"].append(
             Picture(charts.data_uri(charts.tables(backing.tables)), charts.tables_alt(backing.tables))
         )
-    if any(s.seconds for s in record.steps):
+    if sum(bool(s.seconds) for s in record.steps) > 1:  # of one step the table says it all, and pictures take time
         drawn["timeline"].append(
             Picture(charts.data_uri(charts.timeline(record.steps)), charts.timeline_alt(record.steps))
         )
