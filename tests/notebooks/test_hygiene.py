@@ -11,6 +11,8 @@ from typing import Any
 import nbformat
 import pytest
 
+from cutover.runbook.phases import PHASES, WHEN
+
 FOLDER = Path(__file__).resolve().parent.parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 TABLE = ("When", "Who", "How long", "What it changes", "Stops if", "Guide")
@@ -34,6 +36,13 @@ def test_the_runbook_is_complete() -> None:
     """The steps that a migration cannot do without."""
     numbers = {p.stem.split("_")[0] for p in NOTEBOOKS}
     assert {"00", "01", "02", "04", "05", "10", "11", "12", "13", "14", "15", "16", "20", "90"} <= numbers
+
+
+def test_every_notebook_belongs_to_a_phase_and_has_its_time() -> None:
+    """What is in no phase would be run by nobody."""
+    in_phases = {name for names in PHASES.values() for name in names}
+    assert in_phases | {"00_start_here"} == {p.stem for p in NOTEBOOKS}
+    assert {p.stem[:2] for p in NOTEBOOKS} == set(WHEN)
 
 
 def test_no_outputs_and_no_execution_counts(notebook: Any) -> None:

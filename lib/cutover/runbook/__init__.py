@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 _LATER = {
-    "decision": ("advice", "fired", "remember_cutover", "written_since_cutover"),
+    "decision": ("advice", "decide", "fired", "fired_table", "remember_cutover", "written_since_cutover"),
     "freezing": ("check_frozen", "check_still_frozen", "compare_reports", "maintenance", "report_locations"),
     "overview": (
         "contacts_of",

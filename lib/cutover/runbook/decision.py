@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
 from cutover import postgres
 from cutover.finding import Finding, Status
-from cutover.judgement import Diagnosis
+from cutover.judgement import Diagnosis, diagnose
 from cutover.runbook.overview import _lines
 from cutover.runbook.step import Step
 
@@ -38,13 +41,70 @@ def _failing(run: Path) -> list[Finding]:
     return [f for f in latest.values() if f.status in {Status.FAIL, Status.MISSING, Status.UNKNOWN}]
 
 
+def fired_table(findings: Sequence[Finding]) -> pd.DataFrame:
+    """What closed the gate, a row each: what was claimed, what was seen."""
+    rows = [{"id": f.id, "claim": f.title, "status": str(f.status), "seen": f.observed or f.why} for f in findings]
+    none = [{"id": "—", "claim": "no run on record has a closed gate", "status": "", "seen": ""}]
+    return pd.DataFrame(rows or none).set_index("id")
+
+
+def decide(step: Step, findings: Sequence[Finding]) -> Diagnosis:
+    """Which way back the findings point to; kept as evidence with the command that goes it."""
+    diagnosis = diagnose(findings, after_cutover=step.recall(_KEY) is not None)
+    step.attach("diagnosis.json", asdict(diagnosis) | {"command": way_back(step, diagnosis)})
+    return diagnosis
+
+
+def way_back(step: Step, diagnosis: Diagnosis) -> str:
+    """The command for a way back, from what was recorded before each change; "" when nothing is decided.
+
+    A person runs it. Where what was recorded is wanting, the command names it in angle brackets.
+    """
+    expect, journal = step.migration.expect, step.journal
+    service = f"--cluster {expect.ecs.cluster} --service {expect.ecs.service}"
+    redeploy = f"aws ecs update-service {service} --force-new-deployment"
+    if diagnosis.notebook.startswith("91"):
+        before = journal.latest_change("deploy-service").get("before", {})
+        last_good = before.get("task_definition") or "<the task definition that ran before>"
+        return f"aws ecs update-service {service} --task-definition {last_good} --force-new-deployment"
+    if diagnosis.notebook.startswith("92"):
+        return (
+            f"aws rds restore-db-instance-to-point-in-time --source-db-instance-identifier {expect.rds.instance} "
+            f"--target-db-instance-identifier {expect.rds.instance}-restored --use-latest-restorable-time "
+            f"--multi-az --deletion-protection --db-subnet-group-name <as the original> "
+            f"--vpc-security-group-ids <as the original> --db-parameter-group-name <as the original>\n"
+            f"then put the new endpoint into the secret {step.migration.target.database_url} and run: {redeploy}"
+        )
+    if diagnosis.notebook.startswith("93"):
+        return (
+            "aws secretsmanager update-secret-version-stage --secret-id <the secret> --version-stage AWSCURRENT "
+            "--move-to-version-id <its AWSPREVIOUS version> --remove-from-version-id <its AWSCURRENT version>\n"
+            f"{redeploy}"
+        )
+    if diagnosis.notebook.startswith("94"):
+        return (
+            "aws elbv2 modify-listener --listener-arn <the 443 listener> --default-actions "
+            "Type=forward,TargetGroupArn=<the other target group, with healthy targets>"
+        )
+    if diagnosis.notebook.startswith("95"):
+        before = journal.latest_change("switch-dns").get("before", {})
+        if not before:
+            return "the name still points to Replit: end the maintenance mode there and lift the write freeze"
+        batch = json.dumps(before.get("inverse", {}), separators=(",", ":"))
+        zone = before.get("zone", "<zone>")
+        return f"aws route53 change-resource-record-sets --hosted-zone-id {zone} --change-batch '{batch}'"
+    return ""
+
+
 def advice(step: Step, diagnosis: Diagnosis) -> pd.DataFrame:
     """The way back, in rows that can be read aloud."""
     rows = [
         ("way back", diagnosis.method),
-        ("notebook", diagnosis.notebook),
+        ("command", way_back(step, diagnosis)),
         ("takes about", f"{diagnosis.minutes} minutes"),
-        ("why", diagnosis.why),
+        ("is lost by it", diagnosis.lost),
+        ("why this one", diagnosis.why),
+        ("otherwise", diagnosis.otherwise),
         ("who decides", step.migration.contacts.get("technical_lead", "the technical lead")),
     ]
     return pd.DataFrame(rows, columns=["", "rollback"]).set_index("")

@@ -119,6 +119,13 @@ class Journal:
                 return dict(e["change"])
         return None
 
+    def latest_change(self, action: str) -> dict[str, Any]:
+        """The plan of the latest completed change by an action of this name, whatever its subject; {} for none."""
+        for e in reversed(self.entries("change")):
+            if e["change"]["plan"]["action"] == action:
+                return dict(e["change"]["plan"])
+        return {}
+
     def _read(self) -> _Lines:
         lines = _Lines()
         for line in self._store.read():

@@ -186,7 +186,7 @@ def judge_run(outcomes: Sequence[StepOutcome], folder: RunFolder, commands: Comm
         "exit_code": int(code),
         "headline": _headline(code, word, decisive, outcomes, planned, plan=plan),
         "deciding": [f.to_dict() for f in closed],
-        "next": _next(code, word, decisive, folder.name, commands),
+        "next": _next(code, word, decisive, folder, commands),
         "steps": [o.to_dict() for o in outcomes],
         **({"planned": planned} if planned else {}),
     }
@@ -285,15 +285,22 @@ def _headline(
     return f"{decisive.name} did not finish ({decisive.state}): {sentence}"
 
 
-def _next(code: ExitCode, word: Verdict, decisive: StepOutcome | None, run: str, commands: Commands) -> list[str]:
+def _next(
+    code: ExitCode, word: Verdict, decisive: StepOutcome | None, folder: RunFolder, commands: Commands
+) -> list[str]:
+    run = folder.name
     todo, again = list(decisive.next) if decisive else [], commands.again(run)
     if code is ExitCode.GO:
         after = _AFTER.get(commands.phase)
         return ["read report.html", *([commands.run(after, apply=True)] if after and commands.apply else [])]
     if word is Verdict.ROLLBACK:
         decide = commands.run("90_rollback_decision")
-        if commands.scenario:
-            decide = "open notebooks/90_rollback_decision.ipynb in this run's folder"
+        advised = folder.read("raw/90_rollback_decision/diagnosis.json")
+        if advised:
+            about = f"about {advised['minutes']} minutes; lost by it: {advised['lost']}"
+            lines = [f"decide on the way back. {advised['method']} ({about})"]
+            command = [advised["command"]] if advised.get("command") else []
+            return [*lines, *command, "read notebooks/90_rollback_decision.ipynb in this run's folder: why this way"]
         return [f"{decide}   # it names the way back; nothing is rolled back by itself", *todo[1:]]
     if code is ExitCode.WAITING and decisive:
         return [f"cutover approve {run} {decisive.name}", again]

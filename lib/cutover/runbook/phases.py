@@ -10,6 +10,7 @@ PHASES: dict[str, tuple[str, ...]] = {
         "02_provisioning_checks",
         "04_data_sync_test",
         "05_load_test",
+        "07_lower_ttl",
     ),
     "day": (
         "10_final_backup",
@@ -31,6 +32,7 @@ WHEN = {
     "02": "T-7 d, T-1 d",
     "04": "T-7 d",
     "05": "T-7 d, T-1 d",
+    "07": "T-2 d",
     "10": "T-2 h",
     "11": "T-1 h",
     "12": "T-0",
