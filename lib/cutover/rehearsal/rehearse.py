@@ -6,6 +6,7 @@ import copy
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cutover.errors import UsageError
+from cutover.files import write_json
 from cutover.rehearsal.scenarios import SCENARIOS, Scenario
 from cutover.rehearsal.stage import Stage, start_stage
 from cutover.report import hand_over
@@ -105,13 +107,26 @@ def open_lab(
         ]
         command += [] if browser else ["--no-browser"]
         command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-        environment = os.environ | {"CUTOVER_STAGE": str(stage.descriptor)}
+        kernels = stage.folder / "jupyter"
+        _write_kernelspec(kernels)
+        environment = os.environ | {"CUTOVER_STAGE": str(stage.descriptor), "JUPYTER_PATH": str(kernels)}
         try:
             return subprocess.run(command, env=environment, check=False).returncode
         except FileNotFoundError as error:
             raise UsageError(f"There is no program {jupyter}.", todo="make lab sets one up.") from error
         except KeyboardInterrupt:
             return 0
+
+
+def _write_kernelspec(folder: Path) -> None:
+    """Kernels of Lab run in *this* environment, the lean one of the pipeline, wherever Lab itself is installed."""
+    about = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": "Python 3 (Cutover)",
+        "language": "python",
+        "metadata": {"debugger": True},
+    }
+    write_json(folder / "kernels" / "python3" / "kernel.json", about)
 
 
 def _migration(params: Path, *, fast: bool) -> dict[str, Any]:
