@@ -292,7 +292,9 @@ def _next(
     todo, again = list(decisive.next) if decisive else [], commands.again(run)
     if code is ExitCode.GO:
         after = _AFTER.get(commands.phase)
-        return ["read report.html", *([commands.run(after, apply=True)] if after and commands.apply else [])]
+        if commands.scenario:
+            return ["see it fail: cutover rehearse --list", "point it at your own account: README.md"]
+        return [commands.run(after, apply=True)] if after and commands.apply else ["nothing is left to do in this phase"]
     if word is Verdict.ROLLBACK:
         decide = commands.run("90_rollback_decision")
         advised = folder.read("raw/90_rollback_decision/diagnosis.json")
