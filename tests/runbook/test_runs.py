@@ -374,7 +374,18 @@ def test_a_module_that_cannot_be_loaded_early_fails_where_it_is_imported(
 @pytest.mark.parametrize(
     ("status", "more", "first", "last"),
     [
-        ("PASS", {"apply": True}, "read report.html", "cutover run review --params p.yml --outputs out --apply"),
+        (
+            "PASS",
+            {"apply": True},
+            "cutover run review --params p.yml --outputs out --apply",
+            "cutover run review --params p.yml --outputs out --apply",
+        ),
+        (
+            "PASS",
+            {"scenario": "clean"},
+            "see it fail: cutover rehearse --list",
+            "point it at your own account: README.md",
+        ),
         (
             "FAIL",
             {"knobs": {"n": "2"}},

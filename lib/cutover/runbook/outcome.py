@@ -294,7 +294,9 @@ def _next(
         after = _AFTER.get(commands.phase)
         if commands.scenario:
             return ["see it fail: cutover rehearse --list", "point it at your own account: README.md"]
-        return [commands.run(after, apply=True)] if after and commands.apply else ["nothing is left to do in this phase"]
+        if after and commands.apply:
+            return [commands.run(after, apply=True)]
+        return ["nothing is left to do in this phase"]
     if word is Verdict.ROLLBACK:
         decide = commands.run("90_rollback_decision")
         advised = folder.read("raw/90_rollback_decision/diagnosis.json")
