@@ -30,7 +30,7 @@ lint: $(VENV)/.ready-dev  ## ruff, mypy strict, import-linter, notebook hygiene
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/python -m pytest -q tests/notebooks/test_hygiene.py tests/test_setup.py
 
 format: $(VENV)/.ready-dev  ## put every file into the house's form
