@@ -51,10 +51,11 @@ def rehearse(
     result = run_rehearsal(scenario, fast=fast, rows=rows, outputs=outputs, say=_say)
     _conclude(result, as_json)
     if expect is not None:
-        if str(result.verdict) == expect.upper():
+        judged = (ExitCode.GO, ExitCode.CLOSED, ExitCode.INCONCLUSIVE)
+        if str(result.verdict) == expect.upper() and result.exit_code in judged:
             _say(f"The verdict is {result.verdict}, as expected.")
             raise typer.Exit(0)
-        _say(f"Expected {expect.upper()}, but the verdict is {result.verdict}.")
+        _say(f"Expected {expect.upper()}, but it ended as {result.verdict} with exit code {int(result.exit_code)}.")
         raise typer.Exit(result.exit_code or ExitCode.CLOSED)
     raise typer.Exit(result.exit_code)
 
@@ -88,7 +89,7 @@ def plan(
     """Every change that a run would make, as a table; makes none."""
     from cutover.runbook import planned_changes  # noqa: PLC0415
 
-    result = _execute(what, params, knob, outputs, apply=False, plan=True)
+    result = _execute(what, params, knob, outputs, apply=False, plan=True, only_changing=True)
     _print(planned_changes(result.folder), as_json)
     raise typer.Exit(result.exit_code if result.exit_code in (ExitCode.BROKE, ExitCode.USAGE) else 0)
 
@@ -252,12 +253,24 @@ def params_show(file: Path, as_json: AsJson = False) -> None:
     _print([{"key": r.key, "value": r.value, "from": r.source} for r in rows], as_json)
 
 
-def _execute(what: list[str], params: Path, knobs: list[str] | None, outputs: Path, **options: Any) -> Any:
+def _execute(
+    what: list[str],
+    params: Path,
+    knobs: list[str] | None,
+    outputs: Path,
+    *,
+    only_changing: bool = False,
+    **options: Any,
+) -> Any:
     from cutover.runbook import PHASES, execute, find_notebooks  # noqa: PLC0415
 
     folder = find_notebooks()
     named = [name for word in what for name in PHASES.get(word, (word,))]
     notebooks = [path if (path := Path(name)).suffix else _notebook(folder, name) for name in named]
+    if only_changing:  # a plan looks at what would be changed; it sends no load and walks no flows
+        notebooks = [path for path in notebooks if not path.exists() or "apply: bool" in path.read_text()] or notebooks[
+            :1
+        ]
     phase = what[0] if len(what) == 1 else "selection"
     given = dict(pair.split("=", 1) for pair in knobs or [])
     return execute(
@@ -288,9 +301,9 @@ def _event(event: Any) -> None:
 
 
 def _caller(folder: Any) -> str:
-    """Who approves: the STS caller, or what the pipeline says in CUTOVER_APPROVER; never a name typed in."""
+    """Who approves: the STS caller; in a pipeline (CI is set) what it says in CUTOVER_APPROVER, not for production."""
     named = os.environ.get("CUTOVER_APPROVER")
-    if named:
+    if named and os.environ.get("CI"):
         return named
     import boto3  # noqa: PLC0415
 

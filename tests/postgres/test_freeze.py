@@ -71,14 +71,16 @@ def test_a_session_from_before_is_found_when_it_was_not_ended(source: str) -> No
 
 
 def test_freezing_twice_changes_nothing_the_second_time(source: str) -> None:
-    """The second plan's before is its after, and its undo leaves the database frozen as it was."""
+    """And its way back is the normal state: "frozen" was never how anybody left the database but we ourselves."""
     first = _apply(Freeze(source))
     again = Freeze(source, terminate=False).plan()
     assert again.empty
     assert again.before == again.after
     second = _apply(Freeze(source))
-    Freeze(source).undo(second)
     assert check_refused(source).status is Status.PASS
+    assert "RESET" in second.plan.undo
+    Freeze(source).undo(second)
+    assert check_refused(source).status is Status.FAIL
     Freeze(source).undo(first)
     assert check_refused(source).status is Status.FAIL
 

@@ -12,7 +12,7 @@ import pytest
 from cutover.action import Action, Change
 from cutover.errors import ActionRefused, DatabaseError
 from cutover.finding import Status, Verdict, verdict
-from cutover.postgres import BackUp, EmptyDatabase, Transfer, trial_transfer
+from cutover.postgres import BackUp, EmptyDatabase, Transfer, TrialTransfer, same_database, trial_transfer
 from cutover.rehearsal.postgres import Server
 
 Fresh = Callable[..., str]
@@ -70,6 +70,36 @@ def test_neither_source_nor_target_is_ever_emptied(pg18: Server, fresh_database:
         EmptyDatabase(url, never=["postgresql://other@127.0.0.1:1/other", url])
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("postgresql://a@127.0.0.1:5432/app", "postgresql://b@127.0.0.1/app", True),
+        ("postgresql://a@127.0.0.1/app", "postgresql://b@localhost/app", True),
+        ("postgresql://a@DB.example/app", "host=db.example dbname=app user=c", True),
+        ("postgresql://a@127.0.0.1/app", "postgresql://a@127.0.0.1/other", False),
+        ("postgresql://a@127.0.0.1:5432/app", "postgresql://a@127.0.0.1:5433/app", False),
+        ("postgresql://a@127.0.0.1/app", "postgresql://a@127.0.0.2/app", False),
+    ],
+)
+def test_a_database_is_known_whoever_connects_and_however_its_host_is_spelt(one: str, other: str, same: bool) -> None:
+    """Another role or an alias of the host is no other database."""
+    assert same_database(one, other) is same
+
+
+def test_a_trial_empties_staging_and_keeps_an_earlier_dump(
+    source: str, pg18: Server, fresh_database: Fresh, tmp_path: Path
+) -> None:
+    """Twice in a row: what the first left is dropped, its dump is kept, each is judged by what it saw."""
+    staging = fresh_database(pg18)
+    for _ in range(2):
+        action = TrialTransfer(source, staging, tmp_path / "trial", never=["postgresql://x@127.0.0.1:1/x"])
+        change = do(action)
+        assert verdict(action.verify(change)) is Verdict.GO
+        assert set(change.result["seconds"]) == {"dump", "restore", "comparison"}
+    assert (tmp_path / "trial" / "dump.json").exists()
+    assert (tmp_path / "trial-2" / "dump.json").exists()
+
+
 def test_a_backup_is_read_back_and_a_damaged_one_is_found(source: str, tmp_path: Path) -> None:
     """One flipped byte."""
     action = BackUp(source, tmp_path / "backup")
@@ -109,3 +139,15 @@ def test_a_trial_is_compared_as_of_one_instant(
     assert grown
     assert verdict(trial.findings) is Verdict.GO, [f for f in trial.findings if f.closes_gate]
     assert run(target, "SELECT count(*) FROM public.things WHERE name = 'late'")[0][0] < len(grown)
+
+
+def test_the_owner_of_a_database_may_empty_it_without_being_a_superuser(pg18: Server, fresh_database: Fresh) -> None:
+    """As on RDS; the schema `public` is afterwards as a new database has it."""
+    pg18.create_role("trial_owner")
+    url = fresh_database(pg18, owner="trial_owner")
+    fresh = run(url, "SELECT nspowner::regrole::text, nspacl::text FROM pg_namespace WHERE nspname = 'public'")
+    run(url, "CREATE TABLE things (a int); CREATE EXTENSION citext")
+    action = EmptyDatabase(url, never=[])
+    assert verdict(action.verify(do(action))) is Verdict.GO
+    after = run(url, "SELECT nspowner::regrole::text, nspacl::text FROM pg_namespace WHERE nspname = 'public'")
+    assert after == fresh

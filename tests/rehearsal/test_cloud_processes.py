@@ -134,7 +134,7 @@ def test_a_killed_task_is_replaced(running: Started) -> None:
 
 def test_a_release_replaces_the_processes(running: Started) -> None:
     """New ones serve before old ones stop; the old ones are gone at the end."""
-    before = pids(running)
+    before = until(lambda: len(found := pids(running)) == 2 and found)
     deployment = release(running, "1.2.0")
     until(lambda: [d["rolloutState"] for d in service(running)["deployments"]] == ["COMPLETED"])
     assert service(running)["deployments"][0]["id"] == deployment
@@ -144,7 +144,7 @@ def test_a_release_replaces_the_processes(running: Started) -> None:
 
 def test_a_release_that_never_becomes_healthy_rolls_back(running: Started) -> None:
     """No request reaches it, the old tasks never stop, the circuit breaker opens."""
-    before = pids(running)
+    before = until(lambda: len(found := pids(running)) == 2 and found)
     deployment = release(running, "1.1.0")
     seen: set[int] = set()
 

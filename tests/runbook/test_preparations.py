@@ -44,7 +44,10 @@ def test_load_goes_to_staging() -> None:
     ("changes", "says"),
     [
         ({"staging__app_url": "https://replit.example/"}, "the source"),
-        ({"staging__database_url": "postgresql://other@target/app"}, None),
+        ({"staging__app_url": "https://REPLIT.example:443"}, "the source"),
+        ({"staging__app_url": "https://app.staging.shadowtwin.example"}, "public name"),
+        ({"staging__database_url": "postgresql://other@target/elsewhere"}, None),
+        ({"staging__database_url": "postgresql://other@target/app"}, "day's database"),
         ({"staging__database_url": "postgresql://app@target/app"}, "day's database"),
         ({"staging__database_url": "postgresql://app@source/app"}, "day's database"),
         ({"load__against": "target"}, "target_is_disposable"),

@@ -376,9 +376,11 @@ def test_steps_remember_for_each_other(begin: Begin) -> None:
 
 
 def test_backups_lie_in_a_private_folder(begin: Begin, home: Path) -> None:
-    """Below `migration.backups`, readable by their owner alone."""
-    folder = begin(backups=f"file://{home}/backups").backup_folder("final")
-    assert folder == home / "backups" / "shadowtwin-staging" / "final"
+    """Below `migration.backups`, one of its own for each run, readable by their owner alone."""
+    step = begin(backups=f"file://{home}/backups")
+    folder = step.backup_folder("final")
+    assert folder.parent == home / "backups" / "shadowtwin-staging"
+    assert folder.name == f"{step.run.name.split('-')[0]}-final"
     assert folder.stat().st_mode & 0o077 == 0
 
 

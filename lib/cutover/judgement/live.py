@@ -174,9 +174,12 @@ def _stalled(table: pd.DataFrame, triggers: Triggers, now: float, *, probed: boo
     rule = triggers.stalled
     period, hold_s = float(table.attrs["period_s"]), rule.hold.total_seconds()
     waiting, sick = table["in_flight"], table["unhealthy_hosts"].fillna(0) > 0
-    silent = ~(table["arrivals"] > 0)
+    # Not told (NaN) is not none: metrics come minutes late, and connections wait for other reasons too. A period is
+    # silent when a zero was told, or when it is old enough for its number to have come.
+    told = table["arrivals"].notna() | (table["end"] < now - LATE_PERIODS * period)
+    silent = told & ~(table["arrivals"] > 0)
     breach = (silent & (sick | (waiting >= rule.in_flight))).tolist()
-    known = (waiting.notna() | (silent & sick)).tolist()
+    known = ((told & waiting.notna()) | (silent & sick)).tolist()
     looks = [bool(b) if k else None for b, k in zip(breach, known, strict=True)]
     held = hold(table["end"].tolist(), looks, max(0.0, hold_s - period), step_s=period)
     fields: dict[str, Any] = {

@@ -1,10 +1,10 @@
 """PostgreSQL: facts, catalog, dump and restore, the write freeze, and the proof that every row arrived."""
 
-from cutover.postgres.actions import BackUp, EmptyDatabase, Transfer, Trial, trial_transfer
+from cutover.postgres.actions import BackUp, EmptyDatabase, Transfer, Trial, TrialTransfer, trial_transfer
 from cutover.postgres.archive import Dump, read_dump, verify_dump
 from cutover.postgres.catalog import Catalog, CatalogObject, read_catalog
 from cutover.postgres.catalog_compare import compare_catalogs
-from cutover.postgres.connection import connect, describe
+from cutover.postgres.connection import connect, describe, same_database
 from cutover.postgres.facts import ServerFacts, server_facts
 from cutover.postgres.freeze import Freeze, check_refused
 from cutover.postgres.integrity import Comparison, RowDifference, TableComparison, check_sequences, compare
@@ -34,6 +34,7 @@ __all__ = [
     "Tools",
     "Transfer",
     "Trial",
+    "TrialTransfer",
     "WritePosition",
     "check_no_writes",
     "check_refused",
@@ -50,6 +51,7 @@ __all__ = [
     "read_catalog",
     "read_dump",
     "restore",
+    "same_database",
     "server_facts",
     "trial_transfer",
     "verify_dump",

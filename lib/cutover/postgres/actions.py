@@ -12,8 +12,8 @@ from psycopg import sql
 from cutover.action import Change, Plan
 from cutover.errors import ActionRefused
 from cutover.finding import Finding
-from cutover.postgres.archive import Dump, read_dump, verify_dump
-from cutover.postgres.connection import describe, session
+from cutover.postgres.archive import Dump, verify_dump
+from cutover.postgres.connection import describe, same_database, session
 from cutover.postgres.integrity import Comparison, compare
 from cutover.postgres.progress import Listener
 from cutover.postgres.restore_errors import check_restore
@@ -35,7 +35,7 @@ class EmptyDatabase:
 
     def __init__(self, url: str, *, never: Sequence[str]) -> None:
         self._url = url
-        if describe(url) in {describe(other) for other in never}:
+        if any(same_database(url, other) for other in never):
             raise ActionRefused(
                 f"{describe(url)} is not a staging database: it is the source's or the day's target.",
                 why="emptying it would destroy what the migration is about.",
@@ -105,7 +105,12 @@ class EmptyDatabase:
         drops = [sql.SQL("DROP EXTENSION {} CASCADE").format(sql.Identifier(str(name))) for (name,) in extensions]
         drops += [sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)) for schema in schemas]
         if "public" in schemas:
-            drops.append(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier("public")))
+            # As initdb leaves it (template1; the owner since PostgreSQL 15).
+            public = sql.Identifier("public")
+            drops.append(sql.SQL("CREATE SCHEMA {}").format(public))
+            drops.append(sql.SQL("ALTER SCHEMA {} OWNER TO pg_database_owner").format(public))
+            drops.append(sql.SQL("GRANT USAGE ON SCHEMA {} TO PUBLIC").format(public))
+            drops.append(sql.SQL("COMMENT ON SCHEMA {} IS 'standard public schema'").format(public))
         return [statement.as_string(None) for statement in drops]
 
 
@@ -180,17 +185,18 @@ class Transfer:
         Raises:
             ActionRefused: the dump failed its verification.
         """
-        dumped = dump(self._source, self._folder, jobs=self._jobs, progress=self._progress)
-        bad = [f for f in verify_dump(self._folder) if f.closes_gate]
+        folder = _fresh(self._folder)
+        dumped = dump(self._source, folder, jobs=self._jobs, progress=self._progress)
+        bad = [f for f in verify_dump(folder) if f.closes_gate]
         if bad:
             raise ActionRefused(f"The dump is not restored: {bad[0].title}: {bad[0].observed}.", todo=bad[0].remedy)
-        restored = restore(self._folder, self._target, jobs=self._jobs, acl=True, progress=self._progress)
+        restored = restore(folder, self._target, jobs=self._jobs, acl=True, progress=self._progress)
         return {"dump": summary_of(dumped), "restore": restored.to_dict()}
 
     def verify(self, change: Change) -> list[Finding]:
         """The dump once more, and what the restore lost."""
         raw = dict(change.result["restore"])
-        return [*verify_dump(self._folder), *check_restore(Restore.from_dict(raw))]
+        return [*verify_dump(Path(str(raw["folder"]))), *check_restore(Restore.from_dict(raw))]
 
     def undo(self, change: Change) -> Mapping[str, Any]:
         """The target is emptied by hand: what was moved into it may be all there is."""
@@ -226,11 +232,89 @@ def trial_transfer(
     return Trial(dumped, restored, compared, findings)
 
 
+class TrialTransfer:
+    """The whole transfer into **staging**, which is emptied first, compared as of one instant of the source.
+
+    Args:
+        source_url: read only.
+        staging_url: emptied and filled.
+        folder: for the dump.
+        never: databases that staging must not be.
+        jobs: parallel connections.
+    """
+
+    name = "trial-transfer"
+
+    def __init__(
+        self,
+        source_url: str,
+        staging_url: str,
+        folder: Path,
+        *,
+        never: Sequence[str],
+        jobs: int = 2,
+        progress: Listener | None = None,
+    ) -> None:
+        self._source, self._staging, self._folder = source_url, staging_url, folder
+        self._empty = EmptyDatabase(staging_url, never=[source_url, *never])
+        self._jobs, self._progress = jobs, progress
+        self._trial: Trial | None = None
+
+    def plan(self) -> Plan:
+        """What is dropped in staging, and from where to where the copy goes."""
+        emptied = self._empty.plan()
+        copied = {"source": describe(self._source), "staging": describe(self._staging), "jobs": self._jobs}
+        return Plan(
+            self.name,
+            describe(self._staging),
+            f"staging: {emptied.summary}, then fill it with a copy of {describe(self._source)} and compare",
+            (*emptied.requests, {"call": "pg_dump, pg_restore, compare", "arguments": copied}),
+            before=emptied.before,
+            after={"staging": "a copy of the source as of one instant"},
+            undo="none: a trial copy is made anew by running the notebook again",
+        )
+
+    def apply(self, plan: Plan) -> Mapping[str, Any]:
+        """Empty, dump, restore, compare; how long each took, in seconds."""
+        self._empty.apply(self._empty.plan())
+        trial = trial_transfer(
+            self._source, self._staging, _fresh(self._folder), jobs=self._jobs, progress=self._progress
+        )
+        self._trial = trial
+        seconds = {
+            "dump": trial.dump.seconds,
+            "restore": trial.restore.seconds,
+            "comparison": round(trial.comparison.seconds, 3),
+        }
+        return {"seconds": seconds, "dump": summary_of(trial.dump), "rows_compared": trial.comparison.rows_compared}
+
+    def verify(self, change: Change) -> list[Finding]:
+        """What the comparison saw.
+
+        Raises:
+            ActionRefused: nothing was applied by this object, so there is nothing to judge.
+        """
+        if self._trial is None:
+            raise ActionRefused("The trial was not made here.", todo="run the notebook again with apply.")
+        return self._trial.findings
+
+    def undo(self, change: Change) -> Mapping[str, Any]:
+        """Cannot be undone."""
+        return self._empty.undo(change)
+
+
+def _fresh(folder: Path) -> Path:
+    """`folder`, or the first of `folder-2`, `folder-3`, … that holds nothing: an earlier attempt is kept."""
+    number, chosen = 1, folder
+    while chosen.exists() and any(chosen.iterdir()):
+        number += 1
+        chosen = folder.with_name(f"{folder.name}-{number}")
+    return chosen
+
+
 def summary_of(dumped: Dump) -> dict[str, Any]:
     """What of a dump goes into the evidence: where, as of when, how large; not its list of files."""
     raw = dumped.to_dict()
     files = raw.pop("files", {})
+    raw.pop("settings", None)  # values of ALTER DATABASE … SET may be secrets; the dump itself has them
     return raw | {"files": len(files), "bytes": sum(entry["bytes"] for entry in files.values()), "marker": MARKER}
-
-
-__all__ = ["BackUp", "EmptyDatabase", "Transfer", "Trial", "read_dump", "summary_of", "trial_transfer"]

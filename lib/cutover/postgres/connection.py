@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote, urlsplit
@@ -138,6 +139,26 @@ def describe(url: str) -> str:
     host, port = known.get("host", "localhost"), known.get("port", "5432")
     user = f"{known['user']}@" if known.get("user") else ""
     return f"{user}{host}:{port}/{known.get('dbname', '')}"
+
+
+def same_database(one: str, other: str) -> bool:
+    """Whether two URLs lead to one database, whoever connects and however the host is spelt; when in doubt, yes."""
+    here, there = parameters(one), parameters(other)
+    if here.get("dbname", here.get("user")) != there.get("dbname", there.get("user")):
+        return False
+    if str(here.get("port", "5432")) != str(there.get("port", "5432")):
+        return False
+    hosts = [str(p.get("hostaddr") or p.get("host") or "localhost") for p in (here, there)]
+    if hosts[0].lower() == hosts[1].lower():
+        return True
+    return bool(_addresses(hosts[0]) & _addresses(hosts[1]))
+
+
+def _addresses(host: str) -> set[str]:
+    try:
+        return {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
+    except OSError:
+        return {host.lower()}
 
 
 def parameters(url: str) -> dict[str, str]:

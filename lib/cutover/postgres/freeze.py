@@ -49,7 +49,8 @@ class Freeze:
             requests=tuple(requests),
             before={SETTING: before},
             after={SETTING: "on"},
-            undo=self._statement(before),
+            # Frozen already, so by an earlier run of this step: the way back is the normal state, not "on" again.
+            undo=self._statement(None if before == "on" else before),
             empty=before == "on" and not self.terminate,
         )
 
@@ -75,6 +76,7 @@ class Freeze:
     def undo(self, change: Change) -> Mapping[str, Any]:
         """Set what was stored before; sessions that the freeze made read-only keep it until they connect again."""
         before = change.plan.before.get(SETTING)
+        before = None if before == "on" else before
         with session(self.url, readonly=False) as connection:
             self._set(connection, None if before is None else str(before))
             ended, left = self._end_sessions(connection) if self.terminate else (0, [])

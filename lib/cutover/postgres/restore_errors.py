@@ -200,7 +200,15 @@ def _classify(entry: str, message: str, command: str, detail: str) -> RestoreErr
             cost = "harmless"
     if cost == "data" and (command.startswith(("GRANT ", "REVOKE ", "COMMENT ")) or " OWNER TO " in command):
         cost = "object"
-    return RestoreError(cost, kind, name, f"{words} {detail}".strip()[:800], command[:1500])
+    said = _without_values(f"{words} {detail}".strip())
+    return RestoreError(cost, kind, name, said[:800], _without_values(command)[:1500])
+
+
+def _without_values(text: str) -> str:
+    """Without what may be a secret or somebody's data: options, passwords, connections, the values of a row."""
+    text = re.sub(r"(?i)(OPTIONS\s*\().*?(\)\s*;|\)$)", r"\1…\2", text)
+    text = re.sub(r"(?i)((?:PASSWORD|CONNECTION)\s+)'(?:[^']|'')*'", r"\1'…'", text)
+    return re.sub(r'(CONTEXT:\s+COPY [^,]+, line \d+(?:, column "?\w+"?)?).*', r"\1", text)
 
 
 def _qualified(name: str, command: str) -> str:

@@ -85,6 +85,19 @@ def approve(
             todo="let somebody else approve",
         )
     params = facts.get("params", {})
+    account = str(params.get("account_id", ""))
+    if approver.startswith("arn:") and approver.split(":")[4:5] != [account]:
+        raise ActionRefused(
+            f"{approver} is not of the account {account} that this migration changes.",
+            why="anybody has an account of their own somewhere; that is no second pair of eyes.",
+            todo=f"sign in to account {account}, then approve",
+        )
+    if facts.get("environment") == "production" and not approver.startswith("arn:"):
+        raise ActionRefused(
+            f"{approver!r} is a name, not a caller that STS vouches for.",
+            why="in production four eyes see every change.",
+            todo="approve from an AWS session of your own, without CUTOVER_APPROVER",
+        )
     journal = Journal.open(
         str(params.get("state", "outputs/state")),
         str(params.get("name", "migration")),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from cutover import postgres
-from cutover.finding import Finding, Status
+from cutover.action import Change
+from cutover.errors import CutoverError
+from cutover.finding import Finding
 from cutover.judgement import Diagnosis, diagnose
 from cutover.runbook.overview import _lines
 from cutover.runbook.step import Step
@@ -18,8 +21,13 @@ from cutover.runbook.step import Step
 _KEY = "target-position-at-cutover"
 
 
-def remember_cutover(step: Step) -> None:
-    """Note where the target stands at the switch of the name: what is written after it exists only on AWS."""
+def remember_cutover(step: Step, change: Change | None) -> None:
+    """Note where the target stands at the switch of the name: what is written after it exists only on AWS.
+
+    A second look at a name that is switched already notes nothing: the first switch counts.
+    """
+    if change is None or not change.result.get("changed") or change.plan.empty:
+        return
     # At once: what sessions report a moment late was written before the switch, and would only be counted twice.
     position = postgres.write_position(step.resolve(step.migration.target.database_url), settle_s=0)
     step.remember(_KEY, position.to_dict())
@@ -30,15 +38,27 @@ def fired(step: Step) -> list[Finding]:
     current = step.run.path
     runs = [p for p in sorted(current.parent.glob(f"*-{step.migration.environment}-*")) if p.is_dir() and p != current]
     for run in [current, *reversed(runs)]:
-        found = [f for f in _failing(run) if f.closes_gate]
-        if found:
-            return sorted(found, key=lambda f: (not f.trigger, f.id))
+        if found := _failing(run):
+            return sorted(found, key=lambda f: (f.undecided, not f.trigger, f.id))
+        if run != current and (run / "findings.jsonl").exists():
+            return []  # the newest run that looked at anything: an older failure is history
     return []
 
 
+def _before_deploy(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What ran before the latest deployment that brought another task definition than the one before it."""
+    for entry in reversed(entries):
+        plan = entry["plan"]
+        before, after = plan.get("before", {}), plan.get("after", {})
+        if plan["action"] == "deploy-service" and before.get("image") != after.get("image"):
+            return dict(before)
+    return {}
+
+
 def _failing(run: Path) -> list[Finding]:
-    latest = {(line.get("step"), line["id"]): Finding.from_dict(line) for line in _lines(run / "findings.jsonl")}
-    return [f for f in latest.values() if f.status in {Status.FAIL, Status.MISSING, Status.UNKNOWN}]
+    lines = _lines(run / "findings.jsonl")
+    latest = {(line.get("step"), line["id"], line.get("subject")): Finding.from_dict(line) for line in lines}
+    return [f for f in latest.values() if f.closes_gate]
 
 
 def fired_table(findings: Sequence[Finding]) -> pd.DataFrame:
@@ -64,7 +84,7 @@ def way_back(step: Step, diagnosis: Diagnosis) -> str:
     service = f"--cluster {expect.ecs.cluster} --service {expect.ecs.service}"
     redeploy = f"aws ecs update-service {service} --force-new-deployment"
     if diagnosis.notebook.startswith("91"):
-        before = journal.latest_change("deploy-service").get("before", {})
+        before = _before_deploy(journal.entries("change-begun"))
         last_good = before.get("task_definition") or "<the task definition that ran before>"
         return f"aws ecs update-service {service} --task-definition {last_good} --force-new-deployment"
     if diagnosis.notebook.startswith("92"):
@@ -87,7 +107,7 @@ def way_back(step: Step, diagnosis: Diagnosis) -> str:
             "Type=forward,TargetGroupArn=<the other target group, with healthy targets>"
         )
     if diagnosis.notebook.startswith("95"):
-        before = journal.latest_change("switch-dns").get("before", {})
+        before = journal.latest_plan("switch-dns").get("before", {})
         if not before:
             return "the name still points to Replit: end the maintenance mode there and lift the write freeze"
         batch = json.dumps(before.get("inverse", {}), separators=(",", ":"))
@@ -116,7 +136,10 @@ def written_since_cutover(step: Step) -> pd.DataFrame:
     if remembered is None:
         return pd.DataFrame([{"table": "(the name has not been switched: nothing would be lost)", "changes": 0}])
     before = postgres.WritePosition.from_dict(remembered)
-    now = postgres.write_position(step.resolve(step.migration.target.database_url))
+    try:
+        now = postgres.write_position(step.resolve(step.migration.target.database_url), settle_s=0)
+    except CutoverError as error:
+        return pd.DataFrame([{"table": f"(not known: {error.what})", "changes": None}]).set_index("table")
     rows = [
         {"table": table, "changes": count - before.counters.get(table, 0)}
         for table, count in sorted(now.counters.items())

@@ -6,7 +6,7 @@ import logging
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -226,7 +226,7 @@ class _Run:
         ending = self._one(shared, folder, notebook, kernel, index, [None])
         outcome = judge_step(notebook, ending, folder, began, plan=self.plan)
         self.tell(Event("ended", notebook.name, folder.path, index + 1, index + 1, outcome.headline, outcome.state))
-        return outcome
+        return replace(outcome, exit_code=None)
 
     def _one(
         self,

@@ -119,11 +119,15 @@ class Journal:
                 return dict(e["change"])
         return None
 
-    def latest_change(self, action: str) -> dict[str, Any]:
-        """The plan of the latest completed change by an action of this name, whatever its subject; {} for none."""
-        for e in reversed(self.entries("change")):
-            if e["change"]["plan"]["action"] == action:
-                return dict(e["change"]["plan"])
+    def latest_plan(self, action: str) -> dict[str, Any]:
+        """The latest plan of an action that was begun and meant to change something; {} for none.
+
+        Begun is enough: a change that broke off half-way must be undone as well.
+        """
+        for e in reversed(self.entries("change-begun")):
+            plan = e["plan"]
+            if plan["action"] == action and plan.get("before") != plan.get("after"):
+                return dict(plan)
         return {}
 
     def _read(self) -> _Lines:

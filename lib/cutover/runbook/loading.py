@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from cutover.errors import UsageError
-from cutover.postgres import describe
+from cutover.postgres import same_database
 from cutover.runbook.step import Step
+
+_PORTS = {"http": 80, "https": 443}
 
 
 def load_target(step: Step) -> str:
@@ -14,7 +18,6 @@ def load_target(step: Step) -> str:
         UsageError: the parameters would send load where it must not go.
     """
     migration = step.migration
-    source = step.resolve(migration.source.app_url)
     if migration.load.against == "target":
         if not migration.load.target_is_disposable:
             raise UsageError(
@@ -27,13 +30,40 @@ def load_target(step: Step) -> str:
         raise UsageError("load.against: staging, but the parameters have no `staging`.", todo="add staging.app_url.")
     else:
         url = step.resolve(migration.staging.app_url)
+        staging = step.resolve(migration.staging.database_url)
         day = [step.resolve(r) for r in (migration.source.database_url, migration.target.database_url)]
-        if describe(step.resolve(migration.staging.database_url)) in {describe(d) for d in day}:
+        if any(same_database(staging, one) for one in day):
             raise UsageError(
                 "staging.database_url is the source's or the day's database.",
                 why="the load writes; its rows would stand among ShadowTwin's own.",
                 todo="give staging a database of its own.",
             )
-    if url.rstrip("/") == source.rstrip("/"):
-        raise UsageError(f"The load would go to the source, {source}.", todo="correct staging.app_url.")
+        public = [f"https://{migration.hostname}", step.resolve(migration.target.app_url or "")]
+        if any(_place(url) == _place(one) for one in public if one):
+            raise UsageError(
+                f"staging.app_url is the public name or the day's target: {url}.",
+                why="the load would hit the platform that users are on, or will be.",
+                todo="give staging an address of its own.",
+            )
+    if _place(url) == _place(step.resolve(migration.source.app_url)):
+        raise UsageError(f"The load would go to the source, {url}.", todo="correct staging.app_url.")
     return url
+
+
+def staging_database(step: Step) -> str:
+    """The database of the trial transfer.
+
+    Raises:
+        UsageError: the parameters have none.
+    """
+    if step.migration.staging is None:
+        raise UsageError(
+            "The parameters have no `staging`, so there is nowhere for a trial copy.", todo="add staging.database_url."
+        )
+    return step.resolve(step.migration.staging.database_url)
+
+
+def _place(url: str) -> tuple[str, int | None]:
+    """Host and port, as a browser would take them; the scheme makes no other place of it."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").rstrip(".").lower(), parts.port or _PORTS.get(parts.scheme)

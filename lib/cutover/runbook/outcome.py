@@ -17,7 +17,10 @@ from cutover.runbook.knobs import Declared
 from cutover.runbook.phases import PHASES
 from cutover.runbook.record import Ending, State
 
-_IDENTITY = ("name", "environment", "account_id", "region", "hostname", "source", "target")
+_IDENTITY = (
+    "name", "environment", "account_id", "region", "hostname", "source", "target", "staging", "release", "expect",
+    "expected_differences",
+)  # fmt: skip
 """What must be the same for an earlier run's steps to count."""
 
 _CODES = {

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from cutover.action import Change
 from cutover.finding import Finding, Severity, Status
 from cutover.runbook.phases import WHEN, find_notebooks
 from cutover.runbook.step import Step
@@ -141,15 +142,11 @@ def timings(step: Step) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("step")
 
 
-def forecast(step: Step, trial: Any) -> pd.DataFrame:
+def forecast(step: Step, trial: Change | None) -> pd.DataFrame:
     """What the transfer of the day will take, from the trial's own times; remembered for the review."""
     if trial is None:
         return pd.DataFrame([{"part": "(plan only)", "seconds": None}]).set_index("part")
-    parts = {
-        "dump": trial.dump.seconds,
-        "restore": trial.restore.seconds,
-        "comparison": trial.comparison.seconds,
-    }
+    parts = dict(trial.result["seconds"])
     parts["write freeze, at least"] = sum(parts.values())
     step.remember("forecast", {"at": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": parts})
     rows = [{"part": name, "seconds": round(seconds, 1)} for name, seconds in parts.items()]

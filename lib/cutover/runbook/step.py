@@ -160,6 +160,8 @@ class Step:
     def planned(self, what: str) -> Finding:
         """The finding that stands for what was not done because nothing may be changed."""
         why = "this run shows what would be done; with apply it is done and judged"
+        self._unmade.append(what)
+        self._say(planned=self._unmade)
         return Finding("PLAN-00", f"Plan only: {what}", Status.NOT_DUE, Severity.LOW, subject=what, why=why)
 
     def show(self, frame_or_figure: Any, alt: str = "") -> None:
@@ -181,9 +183,10 @@ class Step:
         return self.journal.recall(key, default)
 
     def backup_folder(self, name: str) -> Path:
-        """A private folder for dumps below `migration.backups`, `<backups>/<migration>-<environment>/<name>`; made."""
+        """A private folder for this run's dumps: `<backups>/<migration>-<environment>/<run's time>-<name>`; made."""
         place = self.resolve(self.migration.backups).removeprefix("file://")
-        folder = Path(place) / f"{self.migration.name}-{self.migration.environment}" / name
+        stamp = self.run.name.split("-", 1)[0]
+        folder = Path(place) / f"{self.migration.name}-{self.migration.environment}" / f"{stamp}-{name}"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:

@@ -44,12 +44,13 @@ class _Watcher:
     step: Step
     account: aws.Account
     url: str
+    host: str | None = None
     flows: list[tuple[float, bool, str, float, str]] = field(default_factory=list)
     health: list[tuple[float, bool, bool | None, str]] = field(default_factory=list)
 
     def look_at_health(self) -> None:
         at = time.time()
-        seen = app.probe_health(self.url, timeout_s=_PROBE_TIMEOUT_S)
+        seen = app.probe_health(self.url, timeout_s=_PROBE_TIMEOUT_S, host=self.host)
         told = seen.checks.get("database")
         # Without an answer nothing is known of the database: a hang must not read as a lost one.
         self.health.append((at, seen.ok, told == "healthy" if told else None, "; ".join(seen.problems)))
@@ -59,7 +60,7 @@ class _Watcher:
         migration = self.step.migration
         login, admin = logins(self.step)
         timeout_s = min(10.0, migration.triggers.critical_flows.failing_for.total_seconds())
-        for result in app.run_critical_flows(self.url, login, admin_login=admin, timeout_s=timeout_s):
+        for result in app.run_critical_flows(self.url, login, admin_login=admin, timeout_s=timeout_s, host=self.host):
             if result.ok is None:  # not walked: the flow it needs failed, and that one is judged
                 continue
             message = f"{result.step}: {result.problem}" if result.problem else ""
@@ -94,6 +95,15 @@ def target_url(step: Step, account: aws.Account) -> str:
     return f"https://{balancer_name(step, account)}"
 
 
+def target(step: Step, account: aws.Account) -> dict[str, str | None]:
+    """Where and under which name the balancer is asked: arguments for `app`'s checks.
+
+    Its certificate is for the public name, so that name is asked for at the balancer's own address.
+    """
+    host = None if step.migration.target.app_url else step.migration.hostname
+    return {"base_url": target_url(step, account), "host": host}
+
+
 def watch(step: Step, account: aws.Account, duration: timedelta) -> Observed:
     """Look every `watch.every` until `duration` is over or a trigger fires, then judge.
 
@@ -102,16 +112,21 @@ def watch(step: Step, account: aws.Account, duration: timedelta) -> Observed:
     began = datetime.now(UTC)
     ends = time.monotonic() + duration.total_seconds()
     every_s = step.migration.watch.every.total_seconds()
-    watcher = _Watcher(step, account, target_url(step, account))
+    # The flows write (a twin, a report): as often as the trigger needs them, not more.
+    flows_every_s = max(every_s, step.migration.triggers.critical_flows.failing_for.total_seconds() / 3)
+    at = target(step, account)
+    watcher = _Watcher(step, account, str(at["base_url"]), at["host"])
     judged, metrics = None, pd.DataFrame()
     with ThreadPoolExecutor(max_workers=2) as pool:
         flows: Future[Any] | None = None
+        flows_due = 0.0
         while True:
             tick = time.monotonic()
-            if flows is None or flows.done():
+            if flows is None or (flows.done() and tick >= flows_due):
                 if flows is not None:
                     flows.result()
                 flows = pool.submit(watcher.look_at_flows)
+                flows_due = tick + flows_every_s
             watcher.look_at_health()
             now = datetime.now(UTC)
             metrics = watcher.look_at_metrics(began, now)
@@ -146,7 +161,7 @@ def check_public_name(step: Step, account: aws.Account) -> list[Finding]:
     if any(f.closes_gate for f in findings):
         return findings
     login, admin = logins(step)
-    url = target_url(step, account)
+    url = target_url(step, account) if step.migration.target.app_url else f"https://{step.migration.hostname}"
     health = app.check_health(url, expected_version=step.migration.release.version)
     return [*findings, *health, *app.check_critical_flows(url, login, admin_login=admin)]
 
