@@ -42,9 +42,12 @@ def rehearse(
     as_json: AsJson = False,
 ) -> None:
     """The whole migration on the embedded stage: no AWS account, nothing but this machine."""
+    from cutover.finding import Verdict  # noqa: PLC0415
     from cutover.rehearsal.rehearse import rehearse as run_rehearsal  # noqa: PLC0415
     from cutover.rehearsal.scenarios import SCENARIOS  # noqa: PLC0415
 
+    if expect is not None and expect.upper() not in Verdict.__members__:
+        raise UsageError(f"There is no verdict {expect!r}.", todo=f"one of {', '.join(Verdict.__members__)}")
     if listing:
         _print([{"scenario": s.name, "ends": str(s.ends), "story": s.title} for s in SCENARIOS.values()], as_json)
         return
@@ -102,7 +105,7 @@ def status(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: A
     folder = RunFolder.find(run, outputs)
     about, verdict = folder.read("run.json"), folder.read("verdict.json")
     steps = verdict.get("steps") or folder.steps()
-    word = verdict.get("verdict") or f"no verdict: the run is {about.get('state', 'not finished')}"
+    word = verdict.get("verdict") or _unfinished(about)
     if as_json:
         _print({"run": folder.name, "verdict": word, "steps": steps, "headline": verdict.get("headline", "")}, True)
         return
@@ -135,9 +138,17 @@ def report(run: RunName = "last", outputs: Outputs = Path("outputs")) -> None:
     from cutover.report import write, write_index, write_junit  # noqa: PLC0415
     from cutover.runbook import RunFolder  # noqa: PLC0415
 
-    folder = RunFolder.find(run, outputs).path
-    write_junit(folder)
-    _say(f"Report: {write(folder)}")
+    folder = RunFolder.find(run, outputs)
+    sealed = folder.read("manifest.json")
+    if sealed and (wrong := folder.verify()):
+        raise UsageError(
+            f"{folder.name} is not as it was sealed: {wrong[0]}",
+            todo="cutover verify names everything; nothing was drawn",
+        )
+    write_junit(folder.path)
+    _say(f"Report: {write(folder.path)}")
+    if sealed:
+        folder.seal()
     write_index(outputs)
 
 
@@ -148,7 +159,8 @@ def verify(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: A
     from cutover.runbook import RunFolder  # noqa: PLC0415
 
     folder = RunFolder.find(run, outputs)
-    wrong = [*folder.verify(), *check_ledger(outputs)]
+    ledger = check_ledger(outputs) if (outputs / "ledger.jsonl").exists() else []
+    wrong = [*folder.verify(), *ledger]
     if as_json:
         _print({"run": folder.name, "wrong": wrong}, True)
     else:
@@ -169,7 +181,13 @@ def compare(
 ) -> None:
     """Every object and every row of two PostgreSQL databases, both ways: exit 0 when identical, 3 when not."""
     from cutover import finding, postgres  # noqa: PLC0415
-    from cutover.secrets import resolve  # noqa: PLC0415
+    from cutover.secrets import password_in, resolve  # noqa: PLC0415
+
+    if password_in(source) or password_in(target):
+        raise UsageError(
+            "A password stands in the command line, where every user of this machine can read it.",
+            todo="give env:NAME or file:/path, or leave it out and use PGPASSFILE",
+        )
 
     result = postgres.compare(resolve(source), resolve(target), jobs=jobs, show=show, evidence=evidence)
     verdict = finding.verdict(result.findings)
@@ -253,6 +271,18 @@ def params_show(file: Path, as_json: AsJson = False) -> None:
     _print([{"key": r.key, "value": r.value, "from": r.source} for r in rows], as_json)
 
 
+def _unfinished(about: dict[str, Any]) -> str:
+    """What is to be said of a run without a verdict: it goes on, or whoever ran it is gone."""
+    import platform  # noqa: PLC0415
+
+    import psutil  # noqa: PLC0415
+
+    if about.get("host") != platform.node():
+        return "no verdict yet, as far as this machine can tell"
+    alive = psutil.pid_exists(int(about.get("pid") or 0))
+    return "no verdict yet: it is running" if alive else "no verdict: it was killed before its end; --resume goes on"
+
+
 def _execute(
     what: list[str],
     params: Path,
@@ -287,6 +317,8 @@ def _hand_over(run_folder: Path) -> Path:
 
 def _notebook(folder: Path, name: str) -> Path:
     """`13`, `13_data_integrity` or a path."""
+    if "/" in name:
+        return Path(name)
     found = sorted(folder.glob(f"{name}*.ipynb"))
     if len(found) == 1:
         return found[0]
@@ -306,23 +338,33 @@ def _caller(folder: Any) -> str:
     if named and os.environ.get("CI"):
         return named
     import boto3  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    return str(boto3.client("sts", region_name="us-east-1").get_caller_identity()["Arn"])
+    try:
+        return str(boto3.client("sts", region_name="us-east-1").get_caller_identity()["Arn"])
+    except (BotoCoreError, ClientError) as error:
+        raise UsageError(f"STS does not say who you are: {error}.", todo="sign in to AWS, then approve") from error
 
 
 def _conclude(result: Any, as_json: bool) -> None:
+    """Say how it ended, whatever can or cannot be written any more."""
     from cutover.report import append_ledger  # noqa: PLC0415
 
-    append_ledger(result.folder.parent, result.folder)
-    verdict = json.loads((result.folder / "verdict.json").read_text())
+    try:
+        append_ledger(result.folder.parent, result.folder)
+    except OSError as error:
+        _say(f"The ledger could not be written: {error.strerror or error}.")
     if as_json:
-        _print({"run": str(result.folder), **verdict}, True)
+        steps = [step.to_dict() for step in result.steps]
+        told = {"verdict": str(result.verdict), "exit_code": int(result.exit_code), "headline": result.headline}
+        _print({"run": str(result.folder), **told, "next": list(result.next), "steps": steps}, True)
         return
     _say("")
-    _say(verdict.get("headline") or str(verdict["verdict"]))
-    for line in verdict.get("next", []):
+    _say(result.headline or str(result.verdict))
+    for line in result.next:
         _say(f"  next: {line}")
-    _say(f"Report: {result.folder / 'report.html'}")
+    if (result.folder / "report.html").exists():
+        _say(f"Report: {result.folder / 'report.html'}")
 
 
 def _code(verdict: Any) -> ExitCode:
@@ -365,6 +407,7 @@ def main() -> None:
     if debug:
         sys.argv.remove("--debug")
     signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGHUP, _terminate)
     from cutover.secrets import redact  # noqa: PLC0415
 
     redact.register_environment()
@@ -380,7 +423,14 @@ def main() -> None:
         _say("Interrupted.")
         code = ExitCode.INTERRUPTED
     except typer.Abort:
+        _say("Interrupted.")
         code = ExitCode.INTERRUPTED
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        _say(f"{error.strerror or error}: {error.filename or 'no file named'}")
+        _say("What to do: make room or give a folder that may be written, then run again.")
+        code = ExitCode.BROKE
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -407,12 +457,15 @@ def _joined(words: list[str]) -> list[str]:
         if word == "-p":
             if len(rest) < 2:
                 raise UsageError("-p needs a key and a value.", todo="for instance: -p jobs 4")
+            if rest[1].startswith("--"):
+                raise UsageError(f"-p {rest[0]} has no value.", todo="a key and a value, for instance: -p jobs 4")
             joined.append(f"{rest.pop(0)}={rest.pop(0)}")
     return joined
 
 
 def _terminate(number: int, frame: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.stderr.write("Terminated: stopping what was started …\n")
     raise SystemExit(128 + number)
 
 

@@ -53,6 +53,12 @@ def rehearse(
     scenario = SCENARIOS.get(name)
     if scenario is None:
         raise UsageError(f"There is no scenario {name!r}.", todo=f"choose one of: {', '.join(SCENARIOS)}")
+    try:
+        outputs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"The folder {outputs} cannot be used: {error.strerror}.", todo="give another one with --outputs"
+        ) from error
     notebooks = find_notebooks()
     raw = _migration(params or notebooks.parent / "params" / "rehearsal.yml", fast=fast)
     rows = rows or (_FAST["rows"] if fast else ROWS)
@@ -166,10 +172,12 @@ class _signals_raise:  # noqa: N801 - reads as a verb in a with statement
         self._before: Any = None
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGTERM, _terminated)
+            signal.signal(signal.SIGHUP, _terminated)
 
     def __exit__(self, *_: object) -> None:
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _terminated(number: int, frame: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,8 @@ def run_facts(
         "state": "running",
         "started": datetime.now(UTC).isoformat(),
         "finished": None,
+        "host": platform.node(),
+        "pid": os.getpid(),
         "apply": apply,
         "notebooks": list(notebooks),
         "params": dict(raw),

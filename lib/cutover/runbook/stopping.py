@@ -8,7 +8,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
@@ -47,7 +47,8 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.number is None:
-            self.number = number
+            # A session that hangs up ends the run as SIGTERM does: stopped in order, with its evidence.
+            self.number = signal.SIGTERM if number == signal.SIGHUP else number
         if self._listener:
             loop, event = self._listener
             loop.call_soon_threadsafe(event.set)
