@@ -214,6 +214,14 @@ def test_without_probes_a_hang_cannot_be_seen() -> None:
     assert finding(judge(flows=[]), "TRG-stalled").status == "UNKNOWN"
 
 
+def test_a_number_that_has_not_come_yet_is_no_stall() -> None:
+    """CloudWatch is minutes late: connections without a request count in the newest period are no hang yet."""
+    late = metrics(requests=[1000.0] * 9 + [NAN], in_flight=[5.0] * 9 + [60.0])
+    assert finding(judge(late), "TRG-stalled").status != "FAIL"
+    silent = metrics(requests=[1000.0] * 4 + [NAN] * 6, in_flight=[5.0] * 4 + [60.0] * 6)
+    assert finding(judge(silent), "TRG-stalled").status == "FAIL"
+
+
 def test_times_may_be_datetimes_and_rows_in_any_order() -> None:
     """The judgement is the same."""
     flows = [(datetime.fromtimestamp(p[0], UTC), *p[1:]) for p in reversed(probes(bad=(300, 400)))]

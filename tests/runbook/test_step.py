@@ -287,6 +287,30 @@ def test_in_production_four_eyes_see_a_change(begin: Begin, home: Path) -> None:
     assert begin(apply=True, environment="production").change(action)
 
 
+@pytest.mark.parametrize(
+    ("approver", "says"),
+    [("arn:aws:iam::999999999999:user/ada-at-home", "not of the account"), ("bob", "a name, not a caller")],
+)
+def test_in_production_a_second_pair_of_eyes_is_somebody_sts_vouches_for(
+    approver: str, says: str, begin: Begin, home: Path
+) -> None:
+    """Neither a private account of the same person nor a name typed in."""
+    step = begin(apply=True, environment="production")
+    with pytest.raises(ApprovalNeeded):
+        step.change(SetTtl(home / "zone", 60))
+    with pytest.raises(ActionRefused, match=says):
+        runbook.approve(step.run.path, "07_lower_ttl", approver)
+
+
+def test_what_is_only_planned_is_never_go(begin: Begin) -> None:
+    """Though every look that was possible was good: the step itself has not been done."""
+    step = begin()
+    step.record([Finding("T-1", "a look", Status.PASS), step.planned("the transfer")])
+    with pytest.raises(GateClosed) as caught:
+        step.conclude()
+    assert caught.value.exit_code == ExitCode.INCONCLUSIVE
+
+
 def test_nothing_that_waits_is_nothing_to_approve(begin: Begin) -> None:
     """With the steps that have plans."""
     with pytest.raises(UsageError, match="waits for an approval"):
