@@ -445,3 +445,18 @@ def test_a_newer_version_of_an_extension_is_no_difference_and_is_told(
     back = _of(compare(target, source).findings, "INT-catalog-extension:citext")
     assert back.status is Status.FAIL
     assert back.closes_gate
+
+
+def test_what_a_failed_statement_holds_of_secrets_and_rows_is_left_out() -> None:
+    """A user mapping's password, a connection string, the values of a row that COPY refused."""
+    lines = [
+        "pg_restore: from TOC entry 1; 0 0 USER MAPPING app",
+        "pg_restore: error: could not execute query: ERROR:  server does not exist",
+        "Command was: CREATE USER MAPPING FOR app SERVER far OPTIONS (password 'swordfish-9', \"user\" 'me');",
+        'pg_restore: error: COPY failed for table "users": ERROR:  invalid input syntax',
+        'CONTEXT:  COPY users, line 3, column email: "someone@example.com"',
+    ]
+    told = str([error.to_dict() for error in read_errors(lines, 1)])
+    assert "swordfish-9" not in told
+    assert "someone@example.com" not in told
+    assert "USER MAPPING" in told

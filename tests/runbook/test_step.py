@@ -302,6 +302,16 @@ def test_in_production_a_second_pair_of_eyes_is_somebody_sts_vouches_for(
         runbook.approve(step.run.path, "07_lower_ttl", approver)
 
 
+def test_a_gate_in_the_middle_stops_only_when_it_is_closed(begin: Begin) -> None:
+    """What follows would say nothing, or do harm."""
+    step = begin()
+    step.record([Finding("T-1", "a look", Status.PASS)])
+    step.gate()
+    step.record([Finding("T-2", "another", Status.FAIL, Severity.BLOCKER)])
+    with pytest.raises(GateClosed):
+        step.gate()
+
+
 def test_what_is_only_planned_is_never_go(begin: Begin) -> None:
     """Though every look that was possible was good: the step itself has not been done."""
     step = begin()

@@ -85,6 +85,8 @@ def way_back(step: Step, diagnosis: Diagnosis) -> str:
     redeploy = f"aws ecs update-service {service} --force-new-deployment"
     if diagnosis.notebook.startswith("91"):
         before = _before_deploy(journal.entries("change-begun"))
+        if not before:
+            return "nothing has been deployed by this migration yet: hold the release, mend it, and run this step again"
         last_good = before.get("task_definition") or "<the task definition that ran before>"
         return f"aws ecs update-service {service} --task-definition {last_good} --force-new-deployment"
     if diagnosis.notebook.startswith("92"):

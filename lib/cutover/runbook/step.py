@@ -14,7 +14,7 @@ from typing import Any
 
 from cutover.action import Action, Approval, Change, Plan
 from cutover.errors import ActionRefused, ApprovalNeeded, GateClosed, UsageError
-from cutover.finding import Finding, Severity, Status
+from cutover.finding import Finding, Severity, Status, deciding
 from cutover.migration import Migration
 from cutover.runbook import approval, display
 from cutover.runbook.conclusion import Conclusion, conclude, latest, to_dict
@@ -241,6 +241,15 @@ class Step:
         change = self._apply(action, plan, path, given)
         self._verify(action, change, plan)
         return change
+
+    def gate(self) -> None:
+        """Stop here, with the verdict, when what was seen so far closes the gate already.
+
+        Raises:
+            GateClosed: it does.
+        """
+        if deciding(latest(self._batches)):
+            self.conclude()
 
     def conclude(self, *, live: bool = False) -> Conclusion:
         """Judge the step's findings and show the verdict.
