@@ -67,11 +67,12 @@ class RunFolder:
             runs = [path.parent for path in (outputs or Path("outputs")).glob("*/run.json")]
             if runs:
                 return cls(max(runs, key=lambda path: path.name))
+            raise UsageError(f"There is no run in {outputs or 'outputs'} yet.", todo="make rehearse")
         places = [Path(run), *([outputs / str(run)] if outputs else []), Path("outputs") / str(run)]
         for place in places:
             if (place / "run.json").is_file():
                 return cls(place)
-        raise UsageError(f"There is no run {run}.", todo="name a folder below outputs/; `cutover status` lists them.")
+        raise UsageError(f"There is no run {run}.", todo="name a folder below outputs/, or `last`; outputs/index.html lists them.")
 
     @property
     def name(self) -> str:
