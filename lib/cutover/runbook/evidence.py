@@ -72,7 +72,9 @@ class RunFolder:
         for place in places:
             if (place / "run.json").is_file():
                 return cls(place)
-        raise UsageError(f"There is no run {run}.", todo="name a folder below outputs/, or `last`; outputs/index.html lists them.")
+        raise UsageError(
+            f"There is no run {run}.", todo="name a folder of outputs/, or last; index.html there lists them"
+        )
 
     @property
     def name(self) -> str:
