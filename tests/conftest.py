@@ -15,6 +15,7 @@ _LONG = ("test_scenarios.py",)
 """Files whose tests take a minute each: they come first, and each goes to whichever worker is free."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests on one worker, so that its servers are started once; the long ones begin at once."""
     for item in items:
