@@ -15,5 +15,5 @@ from cutover.rehearsal import valkey as vk
 def app(tmp_path_factory: pytest.TempPathFactory, pg17: pg.Server, valkey: vk.ValkeyServer) -> Iterator[StandIn]:
     """The stand-in application on a real database and a real Valkey."""
     folder = tmp_path_factory.mktemp("app")
-    with loaded_database(pg17) as url, stand_in(folder, url, valkey.url[:-1] + "6") as running:
+    with loaded_database(pg17) as url, stand_in(folder, url, valkey.url[:-1] + "2") as running:
         yield running

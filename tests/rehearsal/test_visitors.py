@@ -71,8 +71,8 @@ def test_visitors_move_with_the_record(
     point(route53, OLD)
     with (
         loaded_database(pg17) as database,
-        stand_in(tmp_path / "old", database, valkey.url[:-1] + "4") as old,
-        stand_in(tmp_path / "new", database, valkey.url[:-1] + "5") as new,
+        stand_in(tmp_path / "old", database, valkey.url[:-1] + "1") as old,
+        stand_in(tmp_path / "new", database, valkey.url[:-1] + "1") as new,
     ):
         homes = {OLD: old.base.removeprefix("http://"), NEW: new.base.removeprefix("http://")}
         with visiting(tmp_path, route53[2], homes) as process:
