@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from cutover.errors import StageError
 from cutover.files import write_json
 from cutover.migration import REHEARSAL_ACCOUNT
@@ -373,21 +371,3 @@ def _wait_for_line(process: processes.Process, start: str) -> str:
         why=process.tail() or "it said nothing.",
         todo="run it again; if it happens twice, the lines above say which part of this machine is in the way.",
     )
-
-
-def wait_for_database(url: str, *, seconds: float = 20.0) -> None:
-    """Wait until a database answers.
-
-    Raises:
-        StageError: it does not.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            psycopg.connect(url, connect_timeout=3).close()
-        except psycopg.OperationalError as error:
-            if time.monotonic() > deadline:
-                raise StageError("A database of the stage does not answer.", why=str(error)) from error
-            time.sleep(0.1)
-        else:
-            return
