@@ -1,0 +1,40 @@
+"""Parameter files: `params check`, `params schema`, `params show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from cutover.cli.root import AsJson, app
+from cutover.cli.words import print_out, say
+
+params_app = typer.Typer(help="Parameter files: check, schema, show.", no_args_is_help=True)
+app.add_typer(params_app, name="params")
+
+
+@params_app.command("check")
+def params_check(file: Path) -> None:
+    """Refuse or accept a parameter file, every mistake with its line."""
+    from cutover.runbook import load_params  # noqa: PLC0415
+
+    migration = load_params(file).migration
+    say(f"{file} is valid: {migration.name}, {migration.environment}, account {migration.account_id}.")
+
+
+@params_app.command("schema")
+def params_schema() -> None:
+    """JSON Schema of a parameter file, for editors."""
+    from cutover.runbook import schema  # noqa: PLC0415
+
+    print_out(schema(), True)
+
+
+@params_app.command("show")
+def params_show(file: Path, as_json: AsJson = False) -> None:
+    """Every parameter with its value (redacted) and where it came from."""
+    from cutover.runbook import load_params  # noqa: PLC0415
+    from cutover.runbook import show as origins  # noqa: PLC0415
+
+    rows = origins(load_params(file))
+    print_out([{"key": r.key, "value": r.value, "from": r.source} for r in rows], as_json)
