@@ -60,6 +60,7 @@ class AccountExpectation(Section):
         description="20 tasks of 1 vCPU, twice while a roll-out replaces them (guide lines 336, 406, 542)",
     )
     budget: bool = Field(default=True, description="a budget exists for the month's cost")
+    monthly_usd: float = Field(default=320, gt=0, description="what the guide expects a month to cost (lines 712-724)")
     project_tag: str = Field(default="shadowtwin", description="value of the tag Project on every resource")
 
 

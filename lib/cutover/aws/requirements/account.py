@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Self
 
+from cutover.aws.account import Response
 from cutover.aws.requirements.dns import Zone
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -16,7 +17,7 @@ from cutover.aws.requirements.requirement import (
     judged,
     requirement,
 )
-from cutover.aws.requirements.stack import NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Ask, NotApplicable, NotThere, Stack, View
 from cutover.expectations import AccountExpectation
 
 FARGATE_VCPU = "L-3032A538"
@@ -27,15 +28,9 @@ class Caller(View):
     """Who asks, as STS says."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """STS answers every signed request; no answer means no credentials or no way there."""
-        answer = stack.ask("sts", "get_caller_identity")
-        if not answer.ok or not answer.data.get("Account"):
-            raise Unreadable(
-                f"sts.get_caller_identity: {answer.problem} ({answer.error_code}: {answer.message}); sign in first",
-                evidence=(answer.evidence,) if answer.evidence else (),
-            )
-        return cls(answer.data, str(answer.data.get("Arn", "")), answer)
+        return Ask("sts", "get_caller_identity", always=True, subject="Arn", name="the caller")
 
     @property
     def principal(self) -> str:
@@ -50,15 +45,9 @@ class Zones(View):
     """The region's availability zones."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """EC2 answers in every region that is enabled."""
-        answer = stack.ask("ec2", "describe_availability_zones")
-        if not answer.ok:
-            raise Unreadable(
-                f"ec2.describe_availability_zones: {answer.problem} ({answer.error_code}: {answer.message})",
-                evidence=(answer.evidence,) if answer.evidence else (),
-            )
-        return cls(answer.data, stack.migration.region, answer)
+        return Ask("ec2", "describe_availability_zones", always=True, name=stack.migration.region)
 
 
 @requirement("ACC-01", title="The credentials are those of the planned account", severity=BLOCKER, guide=83)
@@ -83,25 +72,39 @@ def region_answers(zones: Zones) -> Outcome:
     )
 
 
+class Rights(View):
+    """What IAM's simulation says of the caller: `lacking` is not allowed, `unasked` has no resource yet."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """All reads in one simulation, each change on the resources that it needs."""
+        caller, expect = stack.view(Caller), stack.expect.account
+        if caller.subject.endswith(":root"):
+            return cls({"root": True}, caller.subject, caller)
+        lacking, answers = _not_allowed(stack, caller, list(expect.reads), ["*"])
+        unasked = []
+        for action in expect.changes:
+            resources = _resources(stack, caller, action)
+            if resources:
+                more, again = _not_allowed(stack, caller, [action], resources)
+                lacking, answers = lacking + more, answers + again
+            else:
+                unasked.append(action)
+        return cls({"lacking": lacking, "unasked": unasked}, caller.subject, caller, *answers)
+
+
 @requirement("ACC-02", title="The caller may do what the run needs", severity=BLOCKER, guide=97)
-def caller_is_allowed(stack: Stack, caller: Caller, expect: AccountExpectation) -> Outcome:
+def caller_is_allowed(rights: Rights, caller: Caller, expect: AccountExpectation) -> Outcome:
     """A right that is missing shows itself in the middle of the night, half-way through a change."""
-    if caller.subject.endswith(":root"):
+    if rights.get("root"):
         return judged(
             False,
             expected="a role with the rights of the run",
             observed="the root user",
             why="the root user cannot be limited and its use cannot be told apart in the trail",
-            remedy="sign in with a role: aws sso login",
+            remedy="aws sso login   # with a role",
         )
-    lacking = _not_allowed(stack, caller, list(expect.reads), ["*"])
-    unasked = []
-    for action in expect.changes:
-        resources = _resources(stack, caller, action)
-        if resources:
-            lacking += _not_allowed(stack, caller, [action], resources)
-        else:
-            unasked.append(action)
+    lacking, unasked = rights.rows("lacking"), rights.rows("unasked")
     seen = f"not allowed: {', '.join(lacking)}" if lacking else "all allowed"
     return judged(
         not lacking,
@@ -111,24 +114,25 @@ def caller_is_allowed(stack: Stack, caller: Caller, expect: AccountExpectation) 
     )
 
 
-def _not_allowed(stack: Stack, caller: Caller, actions: list[str], resources: list[str]) -> list[str]:
-    """The actions that IAM's simulation does not allow on every one of the resources."""
-    answer = stack.ask(
+def _not_allowed(
+    stack: Stack, caller: Caller, actions: list[str], resources: list[str]
+) -> tuple[list[str], list[Response]]:
+    """The actions that IAM's simulation does not allow on every one of the resources, and what it was asked."""
+    answer = stack.need(
         "iam",
         "simulate_principal_policy",
+        always=True,
         PolicySourceArn=caller.principal,
         ActionNames=actions,
         ResourceArns=resources,
         ContextEntries=[_TO_ECS] if "iam:PassRole" in actions else [],
     )
-    if not answer.ok:
-        raise Unreadable(f"iam.simulate_principal_policy: {answer.problem} ({answer.error_code}: {answer.message})")
     seen: dict[str, set[str]] = {}
     for result in answer.data.get("EvaluationResults", []):
         decisions = seen.setdefault(str(result.get("EvalActionName")), set())
         parts = result.get("ResourceSpecificResults") or []
         decisions |= {str(p.get("EvalResourceDecision")) for p in parts} or {str(result.get("EvalDecision"))}
-    return [a for a in actions if seen.get(a) != {"allowed"}]
+    return [a for a in actions if seen.get(a) != {"allowed"}], [answer]
 
 
 _TO_ECS = {
@@ -169,12 +173,10 @@ class Quota(View):
     """The Fargate vCPU quota."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """One quota by its code."""
-        answer = stack.ask("service-quotas", "get_service_quota", ServiceCode="fargate", QuotaCode=FARGATE_VCPU)
-        if not answer.ok:
-            raise Unreadable(f"service-quotas: {answer.problem} ({answer.error_code}: {answer.message})")
-        return cls(answer.data, f"fargate/{FARGATE_VCPU}", answer)
+        wanted = {"ServiceCode": "fargate", "QuotaCode": FARGATE_VCPU}
+        return Ask("service-quotas", "get_service_quota", wanted, always=True, name=f"fargate/{FARGATE_VCPU}")
 
 
 @requirement("ACC-03", title="The Fargate quota holds a full roll-out", severity=MEDIUM, guide=542)
@@ -193,40 +195,43 @@ class Budgets(View):
     """The account's budgets."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """All budgets; none is MISSING."""
         if not stack.expect.account.budget:
             raise NotApplicable("expect.account.budget is false")
-        answer = stack.need(
-            "budgets", "describe_budgets", AccountId=stack.migration.account_id, missing="no budget", remedy=_BUDGET
+        wanted = {"AccountId": stack.migration.account_id}
+        remedy = _budget(stack.migration.account_id, stack.expect.account.monthly_usd)
+        return Ask(
+            "budgets", "describe_budgets", wanted, "budget", rows="Budgets", many=True, name="budgets", remedy=remedy
         )
-        if not answer.data.get("Budgets"):
-            raise NotThere("no budget", remedy=_BUDGET)
-        return cls(answer.data, "budgets", answer)
 
 
-_BUDGET = "aws budgets create-budget --account-id … --budget file://budget.json   # about 320 USD a month"
+def _budget(account: str, usd: float) -> str:
+    return (
+        f"aws budgets create-budget --account-id {account} --budget BudgetName=shadowtwin-monthly,"
+        f"BudgetType=COST,TimeUnit=MONTHLY,BudgetLimit='{{Amount={usd:g},Unit=USD}}'"
+    )
 
 
 @requirement("ACC-04", title="A budget watches the month's cost", severity=LOW, guide=712)
-def budget_exists(budgets: Budgets) -> Outcome:
+def budget_exists(budgets: Budgets, stack: Stack, expect: AccountExpectation) -> Outcome:
     """Without one, a forgotten restore is noticed on the invoice."""
     limits = [
         f"{b['BudgetName']}: {b['BudgetLimit']['Amount']}" for b in budgets.rows("Budgets") if b.get("BudgetLimit")
     ]
-    return judged(bool(limits), expected="a budget with a limit", observed=limits, remedy=_BUDGET)
+    remedy = _budget(stack.migration.account_id, expect.monthly_usd)
+    return judged(bool(limits), expected="a budget with a limit", observed=limits, remedy=remedy)
 
 
 class Trails(View):
     """CloudTrail's trails."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """All trails; none is MISSING."""
-        answer = stack.need("cloudtrail", "describe_trails")
-        if not answer.data.get("trailList"):
-            raise NotThere("no trail", remedy=_TRAIL)
-        return cls(answer.data, "cloudtrail", answer)
+        return Ask(
+            "cloudtrail", "describe_trails", what="trail", rows="trailList", many=True, name="cloudtrail", remedy=_TRAIL
+        )
 
 
 _TRAIL = "aws cloudtrail create-trail --name shadowtwin-trail --s3-bucket-name … --is-multi-region-trail"
@@ -243,15 +248,19 @@ class Tagged(View):
     """Resources that carry the project's tag."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """All ARNs with the tag; none is MISSING."""
         tag = stack.expect.account.project_tag
-        answer = stack.need(
-            "resourcegroupstaggingapi", "get_resources", TagFilters=[{"Key": "Project", "Values": [tag]}]
+        return Ask(
+            "resourcegroupstaggingapi",
+            "get_resources",
+            {"TagFilters": [{"Key": "Project", "Values": [tag]}]},
+            f"resource that carries the tag Project={tag}",
+            rows="ResourceTagMappingList",
+            many=True,
+            name=f"Project={tag}",
+            remedy=_tagging(tag),
         )
-        if not answer.data.get("ResourceTagMappingList"):
-            raise NotThere(f"nothing carries the tag Project={tag}", remedy=_tagging(tag))
-        return cls(answer.data, f"Project={tag}", answer)
 
 
 def _tagging(tag: str) -> str:
@@ -268,4 +277,42 @@ def resources_are_tagged(tagged: Tagged, expect: AccountExpectation) -> Outcome:
         expected="database, balancer and service tagged",
         observed=kinds,
         remedy=_tagging(expect.project_tag),
+    )
+
+
+class HealthEvents(View):
+    """Open events of AWS Health that touch this account."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """Answered only where a Business or Enterprise support plan is paid; its endpoint is in us-east-1."""
+        wanted = {"filter": {"eventStatusCodes": ["open", "upcoming"], "regions": [stack.migration.region, "global"]}}
+        return Ask(
+            "health",
+            "describe_events",
+            wanted,
+            rows="events",
+            many=True,
+            may_be_empty=True,
+            always=True,
+            name="AWS Health",
+            region="us-east-1",
+        )
+
+
+@requirement("ACC-06", title="AWS announces nothing about the services in use", severity=LOW)
+def no_open_event(health: HealthEvents) -> Outcome:
+    """An outage or a forced maintenance that AWS has announced should not be met by surprise on the day."""
+    used = {"RDS", "ECS", "FARGATE", "ELASTICACHE", "ELASTICLOADBALANCING", "ROUTE53", "CLOUDFRONT", "S3", "EC2"}
+    mine = [e for e in health.rows("events") if e.get("service") in used]
+    bad = [
+        f"{e.get('service')} {e.get('eventTypeCode')}"
+        for e in mine
+        if e.get("eventTypeCategory") != "accountNotification"
+    ]
+    return judged(
+        not bad,
+        expected="no open issue or scheduled change",
+        observed=bad or "none",
+        remedy="aws health describe-events --region us-east-1   # read them, and choose another day if they touch it",
     )

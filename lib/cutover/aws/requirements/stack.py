@@ -107,6 +107,7 @@ class Stack:
         region: str | None = None,
         missing: str = "",
         remedy: str = "",
+        always: bool = False,
         **arguments: Any,
     ) -> Response:
         """The response, with an answer in it.
@@ -114,6 +115,7 @@ class Stack:
         Args:
             missing: what is said when AWS answers "not found".
             remedy: how the missing thing is made.
+            always: every account has it, so that "not found" is no answer about it.
 
         Raises:
             NotThere: AWS says that it is not there.
@@ -123,7 +125,7 @@ class Stack:
         if response.ok:
             return response
         evidence = (response.evidence,) if response.evidence else ()
-        if response.problem is Problem.NOT_FOUND:
+        if response.problem is Problem.NOT_FOUND and not always:
             raise NotThere(missing or f"{response.error_code}: {response.message}", remedy=remedy, evidence=evidence)
         raise Unreadable(
             f"{service}.{operation}: {response.problem} ({response.error_code}: {response.message})", evidence=evidence

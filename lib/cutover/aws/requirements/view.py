@@ -53,6 +53,7 @@ class Ask:
         match: which rows are meant; all, when None.
         many: all matching rows are the thing (kept under the last part of `rows`); else the first.
         may_be_empty: an empty list is an answer, not a thing that is not there.
+        always: every account has it: "not found" is no answer about it, but UNKNOWN.
         subject: dotted path of the ARN or id in the thing.
         name: the subject where it has none.
         remedy: how the thing is made.
@@ -68,6 +69,7 @@ class Ask:
     match: Callable[[Mapping[str, Any]], bool] | None = None
     many: bool = False
     may_be_empty: bool = False
+    always: bool = False
     subject: str = ""
     name: str = ""
     remedy: str = ""
@@ -122,7 +124,13 @@ class View:
         """
         missing = f"no {ask.what}" if ask.what else ""
         answer = stack.need(
-            ask.service, ask.operation, region=ask.region, missing=missing, remedy=ask.remedy, **ask.arguments
+            ask.service,
+            ask.operation,
+            region=ask.region,
+            missing=missing,
+            remedy=ask.remedy,
+            always=ask.always,
+            **ask.arguments,
         )
         if not ask.rows:
             return cls(answer.data, _subject(answer.data, ask), *ask.after, answer)
