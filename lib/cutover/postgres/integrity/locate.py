@@ -351,16 +351,18 @@ def _columns_at(
     """By place, what each column of the row there is: a SHA-256 of its text, or its text cut at 200 characters."""
     found: dict[str, list[Any]] = {}
     # By the type's output function, as in the digest: a cast to text would strip the blanks of a char(n).
-    form = "left(CASE num_nulls({0}) WHEN 0 THEN format('%%s', {0}) END, 200)"
+    form = "left(CASE num_nulls({0}) WHEN 0 THEN format('%s', {0}) END, 200)"
     one = sql.SQL(form if text else "sha256(convert_to(ROW({0})::text, 'UTF8'))")
     for number in {place.split(":", 1)[0] for place in places}:
         tids = [place.split(":", 1)[1] for place in places if place.split(":", 1)[0] == number]
-        query = sql.SQL("SELECT t.ctid::text, ARRAY[{}] FROM ONLY {} t WHERE t.ctid = ANY (%s::tid[])").format(
+        # No parameters: a name with a percent sign would be taken for one.
+        query = sql.SQL("SELECT t.ctid::text, ARRAY[{}] FROM ONLY {} t WHERE t.ctid = ANY ({}::tid[])").format(
             sql.SQL(", ").join(one.format(side.relation.expression(column)) for column in columns),
             side.relation.leaves[int(number)].identifier,
+            sql.Literal("{" + ",".join(f'"{tid}"' for tid in tids) + "}"),
         )
         with suppress(psycopg.DataError), side.connection.transaction():
-            for tid, row in side.connection.execute(query, ("{" + ",".join(f'"{t}"' for t in tids) + "}",)):
+            for tid, row in side.connection.execute(query):
                 found[f"{number}:{tid}"] = list(row)
     return found
 
