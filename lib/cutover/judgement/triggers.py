@@ -2,11 +2,13 @@
 
 error rate   In windows that end every second, errors by arrivals are above the threshold; from the first such window
              to the last the breach lasts for `for`. What still waits is no error yet, so the ratio only grows later.
-p95          In the same kind of windows more than one request in twenty took longer than the threshold, counted from
-             the moment it was due; one in flight counts at its age.
+p95          In the same kind of windows p95 is above the threshold, counted from the moment a request was due; one in
+             flight counts at its age. A window is a breach when the lower bound of the 95 % interval of its p95 is
+             above; none when the upper bound is not, or nothing in it is; else it has not enough requests to say.
 stalled      For `for` at least `in_flight` requests wait and none is answered; a timeout is no answer.
 
-Exactly at a threshold is not above it. A window with fewer than `min_samples` requests decides nothing.
+Exactly at a threshold is not above it. A window with fewer than `min_samples` requests decides nothing; neither does
+one whose interval holds the threshold, and stretches of such windows long enough to have hidden a breach are UNKNOWN.
 Requests in flight are judged twice: as well as they may still turn out, and as badly. What fires even so has fired, and
 has in the stored log too; what would not fire in either case passes; between the two nobody knows yet.
 """
@@ -22,8 +24,9 @@ import pandas as pd
 
 from cutover.finding import Finding, Severity, Status, Verdict
 from cutover.judgement.hold import Held, hold
+from cutover.judgement.quantile import CONFIDENCE, interval, surely_above, surely_not_above
 from cutover.judgement.verdict import Judgement
-from cutover.judgement.windows import Flags, Rolling, Seen, observe, rolling, windows
+from cutover.judgement.windows import Flags, Floats, Rolling, Seen, observe, rolling, windows
 from cutover.load.summary import nearest_rank
 from cutover.migration import Stalled, Triggers
 
@@ -93,7 +96,7 @@ def status_of(held: Held, window_s: float, worst: Held | None = None) -> tuple[S
         since = clock(held.began_at)
         return Status.UNKNOWN, f"it was above the threshold from {since} to the end of the data, not yet long enough"
     if worst is not None and (worst.open or worst.fired_at is not None):
-        return Status.UNKNOWN, "requests still in flight at the end of the data may yet put it above the threshold"
+        return Status.UNKNOWN, "requests in flight, or too few requests in a window, leave open whether it was above"
     if held.silence_s > window_s:
         return Status.UNKNOWN, f"for {held.silence_s:g} s on end there were too few requests to judge"
     return Status.PASS, ""
@@ -140,8 +143,9 @@ def _p95(seen: Seen, triggers: Triggers, service: Seen | None) -> Finding:
     # windows that stand side by side is enough for the eye.
     stride = max(1, round(window_s / looks.step_s))
     shown = [k for k in range(0, len(looks.ends), stride) if counted[k] >= least]
-    worst = max((_percentile(seen, looks, k) for k in shown), default=None)
-    fired = None if held.fired_at is None else _percentile(seen, looks, _index(looks, held.fired_at))
+    worst = max(shown, key=lambda k: _percentile(seen, looks, k), default=None)
+    fired = None if held.fired_at is None else _index(looks, held.fired_at)
+    said = _p95_of(seen, looks, worst if fired is None else fired)
     finding = trigger_finding(
         "TRG-p95",
         f"p95 does not exceed {above_s:g} s for {hold_s:g} s",
@@ -150,10 +154,11 @@ def _p95(seen: Seen, triggers: Triggers, service: Seen | None) -> Finding:
         hold_s,
         worst=could,
         expected=f"95 % of the requests of each {window_s:g} s window are answered within {above_s:g} s of being due",
-        observed=f"p95 {fired:.3f} s" if fired is not None else f"p95 at most {worst or 0:.3f} s",
+        observed=f"p95 {'' if fired is not None else 'at most '}{said.words}",
         guide=937,
         least=least,
-        data={"threshold": above_s, "value": fired, "worst": worst},
+        data={"threshold": above_s, "value": None if fired is None else said.value_s, "worst": said.value_s}
+        | {"interval": [said.low_s, said.high_s], "confidence": CONFIDENCE, "samples": said.samples},
     )
     if finding.status is not Status.FAIL or service is None:
         return finding
@@ -170,13 +175,40 @@ def _slow(seen: Seen, looks: Rolling, above_s: float, hold_s: float, least: int)
     with np.errstate(invalid="ignore"):
         above = seen.response_s > above_s
     slow, waits = looks.count(above), looks.count(seen.in_flight & ~above)
-    # The nearest rank is ceil(0.95 n): it lies above the threshold when more than n - ceil(0.95 n) requests do.
-    allowed = counted - (95 * counted + 99) // 100
-    held, could = (
-        hold(looks.ends.tolist(), decide(bad > allowed, counted >= least), hold_s, step_s=looks.step_s)
-        for bad in (slow, slow + waits)
-    )
-    return held, could
+    ends, enough = looks.ends.tolist(), counted >= least
+    breach, none = surely_above(slow, counted), surely_not_above(slow, counted) | (slow == 0)
+    held = hold(ends, decide(breach, enough & (breach | none)), hold_s, step_s=looks.step_s)
+    may = ~surely_not_above(slow + waits, counted) & (slow + waits > 0)
+    could = hold(ends, decide(may, enough), hold_s, step_s=looks.step_s)
+    # Windows that could not tell are no silence: what they may have hidden is in `could`.
+    return dataclasses.replace(held, silence_s=could.silence_s, decided=could.decided), could
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _P95:
+    """The percentile of one window, in seconds, and its interval."""
+
+    value_s: float | None = None
+    low_s: float | None = None
+    high_s: float | None = None
+    samples: int = 0
+
+    @property
+    def words(self) -> str:
+        """For people: `3.214 s (95 % interval 3.102 to 3.377 s of 412 requests)`."""
+        if self.value_s is None:
+            return "0.000 s"
+        low = "0" if self.low_s is None else f"{self.low_s:.3f}"
+        high = "unbounded" if self.high_s is None else f"{self.high_s:.3f} s"
+        return f"{self.value_s:.3f} s (95 % interval {low} to {high}, of {self.samples} requests)"
+
+
+def _p95_of(seen: Seen, looks: Rolling, k: int | None) -> _P95:
+    if k is None:
+        return _P95()
+    values = _responses(seen, looks, k)
+    low, high = (bound if np.isfinite(bound) else None for bound in interval(values))
+    return _P95(nearest_rank(values, 95), low, high, len(values))
 
 
 def _stalled(seen: Seen, rule: Stalled) -> Finding:
@@ -326,8 +358,12 @@ def _saturated(generator: dict[str, Any]) -> Finding:
 
 
 def _percentile(seen: Seen, looks: Rolling, k: int) -> float:
+    return nearest_rank(_responses(seen, looks, k), 95)
+
+
+def _responses(seen: Seen, looks: Rolling, k: int) -> Floats:
     part = slice(int(looks.low[k]), int(looks.high[k]))
-    return nearest_rank(seen.response_s[part][~seen.never_sent[part]], 95)
+    return seen.response_s[part][~seen.never_sent[part]]
 
 
 def _index(looks: Rolling, end: float) -> int:
