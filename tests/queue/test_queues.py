@@ -263,6 +263,19 @@ def test_what_stays_behind_is_counted(place: Place, job: dict[str, Any], broken:
     assert findings[broken].remedy
 
 
+def test_what_is_carried_over_later_is_not_due_yet(place: Place) -> None:
+    """Told with its number, and it closes no gate: whether it arrived is another finding's to say."""
+    place.add("reports", {}, {"delay": 600_000})
+    findings = {f.id: f for f in check_drained(place.url, 0, prefix=place.prefix, carried=True)}
+    assert {i: str(f.status) for i, f in findings.items()} == {
+        "QUE-01": "PASS",
+        "QUE-02": "NOT_DUE",
+        "QUE-03": "NOT_DUE",
+    }
+    assert findings["QUE-03"].observed == "reports: 1"
+    assert "QUE-05" in findings["QUE-03"].why
+
+
 @pytest.mark.parametrize("locked", [True, False], ids=["a worker has it", "stalled"])
 def test_an_active_job_is_a_fail_that_says_who_has_it(place: Place, locked: bool) -> None:
     """A stalled job does not end by waiting: its worker is gone."""

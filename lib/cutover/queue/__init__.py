@@ -1,6 +1,19 @@
-"""Looks at and stills BullMQ's queues in Redis: depths, draining, pausing."""
+"""Looks at BullMQ's queues in Redis, stills them, and carries them over: depths, draining, pausing, copying."""
 
+from cutover.queue.carry import CarryQueues
+from cutover.queue.compare import compare_queues
+from cutover.queue.contents import Contents, Job, read_contents
 from cutover.queue.depth import QueueDepth, check_drained, read_queues
 from cutover.queue.pause import PauseQueues
 
-__all__ = ["PauseQueues", "QueueDepth", "check_drained", "read_queues"]
+__all__ = [
+    "CarryQueues",
+    "Contents",
+    "Job",
+    "PauseQueues",
+    "QueueDepth",
+    "check_drained",
+    "compare_queues",
+    "read_contents",
+    "read_queues",
+]

@@ -33,6 +33,7 @@ class QueueDepth:
         stalled: of the active ones, those whose worker is gone (no lock).
         prioritized: of the waiting ones, those with a priority.
         waiting_children: parents that wait for their children.
+        repeatable: job schedulers.
     """
 
     name: str
@@ -45,6 +46,7 @@ class QueueDepth:
     stalled: int = 0
     prioritized: int = 0
     waiting_children: int = 0
+    repeatable: int = 0
 
 
 def read_queues(redis_url: str, prefix: str = "bull") -> list[QueueDepth]:
@@ -65,6 +67,7 @@ def check_drained(
     timeout_s: float,
     *,
     prefix: str = "bull",
+    carried: bool = False,
     progress: Callable[[Sequence[QueueDepth]], None] | None = None,
 ) -> list[Finding]:
     """Wait, at most `timeout_s`, until the queues have run empty; then findings QUE-01 to QUE-03.
@@ -75,10 +78,12 @@ def check_drained(
         redis_url: the source's Redis.
         timeout_s: seconds.
         prefix: BullMQ's key prefix.
+        carried: what is left is carried over to the new home (`CarryQueues`): nothing that waits is lost.
         progress: called with the depths after each look.
 
     Returns:
         QUE-01 (no job is active), QUE-02 (no job waits), QUE-03 (no job is delayed); a blocker, high and medium.
+        With `carried`, QUE-02 and QUE-03 are NOT_DUE for what is left: the carrying over is judged by its own findings.
         UNKNOWN when Redis does not answer or no queue is there.
     """
     deadline = time.monotonic() + timeout_s
@@ -94,7 +99,7 @@ def check_drained(
         time.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
     if not queues:
         return [_unknown(redis_url, f"there is no queue under the prefix {prefix!r}")]
-    return [_active(redis_url, prefix, queues, timeout_s), *_left_behind(redis_url, queues)]
+    return [_active(redis_url, prefix, queues, timeout_s), *_left_behind(redis_url, queues, carried)]
 
 
 def _read(client: redis.Redis, prefix: str) -> list[QueueDepth]:
@@ -104,11 +109,11 @@ def _read(client: redis.Redis, prefix: str) -> list[QueueDepth]:
         pipe = client.pipeline(transaction=True)
         for part in ("wait", "paused", "active"):
             pipe.llen(key + part)
-        for part in ("prioritized", "delayed", "completed", "failed", "waiting-children"):
+        for part in ("prioritized", "delayed", "completed", "failed", "waiting-children", "repeat"):
             pipe.zcard(key + part)
         pipe.hexists(key + "meta", "paused")
         pipe.lrange(key + "active", 0, 9_999)
-        wait, held, active, prioritized, delayed, completed, failed, parents, paused, ids = pipe.execute()
+        wait, held, active, prioritized, delayed, completed, failed, parents, repeat, paused, ids = pipe.execute()
         locks: list[Any] = []
         for start in range(0, len(ids), 500):
             locks += client.mget([f"{key}{job}:lock" for job in ids[start : start + 500]])
@@ -124,6 +129,7 @@ def _read(client: redis.Redis, prefix: str) -> list[QueueDepth]:
                 stalled=sum(lock is None for lock in locks),
                 prioritized=prioritized,
                 waiting_children=parents,
+                repeatable=repeat,
             )
         )
     return depths
@@ -158,33 +164,36 @@ def _active(redis_url: str, prefix: str, queues: Sequence[QueueDepth], timeout_s
     )
 
 
-def _left_behind(redis_url: str, queues: Sequence[QueueDepth]) -> list[Finding]:
+def _left_behind(redis_url: str, queues: Sequence[QueueDepth], carried: bool) -> list[Finding]:
     waiting = {q.name: q.waiting + q.waiting_children for q in queues if q.waiting or q.waiting_children}
     delayed = {q.name: q.delayed for q in queues if q.delayed}
     paused = [q.name for q in queues if q.paused and q.name in waiting]
     hint = f" Paused, so nobody works them off: {', '.join(paused)}." if paused else ""
     return [
-        _behind(redis_url, "QUE-02", waiting, "let the workers finish them." + hint),
+        _behind(redis_url, "QUE-02", waiting, carried, "let the workers finish them." + hint),
         _behind(
             redis_url,
             "QUE-03",
             delayed,
+            carried,
             "add them again at the new home after the cutover, or accept that they are dropped.",
         ),
     ]
 
 
-def _behind(redis_url: str, identifier: str, left: dict[str, int], remedy: str) -> Finding:
+def _behind(redis_url: str, identifier: str, left: dict[str, int], carried: bool, remedy: str) -> Finding:
+    later = "they are carried over to the new home once its database is filled; QUE-05 to QUE-08 say whether all came"
+    status = Status.PASS if not left else Status.NOT_DUE if carried else Status.FAIL
     return Finding(
         id=identifier,
         title="No job waits" if identifier == "QUE-02" else "No job is put off until later",
-        status=Status.FAIL if left else Status.PASS,
+        status=status,
         severity=Severity.HIGH if identifier == "QUE-02" else Severity.MEDIUM,
         subject=shown(redis_url),
-        expected="0 jobs",
+        expected="0 jobs" + (", or carried over" if carried else ""),
         observed=", ".join(f"{name}: {count}" for name, count in left.items()) or "0 jobs",
-        why="the queue is not copied: what is in it at the cutover is never worked off at the new home",
-        remedy=remedy if left else "",
+        why=later if carried else "the queue is not copied: what is in it at the cutover is never worked off again",
+        remedy=remedy if status is Status.FAIL else "",
         guide=GUIDE_LINE,
         data={"jobs": left},
     )

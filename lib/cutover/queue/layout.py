@@ -3,6 +3,8 @@
 `prefix:queue:meta` (hash; field `paused`), `wait`, `active` and `paused` (lists), `prioritized`, `delayed`,
 `completed`, `failed` and `waiting-children` (sorted sets), `ID` (a job's hash), `ID:lock` (held by its worker).
 BullMQ up to 5 keeps the jobs of a paused queue in `paused`, later versions leave them in `wait`; both are counted.
+`repeat` (sorted set) and `repeat:ID` (hash) are the job schedulers, which make repeatable jobs; `de:ID` keeps a
+deduplicated job from being added twice.
 """
 
 from __future__ import annotations
@@ -18,8 +20,17 @@ MOST_KEYS = 2_000_000
 """Keys that the search for queues walks through at most."""
 
 
-def connect(redis_url: str, *, timeout_s: float = 5.0) -> redis.Redis:
+TRANSIENT = frozenset({"marker", "stalled", "stalled-check", "limiter"})
+"""Parts of a queue that its workers make anew: no job is in them. (A job's `ID:lock` is its worker's too.)"""
+
+
+def connect(redis_url: str, *, timeout_s: float = 5.0, decode: bool = True) -> redis.Redis:
     """A client that answers or raises within `timeout_s`.
+
+    Args:
+        redis_url: `redis://` or `rediss://`.
+        timeout_s: for each answer.
+        decode: answer with text; otherwise with the bytes as they are.
 
     Raises:
         InstrumentError: the URL is none of Redis, or nobody answers there.
@@ -27,7 +38,7 @@ def connect(redis_url: str, *, timeout_s: float = 5.0) -> redis.Redis:
     try:
         client: redis.Redis = redis.Redis.from_url(
             redis_url,
-            decode_responses=True,
+            decode_responses=decode,
             socket_connect_timeout=timeout_s,
             socket_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
@@ -67,6 +78,11 @@ def shown(redis_url: str) -> str:
         return redis_url
     scheme, _, rest = redis_url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def pattern(prefix: str, name: str) -> str:
+    """What SCAN finds all keys of one queue by."""
+    return f"{_escape(prefix)}:{_escape(name)}:*"
 
 
 def _escape(text: str) -> str:

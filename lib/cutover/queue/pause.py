@@ -56,6 +56,12 @@ return 1
 _KEYS = ("wait", "paused", "meta", "events", "prioritized", "marker", "delayed")
 
 
+def resume(client: redis.Redis, prefix: str, name: str) -> bool:
+    """Let a queue run as BullMQ does, and wake its workers; whether it stood still."""
+    keys = [f"{prefix}:{name}:{part}" for part in _KEYS]
+    return bool(client.eval(_RESUME, len(keys), *keys))
+
+
 class PauseQueues:
     """Pauses every queue under a prefix; workers finish the job they have and take no new one.
 
