@@ -192,6 +192,19 @@ class Database(Strict):
     unreachable_for: Duration = timedelta(seconds=30)
 
 
+class EndpointTriggers(Strict):
+    """Error rate and p95 of one endpoint alone, beside those of all."""
+
+    error_rate: ErrorRate | None = None
+    p95: Latency | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.error_rate is None and self.p95 is None:
+            raise ValueError("per_endpoint: give an endpoint `error_rate`, `p95` or both, or leave it out")
+        return self
+
+
 class Triggers(Strict):
     """The rollback triggers. A window with fewer than `min_samples` requests decides nothing by itself."""
 
@@ -200,6 +213,9 @@ class Triggers(Strict):
     stalled: Stalled = Stalled()
     critical_flows: CriticalFlows = CriticalFlows()
     database: Database = Database()
+    per_endpoint: dict[str, EndpointTriggers] = Field(
+        default_factory=dict, description="by the endpoint's name in the load's table, such as `GET /api/twins`"
+    )
     min_samples: int = Field(default=20, ge=1)
 
 

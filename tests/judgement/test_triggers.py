@@ -13,7 +13,7 @@ from logs import T0, cut, log, steady
 
 from cutover.finding import Finding, Status, Verdict
 from cutover.judgement import LoadWatch, judge_load
-from cutover.migration import Triggers
+from cutover.migration import EndpointTriggers, Triggers
 
 
 def rules(
@@ -317,6 +317,29 @@ def test_the_warm_up_can_be_given() -> None:
     del frame.attrs["warm_up_until"]
     assert judge_load(frame, rules(hold="10s")).verdict is Verdict.ROLLBACK
     assert judge_load(frame, rules(hold="10s"), warm_up=timedelta(seconds=20)).verdict is Verdict.CONTINUE
+
+
+def test_one_endpoint_can_have_triggers_of_its_own() -> None:
+    """One request in fifty fails and is slow: all together well below 5 %, the endpoint that does it is not."""
+    due = steady(60, 100)
+    ill = np.arange(len(due)) % 50 == 0
+    frame = log(due, np.where(ill, 4.0, 0.1), list(np.where(ill, "http_5xx", "ok")), at=70, horizon=T0 + 60)
+    frame["endpoint"] = np.where(ill, "POST /api/reports", "GET /")
+    assert judge_load(frame, rules()).verdict is Verdict.CONTINUE
+    own = {"error_rate": {"window": "10s", "for": "20s"}, "p95": {"window": "10s", "for": "20s"}}
+    triggers = rules().model_copy(update={"per_endpoint": {"POST /api/reports": EndpointTriggers.model_validate(own)}})
+    judged = judge_load(frame, triggers)
+    assert judged.verdict is Verdict.ROLLBACK
+    fired = {f.id: f for f in judged.findings if f.status is Status.FAIL}
+    assert set(fired) == {"TRG-error-rate:POST /api/reports", "TRG-p95:POST /api/reports"}
+    assert "at POST /api/reports" in fired["TRG-p95:POST /api/reports"].title
+
+
+def test_an_endpoint_that_nobody_asked_for_is_not_well() -> None:
+    """A mistyped name, or visitors who never got there: nothing looked at is never PASS."""
+    own = EndpointTriggers.model_validate({"p95": {"window": "10s", "for": "20s"}})
+    triggers = rules().model_copy(update={"per_endpoint": {"GET /nowhere": own}})
+    assert judge_load(log(steady(60, 100), at=60), triggers).verdict is Verdict.INCONCLUSIVE
 
 
 def test_a_finding_tells_when_it_began_when_it_fired_and_by_how_much() -> None:

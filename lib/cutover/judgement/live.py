@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from cutover.finding import Finding, Severity, Status
+from cutover.judgement.firing import DECIDE, clock, decide, trigger_finding
 from cutover.judgement.hold import Held, hold
-from cutover.judgement.triggers import DECIDE, clock, decide, trigger_finding
 from cutover.judgement.verdict import Judgement
 from cutover.migration import Triggers
 

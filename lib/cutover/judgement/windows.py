@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -37,6 +37,7 @@ class Seen:
         at: everything that happened until then is here.
         end: everyone who was due until then is here.
         origin: from then on windows count (the end of the warm-up).
+        endpoint: which endpoint was asked.
     """
 
     due: Floats
@@ -50,6 +51,13 @@ class Seen:
     at: float
     end: float
     origin: float
+    endpoint: npt.NDArray[np.object_]
+
+    def of(self, endpoint: str) -> Seen:
+        """What concerns one endpoint alone; nobody who found no place asked for any."""
+        ours = self.endpoint == endpoint
+        rows = {f.name: getattr(self, f.name)[ours] for f in fields(self) if f.name not in ("at", "end", "origin")}
+        return replace(self, **rows)
 
 
 def observe(
@@ -95,6 +103,7 @@ def observe(
         at=now,
         end=min(now, float(attrs.get("horizon", now))),
         origin=float(origin),
+        endpoint=frame["endpoint"].to_numpy(dtype=object)[order],
     )
 
 
@@ -170,6 +179,10 @@ class Rolling:
         """How many requests of each window have the flag."""
         total = np.concatenate([[0], np.cumsum(flags, dtype=np.int64)])
         return np.asarray(total[self.high] - total[self.low], dtype=np.int64)
+
+    def index(self, end: float) -> int:
+        """Which window ends at `end`."""
+        return int(np.searchsorted(self.ends, end))
 
 
 def rolling(seen: Seen, window_s: float) -> Rolling:
