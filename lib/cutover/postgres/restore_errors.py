@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from cutover.finding import Finding, Severity, Status
@@ -65,6 +65,7 @@ class RestoreError:
         object: its name, with its schema where it is known.
         message: the server's or pg_restore's words.
         command: the statement that failed, cut short.
+        entry: number of the archive's entry, 0 when pg_restore did not say.
     """
 
     cost: Cost
@@ -72,13 +73,14 @@ class RestoreError:
     object: str
     message: str
     command: str = ""
+    entry: int = 0
 
     @property
     def loss(self) -> bool:
         """Whether anything is lost by it."""
         return self.cost != "harmless"
 
-    def to_dict(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, str | int]:
         """JSON-ready."""
         return asdict(self)
 
@@ -86,19 +88,19 @@ class RestoreError:
 def read_errors(stderr: Iterable[str], exit_code: int) -> list[RestoreError]:
     """Every error in pg_restore's output, classified; what is not understood counts as lost data."""
     found: list[RestoreError] = []
-    entry, ignored = "", 0
+    entry, item, ignored = "", 0, 0
     lines = list(stderr)
     for number, line in enumerate(lines):
         if match := _IGNORED.search(line):
             ignored = int(match[1])
         elif match := _TOC.search(line):
-            entry = match[2]
+            item, entry = int(match[1]), match[2]
         elif match := _ERROR.search(line):
             rest = _continuation(lines[number + 1 :])
             command = next((part[len("Command was: ") :] for part in rest if part.startswith("Command was: ")), "")
             detail = " ".join(part for part in rest if part.startswith(("DETAIL:", "CONTEXT:", "HINT:")))
-            found.append(_classify(entry, match[1], command, detail))
-            entry = ""
+            found.append(replace(_classify(entry, match[1], command, detail), entry=item))
+            item, entry = 0, ""
     if (ignored or exit_code != 0) and not found:
         tail = " ".join(" ".join(lines[-3:]).split())[:300]
         found.append(RestoreError("data", "?", "", f"pg_restore ended with exit code {exit_code}: {tail}"))
@@ -120,6 +122,8 @@ def check_restore(restore: Restore) -> list[Finding]:
         _judge(restore, "objects", "No object was lost in the restore", losses["object"], Severity.HIGH),
     ]
     complete = restore.tables == restore.tables_expected
+    kept = f", {restore.kept} of them kept from the attempt that was interrupted" if restore.kept else ""
+    stopped = f"; stopped after the phase {restore.stopped!r}, what follows it was not tried" if restore.stopped else ""
     findings.append(
         Finding(
             id="RST-tables",
@@ -128,9 +132,10 @@ def check_restore(restore: Restore) -> list[Finding]:
             severity=Severity.BLOCKER,
             subject=restore.target,
             expected=f"{restore.tables_expected} tables",
-            observed=f"{restore.tables} tables in {restore.seconds:.1f} s; ANALYZE {restore.analyze_seconds:.1f} s",
+            observed=f"{restore.tables} tables{kept} in {restore.seconds:.1f} s; "
+            f"ANALYZE {restore.analyze_seconds:.1f} s{stopped}",
             why="" if complete else "A table that was not loaded is empty or absent on the target.",
-            remedy="" if complete else "Drop and create the target database, mend the cause, restore again.",
+            remedy="" if complete else _GO_ON,
             data={"tables": restore.tables, "seconds": restore.seconds},
         )
     )
@@ -149,13 +154,19 @@ def check_restore(restore: Restore) -> list[Finding]:
     return findings
 
 
+_GO_ON = (
+    "Mend the cause (a missing role, extension or right, a full disk) and run the step again: the restore goes on "
+    "where it stopped, from the same dump. Or drop and create the target, and transfer anew."
+)
+
+
 def _judge(restore: Restore, key: str, title: str, errors: list[RestoreError], severity: Severity) -> Finding:
     words = [f"{e.kind} {e.object}: {e.message}".strip() for e in errors]
     more = f" … and {len(words) - 10} more" if len(words) > 10 else ""
     commands = [e.command for e in errors if e.command and key == "objects"][:10]
     remedy = ""
     if errors:
-        remedy = "Mend the cause (a missing role, extension or right), drop and create the target, restore again."
+        remedy = _GO_ON
     if commands:
         remedy += "\nOr repeat on the target what failed, then DROP SCHEMA cutover_restore CASCADE:\n" + "\n".join(
             commands
