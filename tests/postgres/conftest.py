@@ -9,9 +9,21 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from cutover.rehearsal import postgres as pg
 from cutover.rehearsal.postgres import Server
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
+
+
+@pytest.fixture(scope="session")
+def system_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of this machine's own PostgreSQL; skips where it has none (the wheels' have no libxml, Debian's has)."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    if not found:
+        pytest.skip("this machine has no PostgreSQL of its own in /usr/lib/postgresql")
+    programs = found[-1].parent
+    with pg.start(tmp_path_factory.mktemp("system"), major=int(programs.parts[-2]), programs=programs) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ CREATE DOMAIN kinds.positive AS int CHECK (VALUE > 0);
 CREATE DOMAIN kinds.label AS varchar(9);
 """
 EXTENSIONS = ("hstore", "citext", "ltree", "cube", "seg", "isn")
+EXTENSION_TYPES = ("hstore", "citext", "ltree", "cube", "seg", "issn")
 
 TEXTS = (
     "''", "' '", "'NULL'", "'null'", r"E'\\N'", "'a'", "'A'", "'a '", "' a'", r"E'a\t'", r"E'a\n'", r"E'a\r\n'",
@@ -167,15 +168,14 @@ def drop_schema(url: str, schema: str) -> None:
 @contextmanager
 def databases(source: Server, target: Server, *, extensions: bool = True) -> Iterator[tuple[str, str]]:
     """A new database on each of two servers, with the types and extensions that the ladders need."""
-    name = f"types_{secrets.token_hex(4)}"
+    both = [(server, f"types_{secrets.token_hex(4)}") for server in (source, target)]
     statements = "".join(f"CREATE EXTENSION {e};" for e in EXTENSIONS if extensions) + SETUP
-    urls = []
     try:
-        for server in (source, target):
-            urls.append(server.create_database(name))
-            with psycopg.connect(urls[-1], autocommit=True) as connection:
+        for server, name in both:
+            server.create_database(name)
+            with psycopg.connect(server.url(name), autocommit=True) as connection:
                 connection.execute(statements.encode())
-        yield urls[0], urls[1]
+        yield both[0][0].url(both[0][1]), both[1][0].url(both[1][1])
     finally:
-        for server in (source, target):
+        for server, name in both:
             server.drop_database(name)

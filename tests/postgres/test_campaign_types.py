@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
-from ladders import LADDERS, UNORDERED, databases, drop_schema, typed
+from ladders import EXTENSION_TYPES, LADDERS, UNORDERED, XML, databases, drop_schema, typed
 
 from cutover.postgres import TableComparison, compare
 from cutover.rehearsal.postgres import Server
@@ -308,3 +308,41 @@ def test_the_campaign_has_two_thousand_cases() -> None:
     assert len(cases) >= 2000
     assert len({case.name for case in cases}) == len(cases)
     assert all(re.search(r"^[^:]+: ", case.name) for case in cases)
+
+
+def _bare(kinds: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The ladders that need no extension."""
+    return {kind: ladder for kind, ladder in kinds.items() if kind not in EXTENSION_TYPES}
+
+
+def test_every_change_of_xml_is_found(system_postgres: Server) -> None:
+    """The embedded servers are built without libxml, so this one runs where the machine has a PostgreSQL with it."""
+    with databases(system_postgres, system_postgres, extensions=False) as both:
+        with psycopg.connect(both[0], autocommit=True) as connection:
+            try:
+                connection.execute("SELECT '<a/>'::xml")
+            except psycopg.errors.FeatureNotSupported:
+                pytest.skip("this machine's PostgreSQL is built without libxml")
+        assert compare_cases(both, cases_of("xml", XML)) == []
+
+
+@pytest.mark.campaign
+def test_types_are_told_apart_from_an_older_major_to_the_newest(pg16: Server, pg18: Server) -> None:
+    """Each change of each type that needs no extension, and one pair of its values, from 16 to 18."""
+    chosen = [
+        case for kind, ladder in _bare(LADDERS).items() for case in [*changes(kind, ladder), *pairs(kind, ladder)]
+    ]
+    with databases(pg16, pg18, extensions=False) as both:
+        wrong = [line for n in range(0, len(chosen), 400) for line in compare_cases(both, chosen[n : n + 400 : 3])]
+    assert wrong == []
+
+
+@pytest.mark.campaign
+def test_types_are_told_apart_from_the_systems_major_to_the_newest(system_postgres: Server, pg18: Server) -> None:
+    """The same from this machine's own PostgreSQL."""
+    chosen = [
+        case for kind, ladder in _bare(LADDERS).items() for case in [*changes(kind, ladder), *pairs(kind, ladder)]
+    ]
+    with databases(system_postgres, pg18, extensions=False) as both:
+        wrong = [line for n in range(0, len(chosen), 400) for line in compare_cases(both, chosen[n : n + 400 : 3])]
+    assert wrong == []

@@ -181,6 +181,7 @@ def start(
     port: int = 0,
     settings: Mapping[str, str | int] | None = None,
     cluster: Cluster | None = None,
+    programs: Path | None = None,
 ) -> Server:
     """Start a server with a fresh data folder and a random superuser password.
 
@@ -192,12 +193,13 @@ def start(
         port: 0 takes a free one.
         settings: added to, or instead of, `SETTINGS`.
         cluster: what to start from; an empty cluster when left out.
+        programs: the folder with the programs of another build of that major; a wheel's when left out.
 
     Raises:
         StageError: no such major, not installed, or it does not come up; the message has the end of its log.
     """
-    programs = install(major) / "bin"
-    cluster = cluster or empty_cluster(major)
+    cluster = cluster or empty_cluster(major, programs)
+    programs = programs or install(major) / "bin"
     folder.mkdir(parents=True, exist_ok=True)
     outside = None if unprivileged() is None or places.reachable(folder) else places.new_name(f"postgres{major}")
     if outside:
@@ -256,17 +258,17 @@ def install(major: int) -> Path:
     return places.made_once(f"install-{version(major)}", copy) / package / "pginstall"
 
 
-def empty_cluster(major: int) -> Cluster:
+def empty_cluster(major: int, programs: Path | None = None) -> Cluster:
     """A cluster as `initdb` leaves it, made once and cached: UTF-8, C.UTF-8, passwords by SCRAM only."""
 
     def make(half: Path) -> None:
-        initialise(half, major)
+        initialise(half, major, programs)
 
-    return Cluster(places.made_once(f"cluster-{version(major)}", make))
+    return Cluster(places.made_once(f"cluster-{version(major)}" if not programs else f"cluster-own-{major}", make))
 
 
-def initialise(folder: Path, major: int) -> Cluster:
-    """Run `initdb` into `folder/data`.
+def initialise(folder: Path, major: int, programs: Path | None = None) -> Cluster:
+    """Run `initdb` (a wheel's, or the one in `programs`) into `folder/data`.
 
     Raises:
         StageError: it failed; the message has what it said.
@@ -282,7 +284,15 @@ def initialise(folder: Path, major: int) -> Cluster:
     locale = (
         ["--locale=C.UTF-8"] if major < 17 else ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     )
-    command: list[str | Path] = [install(major) / "bin" / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8"]
+    command: list[str | Path] = [
+        (programs or install(major) / "bin") / "initdb",
+        "-D",
+        data,
+        "-U",
+        "postgres",
+        "-E",
+        "UTF8",
+    ]
     command += ["--no-sync", "--auth=scram-sha-256", f"--pwfile={password}", *locale]
     log = folder / "initdb.log"
     with spawn(command, name="initdb", log=log, user=user, cwd=Path("/")) as process:
