@@ -109,6 +109,7 @@ class RdsExpectation(Section):
     )
     dr_replica: str | None = Field(default="shadowtwin-dr-replica", description="in the second region (guide line 702)")
     snapshot_prefix: Name = Field(default="shadowtwin-pre-migration-", description="of the snapshot of the day")
+    minor_upgrades: bool | None = Field(default=None, description="AutoMinorVersionUpgrade; nothing: only recorded")
     certificate_days: Count = Field(default=365, description="the CA certificate lasts at least this long")
 
 
@@ -136,6 +137,10 @@ class RedisExpectation(Section):
         default="noeviction", description="BullMQ loses jobs with any other (default: volatile-lru)"
     )
     snapshot_retention_days: Count = 1
+    single_node: str | None = Field(
+        default=None, description="shadowtwin-redis: the guide's development variant instead of a replication group"
+    )
+    single_node_type: Name = "cache.t3.small"
 
 
 class SecretsExpectation(Section):
@@ -269,6 +274,7 @@ class LogsExpectation(Section):
     stream_prefix: Name = "ecs"
     retention_days: Count = 30
     fresh_minutes: Count = Field(default=5, description="the newest line is at most this old while tasks run")
+    errors_an_hour: Count = Field(default=10, description="lines with ERROR since the hour before, at most")
 
 
 class DnsExpectation(Section):
@@ -285,6 +291,11 @@ class CdnExpectation(Section):
     """CloudFront, where it stands before the balancer."""
 
     enabled: bool = True
+    exclusive: bool = Field(
+        default=False,
+        description="the public name leads to CloudFront, and the balancer takes nobody else; the guide's DNS step "
+        "leads to the balancer, which must then stay open to all",
+    )
     minimum_tls: Names = ("TLSv1.2_2021", "TLSv1.2_2025", "TLSv1.3_2025")
 
 

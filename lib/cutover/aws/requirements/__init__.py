@@ -21,6 +21,8 @@ from cutover.aws.requirements import (
     security_groups,
     service,
     storage,
+    upkeep,
+    watching,
 )
 from cutover.aws.requirements.check import check_identity, check_requirements, check_stack, judge
 from cutover.aws.requirements.requirement import REGISTRY, Outcome, Requirement
@@ -57,4 +59,6 @@ __all__ = [
     "security_groups",
     "service",
     "storage",
+    "upkeep",
+    "watching",
 ]

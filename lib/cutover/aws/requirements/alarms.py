@@ -1,8 +1,7 @@
-"""CloudWatch alarms, the topic that carries them, the dashboard, and the logs."""
+"""CloudWatch alarms, and the topic that carries them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Self
@@ -10,9 +9,7 @@ from typing import Any, Self
 from cutover.aws.requirements.requirement import (
     BLOCKER,
     DAY,
-    FAIL,
     HIGH,
-    LOW,
     MEDIUM,
     Outcome,
     at_least,
@@ -20,20 +17,17 @@ from cutover.aws.requirements.requirement import (
     judged,
     requirement,
 )
-from cutover.aws.requirements.stack import NotThere, Stack, Unreadable, View, parse_moment
-from cutover.expectations import AlarmsExpectation, LogsExpectation
+from cutover.aws.requirements.stack import Ask, NotThere, Stack, View, parse_moment
+from cutover.expectations import AlarmsExpectation
 
 
 class Alarms(View):
     """Every alarm."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
-        """None at all is MISSING."""
-        answer = stack.need("cloudwatch", "describe_alarms")
-        if not answer.data.get("MetricAlarms") and not answer.data.get("CompositeAlarms"):
-            raise NotThere("no alarm", remedy=put_alarm(stack, "cpu"), evidence=_names(answer.evidence))
-        return cls(answer.data, "cloudwatch", answer)
+    def ask(cls, stack: Stack) -> Ask:
+        """All of them; none at all is MISSING for each that is asked for."""
+        return Ask("cloudwatch", "describe_alarms", name="cloudwatch")
 
     def named(self, name: str, remedy: str) -> View:
         """The metric alarm of that name.
@@ -50,10 +44,6 @@ class Alarms(View):
     def metric_alarms(self) -> list[View]:
         """All metric alarms."""
         return [View(r, str(r.get("AlarmArn", "")), self) for r in self.get("MetricAlarms") or []]
-
-
-def _names(evidence: str) -> tuple[str, ...]:
-    return (evidence,) if evidence else ()
 
 
 def put_alarm(stack: Stack, kind: str) -> str:
@@ -148,9 +138,8 @@ class Topic(View):
         listing = stack.need("sns", "list_topics")
         arn = next((t["TopicArn"] for t in listing.data.get("Topics", []) if t["TopicArn"].endswith(f":{name}")), None)
         if arn is None:
-            raise NotThere(
-                f"no topic {name}", remedy=f"aws sns create-topic --name {name}", evidence=_names(listing.evidence)
-            )
+            evidence = (listing.evidence,) if listing.evidence else ()
+            raise NotThere(f"no topic {name}", remedy=f"aws sns create-topic --name {name}", evidence=evidence)
         answer = stack.need("sns", "list_subscriptions_by_topic", TopicArn=arn)
         return cls(answer.data, arn, listing, answer)
 
@@ -273,119 +262,52 @@ def topic_has_subscribers(topic: Topic) -> Outcome:
     )
 
 
-class Dashboard(View):
-    """The dashboard."""
-
-    @classmethod
-    def read(cls, stack: Stack) -> Self:
-        """By name."""
-        name = stack.expect.alarms.dashboard
-        remedy = f"aws cloudwatch put-dashboard --dashboard-name {name} --dashboard-body file://dashboard.json"
-        answer = stack.need(
-            "cloudwatch", "get_dashboard", DashboardName=name, missing=f"no dashboard {name}", remedy=remedy
-        )
-        try:
-            body = json.loads(str(answer.data.get("DashboardBody") or "{}"))
-        except ValueError as error:
-            raise Unreadable(f"the body of dashboard {name} is no JSON") from error
-        return cls({"body": body}, name, answer)
-
-
-@requirement("DSH-01", title="The dashboard shows tasks, database, balancer and queue", severity=MEDIUM, guide=581)
-def dashboard(board: Dashboard) -> Outcome:
-    """On the day, everyone looks at one page."""
-    text = json.dumps(board.data)
-    lacking = [n for n in ("AWS/ECS", "AWS/RDS", "AWS/ApplicationELB", "AWS/ElastiCache") if n not in text]
-    return judged(not lacking, expected="all four", observed=f"lacks {', '.join(lacking)}" if lacking else "all four")
-
-
-class LogGroup(View):
-    """The application's log group."""
-
-    @classmethod
-    def read(cls, stack: Stack) -> Self:
-        """By its exact name."""
-        name = stack.expect.logs.group
-        answer = stack.need("logs", "describe_log_groups", logGroupNamePrefix=name)
-        for row in answer.data.get("logGroups") or []:
-            if row.get("logGroupName") == name:
-                return cls(row, name, answer)
-        raise NotThere(
-            f"no log group {name}",
-            remedy=f"aws logs create-log-group --log-group-name {name}",
-            evidence=_names(answer.evidence),
-        )
-
-
-@requirement("LOG-01", title="The log group exists", severity=BLOCKER, guide=622)
-def log_group(group: LogGroup) -> Outcome:
-    """A task whose log group is missing does not start."""
-    return judged(bool(group.text("logGroupName")), expected=group.subject, observed=group.text("logGroupName"))
-
-
-@requirement("LOG-02", title="Logs are kept for their time", severity=HIGH, guide=623, absent=FAIL)
-def retention(group: LogGroup, expect: LogsExpectation) -> Outcome:
-    """Without a retention they are kept, and paid for, for ever."""
-    return holds(
-        group.number("retentionInDays"),
-        expected=expect.retention_days,
-        remedy=f"aws logs put-retention-policy --log-group-name {group.subject} "
-        f"--retention-in-days {expect.retention_days}",
+@requirement("ALM-10", title="One alarm stands for all rollback criteria", severity=MEDIUM, guide=935)
+def rollback_alarm(alarms: Alarms, expect: AlarmsExpectation, stack: Stack) -> Outcome:
+    """At three in the morning one line must be red, not one of five; deployments can be stopped by it, too."""
+    remedy = (
+        f"aws cloudwatch put-composite-alarm --alarm-name {expect.rollback} --alarm-rule "
+        f"\"ALARM('{expect.errors}') OR ALARM('{expect.latency}')\" --actions-enabled --alarm-actions "
+        f"arn:aws:sns:{stack.migration.region}:{stack.migration.account_id}:{expect.topic}"
     )
-
-
-class LogStreams(View):
-    """The newest log streams."""
-
-    @classmethod
-    def read(cls, stack: Stack) -> Self:
-        """None is MISSING."""
-        group = stack.view(LogGroup)
-        answer = stack.need(
-            "logs",
-            "describe_log_streams",
-            logGroupName=group.subject,
-            orderBy="LastEventTime",
-            descending=True,
-            limit=5,
-        )
-        if not answer.data.get("logStreams"):
-            raise NotThere(f"{group.subject} has no stream", remedy=f"aws logs tail {group.subject}")
-        return cls(answer.data, group.subject, group, answer)
-
-
-@requirement("LOG-03", title="Tasks are writing to the log", severity=HIGH, guide=784, due=DAY)
-def fresh_lines(streams: LogStreams, stack: Stack, expect: LogsExpectation) -> Outcome:
-    """A silent log is a task that does not run, or one that cannot be examined."""
-    times = [s.get("lastEventTimestamp") for s in streams.rows("logStreams")]
-    newest = max((parse_moment(t) for t in times if t), default=None)
-    if newest is None:
-        raise NotThere(f"{streams.subject} holds no line")
+    row = next((a for a in alarms.get("CompositeAlarms") or [] if a.get("AlarmName") == expect.rollback), None)
+    if row is None:
+        raise NotThere(f"no composite alarm {expect.rollback}", remedy=remedy, evidence=alarms.evidence)
+    rule = str(row.get("AlarmRule"))
+    lacking = [name for name in (expect.errors, expect.latency) if name not in rule]
     return judged(
-        stack.now - newest < timedelta(minutes=expect.fresh_minutes),
-        expected=f"a line of the last {expect.fresh_minutes} minutes",
-        observed=f"{newest:%Y-%m-%d %H:%M} UTC",
-        remedy=f"aws logs tail {streams.subject} --since 30m",
+        not lacking and row.get("ActionsEnabled") is not False and bool(row.get("AlarmActions")),
+        expected=f"{expect.errors} and {expect.latency} in its rule, and somebody told",
+        observed=f"lacks {', '.join(lacking)}" if lacking else f"{rule}, tells {len(row.get('AlarmActions') or [])}",
+        remedy=remedy,
     )
 
 
-class MetricFilters(View):
-    """Metric filters of the log group."""
+class AlarmHistory(View):
+    """The state changes of the rollback criteria's alarms in the last day."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
-        """None is MISSING."""
-        group = stack.view(LogGroup)
-        answer = stack.need("logs", "describe_metric_filters", logGroupName=group.subject)
-        if not answer.data.get("metricFilters"):
-            raise NotThere(
-                f"{group.subject} has no metric filter",
-                remedy=f"aws logs put-metric-filter --log-group-name {group.subject} …",
-            )
-        return cls(answer.data, group.subject, group, answer)
+    def ask(cls, stack: Stack) -> Ask:
+        """None is an answer: no alarm changed its state."""
+        wanted = {"HistoryItemType": "StateUpdate", "ScanBy": "TimestampDescending", "MaxRecords": 100}
+        return Ask("cloudwatch", "describe_alarm_history", wanted, name="cloudwatch")
 
 
-@requirement("LOG-06", title="Errors in the log are counted", severity=LOW)
-def metric_filter(filters: MetricFilters) -> Outcome:
-    """A line that nobody counts is a line that nobody reads."""
-    return at_least(len(filters.rows("metricFilters")), 1, unit=" filters")
+@requirement("ALM-11", title="No criterion's alarm has rung in the last day", severity=MEDIUM, due=DAY)
+def alarms_are_quiet(history: AlarmHistory, expect: AlarmsExpectation, stack: Stack) -> Outcome:
+    """An alarm that rang and fell silent again is what a look at its state does not show."""
+    ours = {expect.cpu, expect.database, expect.latency, expect.errors}
+    since = stack.now - timedelta(days=1)
+    rang = [
+        f"{i.get('AlarmName')} {i.get('Timestamp')}"
+        for i in history.rows("AlarmHistoryItems")
+        if i.get("AlarmName") in ours
+        and str(i.get("HistorySummary", "")).endswith("to ALARM")
+        and parse_moment(i.get("Timestamp"), "Timestamp") > since
+    ]
+    return judged(
+        not rang,
+        expected="none to ALARM",
+        observed=rang or "none",
+        remedy="aws cloudwatch describe-alarm-history --history-item-type StateUpdate",
+    )

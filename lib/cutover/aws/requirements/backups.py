@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Self
 
-from cutover.aws.requirements.rds import Instance
+from cutover.aws.requirements.rds import Instance, instance_named
 from cutover.aws.requirements.requirement import BLOCKER, DAY, HIGH, LOW, MEDIUM, Outcome, judged, requirement
-from cutover.aws.requirements.stack import NotApplicable, NotThere, Stack, View
+from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, NotThere, Stack, View
 from cutover.expectations import RdsExpectation
 
 
@@ -27,7 +27,7 @@ class ReadReplica(View):
     """The read replica, where one is planned."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """Optional in the guide."""
         name = stack.expect.rds.read_replica
         if not name:
@@ -36,13 +36,7 @@ class ReadReplica(View):
             f"aws rds create-db-instance-read-replica --db-instance-identifier {name} "
             f"--source-db-instance-identifier {stack.expect.rds.instance}"
         )
-        answer = stack.need(
-            "rds", "describe_db_instances", DBInstanceIdentifier=name, missing=f"no replica {name}", remedy=remedy
-        )
-        rows = answer.data.get("DBInstances") or []
-        if not rows:
-            raise NotThere(f"no replica {name}", remedy=remedy)
-        return cls(rows[0], str(rows[0].get("DBInstanceArn") or name), answer)
+        return instance_named(stack, name, "replica", remedy)
 
 
 @requirement("RDS-36", title="The read replica follows the instance", severity=LOW, guide=185)
@@ -57,11 +51,35 @@ def read_replica(replica: ReadReplica, expect: RdsExpectation) -> Outcome:
     )
 
 
+@requirement("RDS-37", title="The read replica keeps up", severity=LOW, guide=185)
+def read_replica_replicates(replica: ReadReplica) -> Outcome:
+    """A replica whose replication stopped answers with the data of that moment, for ever."""
+    infos = [i for i in replica.rows("StatusInfos") if i.get("StatusType") == "read replication"]
+    if not infos:
+        raise Absent("StatusInfos of type read replication")
+    return judged(
+        infos[0].get("Status") == "replicating",
+        expected="replicating",
+        observed=infos[0].get("Status"),
+        remedy="aws rds describe-events --source-type db-instance --source-identifier "
+        + replica.text("DBInstanceIdentifier"),
+    )
+
+
+@requirement("RDS-35", title="The instance knows its read replica", severity=LOW, guide=185)
+def replica_is_registered(rds: Instance, replica: ReadReplica) -> Outcome:
+    """A replica that was promoted goes its own way and keeps its name."""
+    seen = [str(r).split(":")[-1] for r in rds.get("ReadReplicaDBInstanceIdentifiers") or []]
+    return judged(
+        replica.text("DBInstanceIdentifier") in seen, expected=replica.text("DBInstanceIdentifier"), observed=seen
+    )
+
+
 class DrReplica(View):
     """The replica in the second region."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """By its identifier, in the second region."""
         name, region = stack.expect.rds.dr_replica, stack.migration.dr_region
         if not name:
@@ -72,14 +90,7 @@ class DrReplica(View):
             f"{stack.expect.rds.instance} --kms-key-id <a key of {region}> --db-subnet-group-name …   "
             "# the guide forgets --kms-key-id: an encrypted source is then refused"
         )
-        missing = f"no replica {name} in {region}"
-        answer = stack.need(
-            "rds", "describe_db_instances", region=region, DBInstanceIdentifier=name, missing=missing, remedy=remedy
-        )
-        rows = answer.data.get("DBInstances") or []
-        if not rows:
-            raise NotThere(missing, remedy=remedy)
-        return cls(rows[0], str(rows[0].get("DBInstanceArn") or name), answer)
+        return instance_named(stack, name, "replica", remedy, region)
 
 
 @requirement("RDS-38", title="A replica stands in the second region", severity=MEDIUM, guide=702)
@@ -130,14 +141,19 @@ class AutomatedBackup(View):
     """The instance's automated backup."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
         rds = stack.view(Instance)
-        answer = stack.need("rds", "describe_db_instance_automated_backups", DBInstanceIdentifier=rds.name)
-        rows = answer.data.get("DBInstanceAutomatedBackups") or []
-        if not rows:
-            raise NotThere(f"{rds.name} has no automated backup", remedy=rds.modify("--backup-retention-period 7"))
-        return cls(rows[0], rds.subject, rds, answer)
+        return Ask(
+            "rds",
+            "describe_db_instance_automated_backups",
+            {"DBInstanceIdentifier": rds.name},
+            f"automated backup of {rds.name}",
+            rows="DBInstanceAutomatedBackups",
+            name=rds.subject,
+            remedy=rds.modify("--backup-retention-period 7"),
+            after=(rds,),
+        )
 
 
 @requirement("RDS-40", title="Automated backups can be restored", severity=HIGH, guide=681)
@@ -160,11 +176,11 @@ class PendingMaintenance(View):
     """What AWS wants to do to the instance."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """An empty list for an instance that exists is an answer."""
         rds = stack.view(Instance)
-        answer = stack.need("rds", "describe_pending_maintenance_actions", ResourceIdentifier=rds.subject)
-        return cls(answer.data, rds.subject, rds, answer)
+        wanted = {"ResourceIdentifier": rds.subject}
+        return Ask("rds", "describe_pending_maintenance_actions", wanted, name=rds.subject, after=(rds,))
 
 
 @requirement("RDS-41", title="No maintenance is pending", severity=HIGH)

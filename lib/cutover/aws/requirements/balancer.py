@@ -19,7 +19,7 @@ from cutover.aws.requirements.requirement import (
     show,
 )
 from cutover.aws.requirements.security_groups import AlbGroup
-from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Stack, View
+from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, Stack, View
 from cutover.expectations import AlbExpectation, EcsExpectation
 
 
@@ -27,20 +27,20 @@ class Balancer(View):
     """The load balancer."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """By name."""
         name = stack.migration.target.load_balancer
-        remedy = (
-            f"aws elbv2 create-load-balancer --name {name} --type application --scheme {stack.expect.alb.scheme} "
-            f"--subnets <two public subnets> --security-groups <{stack.expect.network.alb_group}>"
+        return Ask(
+            "elbv2",
+            "describe_load_balancers",
+            {"Names": [name]},
+            f"balancer {name}",
+            rows="LoadBalancers",
+            subject="LoadBalancerArn",
+            name=name,
+            remedy=f"aws elbv2 create-load-balancer --name {name} --type application "
+            f"--scheme {stack.expect.alb.scheme} --subnets <two public subnets> --security-groups <{stack.expect.network.alb_group}>",
         )
-        answer = stack.need(
-            "elbv2", "describe_load_balancers", Names=[name], missing=f"no balancer {name}", remedy=remedy
-        )
-        rows = answer.data.get("LoadBalancers") or []
-        if not rows:
-            raise NotThere(f"no balancer {name}", remedy=remedy)
-        return cls(rows[0], str(rows[0].get("LoadBalancerArn") or name), answer)
 
 
 class BalancerAttributes(View):
@@ -164,28 +164,35 @@ class TargetGroup(View):
     """The target group."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """By name."""
-        return cls.named(stack, stack.expect.alb.target_group)
-
-    @classmethod
-    def named(cls, stack: Stack, name: str) -> Self:
-        """The target group of that name."""
-        e = stack.expect
-        remedy = (
-            f"aws elbv2 create-target-group --name {name} --protocol HTTP --port {e.ecs.port} --target-type ip "
-            f"--vpc-id <vpc> --health-check-path {e.alb.health_path} --matcher HttpCode={e.alb.matcher}"
-        )
-        missing = f"no target group {name}"
-        answer = stack.need("elbv2", "describe_target_groups", Names=[name], missing=missing, remedy=remedy)
-        rows = answer.data.get("TargetGroups") or []
-        if not rows:
-            raise NotThere(missing, remedy=remedy)
-        return cls(rows[0], str(rows[0].get("TargetGroupArn") or name), answer)
+        return target_group_named(stack, stack.expect.alb.target_group)
 
     def modify(self, arguments: str) -> str:
         """The command that changes the health check."""
         return f"aws elbv2 modify-target-group --target-group-arn {self.subject} {arguments}"
+
+
+def target_group_named(stack: Stack, name: str) -> Ask:
+    """One target group by its name."""
+    e = stack.expect
+    return Ask(
+        "elbv2",
+        "describe_target_groups",
+        {"Names": [name]},
+        f"target group {name}",
+        rows="TargetGroups",
+        subject="TargetGroupArn",
+        name=name,
+        remedy=f"aws elbv2 create-target-group --name {name} --protocol HTTP --port {e.ecs.port} "
+        f"--target-type {target_kind(stack)} --vpc-id <{e.network.vpc}> --health-check-path {e.alb.health_path} "
+        f"--health-check-interval-seconds {e.alb.health_interval_s} --matcher HttpCode={e.alb.matcher}",
+    )
+
+
+def target_kind(stack: Stack) -> str:
+    """What registers: tasks by address, instances by id."""
+    return "ip" if stack.migration.compute == "ecs" else "instance"
 
 
 @requirement("TG-01", title="The target group speaks HTTP to the application's port", severity=BLOCKER, guide=506)
@@ -195,10 +202,11 @@ def target_port(group: TargetGroup, expect: EcsExpectation) -> Outcome:
     return holds(seen, expected=["HTTP", expect.port], remedy="create it again: protocol and port are fixed")
 
 
-@requirement("TG-02", title="Targets are addresses", severity=BLOCKER, guide=509)
-def target_type(group: TargetGroup) -> Outcome:
-    """Fargate tasks register by address; with type instance nothing registers."""
-    return holds(group.text("TargetType"), expected="ip", remedy="create it again with --target-type ip")
+@requirement("TG-02", title="Targets are of the kind that registers", severity=BLOCKER, guide=509)
+def target_type(group: TargetGroup, stack: Stack) -> Outcome:
+    """Fargate tasks register by address, instances by id; with the other type nothing registers."""
+    wanted = target_kind(stack)
+    return holds(group.text("TargetType"), expected=wanted, remedy=f"create it again with --target-type {wanted}")
 
 
 @requirement("TG-03", title="Health is asked of the application's health path", severity=BLOCKER, guide=510)
@@ -267,17 +275,21 @@ class TargetHealth(View):
     """The health of every registered target."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """No target is MISSING: an empty list is not healthy."""
         group = stack.view(TargetGroup)
-        answer = stack.need("elbv2", "describe_target_health", TargetGroupArn=group.subject)
-        if not answer.data.get("TargetHealthDescriptions"):
-            raise NotThere(
-                "no target is registered",
-                remedy=f"aws ecs describe-services --cluster {stack.expect.ecs.cluster} --services …",
-                evidence=(answer.evidence,) if answer.evidence else (),
-            )
-        return cls(answer.data, group.subject, group, answer)
+        return Ask(
+            "elbv2",
+            "describe_target_health",
+            {"TargetGroupArn": group.subject},
+            "target is registered",
+            rows="TargetHealthDescriptions",
+            many=True,
+            name=group.subject,
+            remedy=f"aws ecs describe-services --cluster {stack.expect.ecs.cluster} "
+            f"--services {stack.expect.ecs.service} --query 'services[0].events[:10]'",
+            after=(group,),
+        )
 
 
 @requirement("TG-11", title="Every target is healthy", severity=BLOCKER, guide=753, due=DAY)
@@ -321,11 +333,11 @@ class BlueTargetGroup(TargetGroup):
     """The second target group, where one is planned."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """Not planned by default."""
         if not stack.expect.alb.blue_target_group:
             raise NotApplicable("no second target group is planned (expect.alb.blue_target_group)")
-        return cls.named(stack, stack.expect.alb.blue_target_group)
+        return target_group_named(stack, stack.expect.alb.blue_target_group)
 
 
 @requirement("TG-13", title="The second target group is like the first", severity=HIGH, guide=1135)

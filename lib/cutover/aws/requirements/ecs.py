@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Self
 
+from cutover.aws.requirements.compute import only_on_ecs
 from cutover.aws.requirements.requirement import (
     BLOCKER,
     FAIL,
@@ -19,39 +20,32 @@ from cutover.aws.requirements.requirement import (
     requirement,
     show,
 )
-from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Absent, Ask, NotThere, Stack, Unreadable, View
 from cutover.expectations import EcrExpectation, EcsExpectation, LogsExpectation
 from cutover.secrets import MASK
 
 _SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|API_?KEY|_KEY$|PRIVATE|CREDENTIAL|_DSN$|DATABASE_URL|REDIS_URL", re.I)
 
 
-def only_on_ecs(stack: Stack) -> None:
-    """Leave when the platform runs on EC2.
-
-    Raises:
-        NotApplicable: `compute: ec2`.
-    """
-    if stack.migration.compute != "ecs":
-        raise NotApplicable("compute is ec2: the platform runs on instances")
-
-
 class Cluster(View):
     """The ECS cluster."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """An absent cluster comes back as a failure or as INACTIVE."""
         only_on_ecs(stack)
         name = stack.expect.ecs.cluster
-        remedy = f"aws ecs create-cluster --cluster-name {name} --settings name=containerInsights,value=enabled"
-        answer = stack.need(
-            "ecs", "describe_clusters", clusters=[name], include=["SETTINGS"], missing=f"no cluster {name}"
+        return Ask(
+            "ecs",
+            "describe_clusters",
+            {"clusters": [name], "include": ["SETTINGS"]},
+            f"cluster {name}",
+            rows="clusters",
+            match=lambda c: c.get("status") != "INACTIVE",
+            subject="clusterArn",
+            name=name,
+            remedy=f"aws ecs create-cluster --cluster-name {name} --settings name=containerInsights,value=enabled",
         )
-        rows = [c for c in answer.data.get("clusters") or [] if c.get("status") != "INACTIVE"]
-        if not rows:
-            raise NotThere(f"no cluster {name}", remedy=remedy)
-        return cls(rows[0], str(rows[0].get("clusterArn") or name), answer)
 
 
 @requirement("ECS-01", title="The cluster is active", severity=BLOCKER, guide=399)
@@ -78,32 +72,32 @@ class Service(View):
     """The ECS service."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """An absent service comes back as a failure or as INACTIVE."""
-        cluster, name = stack.view(Cluster), stack.expect.ecs.service
-        e = stack.expect.ecs
-        remedy = (
-            f"aws ecs create-service --cluster {e.cluster} --service-name {name} --task-definition {e.task_definition} "
-            f"--desired-count {e.desired_count} --launch-type FARGATE --network-configuration … --load-balancers … "
-            f"--health-check-grace-period-seconds {e.grace_period_s} --deployment-configuration "
+        cluster, e = stack.view(Cluster), stack.expect.ecs
+        return Ask(
+            "ecs",
+            "describe_services",
+            {"cluster": e.cluster, "services": [e.service]},
+            f"service {e.service}",
+            rows="services",
+            match=lambda s: s.get("status") != "INACTIVE",
+            subject="serviceArn",
+            name=e.service,
+            remedy=f"aws ecs create-service --cluster {e.cluster} --service-name {e.service} --task-definition "
+            f"{e.task_definition} --desired-count {e.desired_count} --launch-type FARGATE --network-configuration … "
+            f"--load-balancers … --health-check-grace-period-seconds {e.grace_period_s} --deployment-configuration "
             f"'maximumPercent={e.maximum_percent},minimumHealthyPercent={e.minimum_healthy_percent},"
-            "deploymentCircuitBreaker={enable=true,rollback=true}'"
+            "deploymentCircuitBreaker={enable=true,rollback=true}'",
+            after=(cluster,),
         )
-        missing = f"no service {name}"
-        answer = stack.need(
-            "ecs", "describe_services", cluster=e.cluster, services=[name], missing=missing, remedy=remedy
-        )
-        rows = [s for s in answer.data.get("services") or [] if s.get("status") != "INACTIVE"]
-        if not rows:
-            raise NotThere(missing, remedy=remedy)
-        return cls(rows[0], str(rows[0].get("serviceArn") or name), cluster, answer)
 
 
 class TaskDefinition(View):
     """The task definition that the service runs; the family's newest, where there is no service yet."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """By the service's ARN or by the family's name."""
         only_on_ecs(stack)
         family = stack.expect.ecs.task_definition
@@ -111,15 +105,21 @@ class TaskDefinition(View):
             wanted = str(stack.view(Service).get("taskDefinition") or family)
         except NotThere:
             wanted = family
-        answer = stack.need(
+        return Ask(
             "ecs",
             "describe_task_definition",
-            taskDefinition=wanted,
-            missing=f"no task definition {family}",
+            {"taskDefinition": wanted},
+            f"task definition {family}",
+            name=wanted,
             remedy="aws ecs register-task-definition --cli-input-json file://task-definition.json",
         )
-        data = answer.data.get("taskDefinition") or {}
-        return cls(data, str(data.get("taskDefinitionArn") or wanted), answer)
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """The definition itself."""
+        whole = super().read(stack)
+        data = whole.get("taskDefinition") or {}
+        return cls(data, str(data.get("taskDefinitionArn") or whole.subject), whole)
 
 
 class Container(View):
@@ -355,3 +355,13 @@ def app_version(container: Container) -> Outcome:
     """/api/health answers `unknown` without it, and nobody can tell which release answers."""
     version = container.environment.get("APP_VERSION", "")
     return judged(bool(version), expected="APP_VERSION is set", observed=version, remedy=_REGISTER + "APP_VERSION")
+
+
+_ROOT = {"", "0", "root", "0:0", "root:root"}
+
+
+@requirement("TD-19", title="The application does not run as root", severity=MEDIUM, guide=303, absent=FAIL)
+def not_root(container: Container) -> Outcome:
+    """The guide's image names a user; the task definition holds it even when the image forgets to."""
+    user = container.text("user")
+    return judged(user not in _ROOT, expected="a user that is not root", observed=user, remedy=_REGISTER + "user: 1001")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
-
+from cutover.aws.requirements.compute import only_on_ecs
 from cutover.aws.requirements.requirement import BLOCKER, FAIL, HIGH, LOW, Outcome, holds, judged, one_of, requirement
-from cutover.aws.requirements.stack import NotThere, Stack, View
+from cutover.aws.requirements.stack import Ask, Stack, View
 from cutover.expectations import EcrExpectation
 
 
@@ -13,17 +12,20 @@ class Repository(View):
     """The repository."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """By name."""
         name = stack.expect.ecr.repository
-        remedy = f"aws ecr create-repository --repository-name {name} --image-tag-mutability IMMUTABLE"
-        answer = stack.need(
-            "ecr", "describe_repositories", repositoryNames=[name], missing=f"no repository {name}", remedy=remedy
+        return Ask(
+            "ecr",
+            "describe_repositories",
+            {"repositoryNames": [name]},
+            f"repository {name}",
+            rows="repositories",
+            subject="repositoryArn",
+            name=name,
+            remedy=f"aws ecr create-repository --repository-name {name} --image-tag-mutability IMMUTABLE "
+            "--image-scanning-configuration scanOnPush=true",
         )
-        rows = answer.data.get("repositories") or []
-        if not rows:
-            raise NotThere(f"no repository {name}", remedy=remedy)
-        return cls(rows[0], str(rows[0].get("repositoryArn") or name), answer)
 
     @property
     def name(self) -> str:
@@ -44,22 +46,25 @@ class ReleaseImage(View):
     """The image that the migration releases."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """By the tag or digest of `release.image`."""
+        only_on_ecs(stack)
         repository, image = stack.view(Repository), stack.migration.release.image
-        remedy = f"docker push {image}"
-        answer = stack.need(
-            "ecr",
-            "describe_images",
-            repositoryName=repository.name,
-            imageIds=[image_id(image)],
-            missing=f"{image} is not in the repository",
-            remedy=remedy,
-        )
-        rows = answer.data.get("imageDetails") or []
-        if not rows:
-            raise NotThere(f"{image} is not in the repository", remedy=remedy)
-        return cls(rows[0], image, repository, answer)
+        return image_named(repository, image)
+
+
+def image_named(repository: Repository, image: str, *after: View) -> Ask:
+    """One image of the repository, by the reference that a task definition has."""
+    return Ask(
+        "ecr",
+        "describe_images",
+        {"repositoryName": repository.name, "imageIds": [image_id(image)]},
+        f"image {image} in the repository",
+        rows="imageDetails",
+        name=image,
+        remedy=f"docker push {image}",
+        after=(repository, *after),
+    )
 
 
 @requirement("ECR-01", title="The image repository exists", severity=BLOCKER, guide=268)
@@ -108,20 +113,20 @@ class Scan(View):
     """The scan of the release's image."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
         repository, image = stack.view(Repository), stack.view(ReleaseImage)
-        wanted: dict[str, Any] = image_id(image.subject)
-        answer = stack.need(
+        wanted = image_id(image.subject)
+        return Ask(
             "ecr",
             "describe_image_scan_findings",
-            repositoryName=repository.name,
-            imageId=wanted,
-            missing="the image was never scanned",
+            {"repositoryName": repository.name, "imageId": wanted},
+            "scan of the image",
+            name=image.subject,
             remedy=f"aws ecr start-image-scan --repository-name {repository.name} --image-id "
             + ",".join(f"{k}={v}" for k, v in wanted.items()),
+            after=(image,),
         )
-        return cls(answer.data, image.subject, image, answer)
 
 
 @requirement("ECR-06", title="The image has no known serious hole", severity=HIGH, guide=761)
@@ -142,16 +147,47 @@ class Lifecycle(View):
     """The repository's lifecycle policy."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
         repository = stack.view(Repository)
-        answer = stack.need(
-            "ecr", "get_lifecycle_policy", repositoryName=repository.name, missing="no lifecycle policy"
+        return Ask(
+            "ecr",
+            "get_lifecycle_policy",
+            {"repositoryName": repository.name},
+            "lifecycle policy",
+            name=repository.subject,
+            remedy=f"aws ecr put-lifecycle-policy --repository-name {repository.name} --lifecycle-policy-text "
+            "file://lifecycle.json   # expire all but the newest fifty",
+            after=(repository,),
         )
-        return cls(answer.data, repository.subject, repository, answer)
 
 
 @requirement("ECR-07", title="Old images are cleaned up", severity=LOW)
 def lifecycle_policy(policy: Lifecycle) -> Outcome:
     """Keep what a rollback needs, and not every build for ever."""
-    return judged(bool(policy.text("lifecyclePolicyText")), expected="a policy", observed="a policy")
+    return judged("expire" in policy.text("lifecyclePolicyText"), expected="a rule that expires images",
+                  observed=policy.text("lifecyclePolicyText")[:200])  # fmt: skip
+
+
+class RegistryScanning(View):
+    """How the registry scans."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """Every registry has a configuration."""
+        only_on_ecs(stack)
+        return Ask("ecr", "get_registry_scanning_configuration", always=True, name="the registry")
+
+
+@requirement("ECR-08", title="The registry scans what is pushed", severity=LOW, guide=269)
+def registry_scans(scanning: RegistryScanning) -> Outcome:
+    """The setting of a single repository, which the guide uses, is deprecated: the registry's is the one that stays."""
+    rules = scanning.get("scanningConfiguration.rules") or []
+    often = {r.get("scanFrequency") for r in rules}
+    return judged(
+        bool(often & {"SCAN_ON_PUSH", "CONTINUOUS_SCAN"}),
+        expected="a rule that scans on push",
+        observed=f"{scanning.get('scanningConfiguration.scanType')}, {len(rules)} rules",
+        remedy="aws ecr put-registry-scanning-configuration --scan-type BASIC --rules "
+        "scanFrequency=SCAN_ON_PUSH,repositoryFilters=[{filter='*',filterType=WILDCARD}]",
+    )

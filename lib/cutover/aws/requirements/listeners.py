@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 from cutover.aws.requirements.balancer import Balancer, TargetGroup
 from cutover.aws.requirements.certificate import Certificate
-from cutover.aws.requirements.requirement import BLOCKER, FAIL, HIGH, MEDIUM, Outcome, holds, judged, requirement
-from cutover.aws.requirements.stack import Absent, NotThere, Stack, View
+from cutover.aws.requirements.requirement import BLOCKER, FAIL, HIGH, LOW, MEDIUM, Outcome, holds, judged, requirement
+from cutover.aws.requirements.stack import Absent, Ask, NotThere, Phase, Stack, View
+from cutover.aws.requirements.view import dig
 from cutover.expectations import AlbExpectation
 
 
@@ -16,13 +17,20 @@ class Listeners(View):
     """The balancer's listeners."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
         alb = stack.view(Balancer)
-        answer = stack.need("elbv2", "describe_listeners", LoadBalancerArn=alb.subject)
-        if not answer.data.get("Listeners"):
-            raise NotThere(f"{alb.subject} has no listener", remedy=_listener(alb.subject, 443))
-        return cls(answer.data, alb.subject, alb, answer)
+        return Ask(
+            "elbv2",
+            "describe_listeners",
+            {"LoadBalancerArn": alb.subject},
+            f"listener on {alb.subject}",
+            rows="Listeners",
+            many=True,
+            name=alb.subject,
+            remedy=_listener(alb.subject, 443),
+            after=(alb,),
+        )
 
     def on(self, port: int) -> Mapping[str, Any]:
         """The listener on a port.
@@ -139,23 +147,59 @@ class Rules(View):
     """The rules of the HTTPS listener."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """The default rule is always among them."""
         listeners = stack.view(Listeners)
         arn = str(listeners.on(443).get("ListenerArn"))
-        answer = stack.need("elbv2", "describe_rules", ListenerArn=arn)
-        if not answer.data.get("Rules"):
-            raise NotThere(f"{arn} has no rule")
-        return cls(answer.data, arn, listeners, answer)
+        return Ask(
+            "elbv2", "describe_rules", {"ListenerArn": arn}, f"rule of {arn}", rows="Rules", many=True, name=arn,
+            after=(listeners,),
+        )  # fmt: skip
 
 
-@requirement("LSN-06", title="No other rule takes visitors away", severity=MEDIUM, guide=513)
-def no_other_rule(rules: Rules) -> Outcome:
-    """A forgotten maintenance rule answers 503 to everyone."""
-    others = [r.get("RuleArn", "") for r in rules.rows("Rules") if not r.get("IsDefault")]
+@requirement("LSN-06", title="No other rule or listener takes visitors away", severity=MEDIUM, guide=513)
+def no_other_rule(rules: Rules, listeners: Listeners, stack: Stack) -> Outcome:
+    """A forgotten maintenance rule answers 503 to everyone; on the day itself, one may stand until the cutover."""
+    others = [r for r in rules.rows("Rules") if not r.get("IsDefault")]
+    if stack.phase is Phase.DAY:
+        others = [r for r in others if not _is_maintenance(r)]
+    doors = [row for row in listeners.rows("Listeners") if row.get("Port") not in (80, 443)]
+    seen = [f"rule {r.get('RuleArn')}" for r in others] + [f"listener on {d.get('Port')}" for d in doors]
     return judged(
-        not others,
-        expected="the default rule alone",
-        observed=others or "the default rule alone",
-        remedy="\n".join(f"aws elbv2 delete-rule --rule-arn {r}" for r in others),
+        not seen,
+        expected="the default rule alone, on 80 and 443 alone",
+        observed=seen or "the default rule alone",
+        remedy="\n".join(
+            [f"aws elbv2 delete-rule --rule-arn {r.get('RuleArn')}" for r in others]
+            + [f"aws elbv2 delete-listener --listener-arn {d.get('ListenerArn')}" for d in doors]
+        ),
     )
+
+
+def _is_maintenance(rule: Mapping[str, Any]) -> bool:
+    """A rule that answers 503 to everyone: how the balancer is put into maintenance."""
+    action = next(iter(rule.get("Actions") or []), {})
+    return action.get("Type") == "fixed-response" and dig(action, "FixedResponseConfig.StatusCode") == "503"
+
+
+class TlsPolicies(View):
+    """The protocols of the policy that 443 names."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """By name."""
+        listeners = stack.view(Listeners)
+        policy = listeners.on(443).get("SslPolicy")
+        if not policy:
+            raise Absent("SslPolicy")
+        return Ask(
+            "elbv2", "describe_ssl_policies", {"Names": [policy]}, f"policy {policy}", rows="SslPolicies",
+            name=str(policy), after=(listeners,),
+        )  # fmt: skip
+
+
+@requirement("LSN-07", title="The TLS policy's own protocols are modern", severity=LOW, guide=513)
+def policy_protocols(policy: TlsPolicies) -> Outcome:
+    """A name can mislead; the protocols that AWS lists for it cannot."""
+    spoken = set(policy.rows("SslProtocols"))
+    return judged(not spoken & {"TLSv1", "TLSv1.1"}, expected="neither TLS 1.0 nor 1.1", observed=spoken)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from cutover.aws.requirements.requirement import (
@@ -17,7 +17,7 @@ from cutover.aws.requirements.requirement import (
     judged,
     requirement,
 )
-from cutover.aws.requirements.stack import NotThere, Stack, View, name_tag
+from cutover.aws.requirements.stack import Ask, NotThere, Stack, View, name_tag
 from cutover.expectations import NetworkExpectation
 
 
@@ -25,18 +25,18 @@ class Vpc(View):
     """The stack's VPC, by its Name tag or its id."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """The default VPC is never taken for it."""
         wanted = stack.expect.network.vpc
-        answer = stack.need("ec2", "describe_vpcs")
-        for vpc in answer.data.get("Vpcs", []):
-            if wanted in (vpc.get("VpcId"), name_tag(vpc)):
-                return cls(vpc, str(vpc["VpcId"]), answer)
-        raise NotThere(
-            f"no VPC is named {wanted}",
+        return Ask(
+            "ec2",
+            "describe_vpcs",
+            what=f"VPC is named {wanted}",
+            rows="Vpcs",
+            match=lambda v: wanted in (v.get("VpcId"), name_tag(v)),
+            subject="VpcId",
             remedy="aws ec2 create-vpc --cidr-block 10.20.0.0/16 --tag-specifications "
             f"'ResourceType=vpc,Tags=[{{Key=Name,Value={wanted}}}]'   # or set expect.network.vpc to its id",
-            evidence=(answer.evidence,) if answer.evidence else (),
         )
 
 
@@ -146,25 +146,37 @@ def _way_out(subnet: Mapping[str, Any]) -> bool:
     return any(route.get(k) for k in exits) and route.get("State", "active") == "active"
 
 
+def _of_vpc(
+    stack: Stack, operation: str, rows: str, what: str, remedy: str, *, match: Callable[[Any], bool] | None = None
+) -> Ask:
+    """A listing of EC2, of which the stack's VPC's are meant."""
+    vpc = stack.view(Vpc)
+    return Ask(
+        "ec2",
+        operation,
+        what=f"{what} in {vpc.subject}",
+        rows=rows,
+        match=lambda r: r.get("VpcId") == vpc.subject and r.get("State") != "deleted" and (not match or match(r)),
+        many=True,
+        name=vpc.subject,
+        remedy=remedy,
+        after=(vpc,),
+    )
+
+
 class NatGateways(View):
     """The VPC's NAT gateways that are not deleted."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
-        vpc = stack.view(Vpc)
-        answer = stack.need("ec2", "describe_nat_gateways")
-        mine = [
-            g
-            for g in answer.data.get("NatGateways", [])
-            if g.get("VpcId") == vpc.subject and g.get("State") != "deleted"
-        ]
-        if not mine:
-            raise NotThere(
-                f"{vpc.subject} has no NAT gateway",
-                remedy="aws ec2 create-nat-gateway --subnet-id <public subnet> --allocation-id <elastic ip>",
-            )
-        return cls({"NatGateways": mine}, vpc.subject, vpc, answer)
+        return _of_vpc(
+            stack,
+            "describe_nat_gateways",
+            "NatGateways",
+            "NAT gateway",
+            "aws ec2 create-nat-gateway --subnet-id <public subnet> --allocation-id <elastic ip>",
+        )
 
 
 @requirement("NET-05", title="The NAT gateways are available", severity=HIGH, guide=404)
@@ -199,11 +211,11 @@ class DnsHostnames(View):
     """The VPC's attribute enableDnsHostnames."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """One attribute."""
         vpc = stack.view(Vpc)
-        answer = stack.need("ec2", "describe_vpc_attribute", VpcId=vpc.subject, Attribute="enableDnsHostnames")
-        return cls(answer.data, vpc.subject, vpc, answer)
+        wanted = {"VpcId": vpc.subject, "Attribute": "enableDnsHostnames"}
+        return Ask("ec2", "describe_vpc_attribute", wanted, name=vpc.subject, after=(vpc,))
 
 
 @requirement("NET-07", title="The VPC resolves names", severity=MEDIUM, guide=84)
@@ -220,17 +232,21 @@ class FlowLogs(View):
     """Flow logs of the VPC."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
         vpc = stack.view(Vpc)
-        answer = stack.need("ec2", "describe_flow_logs")
-        mine = [f for f in answer.data.get("FlowLogs", []) if f.get("ResourceId") == vpc.subject]
-        if not mine:
-            raise NotThere(
-                f"{vpc.subject} has no flow log",
-                remedy=f"aws ec2 create-flow-logs --resource-type VPC --resource-ids {vpc.subject} …",
-            )
-        return cls({"FlowLogs": mine}, vpc.subject, vpc, answer)
+        return Ask(
+            "ec2",
+            "describe_flow_logs",
+            what=f"flow log of {vpc.subject}",
+            rows="FlowLogs",
+            match=lambda f: f.get("ResourceId") == vpc.subject,
+            many=True,
+            name=vpc.subject,
+            remedy=f"aws ec2 create-flow-logs --resource-type VPC --resource-ids {vpc.subject} --traffic-type REJECT "
+            "--log-destination-type s3 --log-destination arn:aws:s3:::shadowtwin-audit",
+            after=(vpc,),
+        )
 
 
 @requirement("NET-09", title="Flow logs are kept", severity=LOW)
@@ -246,3 +262,62 @@ def addresses_are_free(subnets: Subnets, expect: NetworkExpectation) -> Outcome:
         raise NotThere("no private subnet")
     free = sum(int(s.get("AvailableIpAddressCount") or 0) for s in subnets.private)
     return at_least(free, expect.free_addresses, unit=" addresses", remedy="add larger private subnets")
+
+
+class NetworkAcls(View):
+    """The VPC's network ACLs."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """A VPC has one at least."""
+        return _of_vpc(stack, "describe_network_acls", "NetworkAcls", "network ACL", "")
+
+
+@requirement("NET-08", title="No network ACL stands in the way", severity=LOW, guide=634)
+def acls_let_traffic_through(acls: NetworkAcls, subnets: Subnets) -> Outcome:
+    """A deny before the first allow looks like a security group that is right and does not work."""
+    shut = []
+    for acl in acls.rows("NetworkAcls"):
+        mine = {a.get("SubnetId") for a in acl.get("Associations", [])} & {
+            s["SubnetId"] for s in subnets.rows("Subnets")
+        }
+        for way in (False, True):
+            entries = [e for e in acl.get("Entries", []) if bool(e.get("Egress")) is way and "CidrBlock" in e]
+            first = min(entries, key=lambda e: int(e.get("RuleNumber", 32767)), default=None)
+            if mine and (first is None or first.get("RuleAction") != "allow"):
+                shut.append(f"{acl.get('NetworkAclId')} {'outbound' if way else 'inbound'}")
+    return judged(
+        not shut,
+        expected="the first rule of each direction allows",
+        observed=shut or f"{len(acls.rows('NetworkAcls'))} ACLs, none denies first",
+        remedy="\n".join(f"aws ec2 describe-network-acls --network-acl-ids {s.split()[0]}" for s in shut),
+    )
+
+
+class Endpoints(View):
+    """The VPC's endpoints."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """None is MISSING."""
+        vpc, region = stack.view(Vpc), stack.migration.region
+        return _of_vpc(
+            stack,
+            "describe_vpc_endpoints",
+            "VpcEndpoints",
+            "VPC endpoint",
+            f"aws ec2 create-vpc-endpoint --vpc-id {vpc.subject} --vpc-endpoint-type Gateway "
+            f"--service-name com.amazonaws.{region}.s3 --route-table-ids <private route tables>",
+        )
+
+
+@requirement("NET-10", title="Image layers and reports reach S3 without the NAT gateway", severity=LOW, guide=404)
+def s3_endpoint(endpoints: Endpoints, stack: Stack) -> Outcome:
+    """Every image's layers lie in S3; a gateway endpoint costs nothing, the NAT gateway charges each gigabyte."""
+    live = {
+        str(e.get("ServiceName"))
+        for e in endpoints.rows("VpcEndpoints")
+        if str(e.get("State", "")).lower() == "available"
+    }
+    wanted = f"com.amazonaws.{stack.migration.region}.s3"
+    return judged(wanted in live, expected=wanted, observed=live)

@@ -22,7 +22,7 @@ from cutover.aws.requirements.requirement import (
     requirement,
 )
 from cutover.aws.requirements.security_groups import RdsGroup
-from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, Stack, Unreadable, View
 from cutover.expectations import RdsExpectation
 
 
@@ -30,20 +30,9 @@ class Instance(View):
     """The production instance."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """By its identifier."""
-        name = stack.expect.rds.instance
-        answer = stack.need(
-            "rds",
-            "describe_db_instances",
-            DBInstanceIdentifier=name,
-            missing=f"no instance {name}",
-            remedy=_create(stack),
-        )
-        rows = answer.data.get("DBInstances") or []
-        if not rows:
-            raise NotThere(f"no instance {name}", remedy=_create(stack))
-        return cls(rows[0], str(rows[0].get("DBInstanceArn") or name), answer)
+        return instance_named(stack, stack.expect.rds.instance, "instance", _create(stack))
 
     @property
     def name(self) -> str:
@@ -53,6 +42,21 @@ class Instance(View):
     def modify(self, arguments: str) -> str:
         """The command that changes one setting."""
         return f"aws rds modify-db-instance --db-instance-identifier {self.name} {arguments} --apply-immediately"
+
+
+def instance_named(stack: Stack, name: str, what: str, remedy: str, region: str | None = None) -> Ask:
+    """One RDS instance by its identifier."""
+    return Ask(
+        "rds",
+        "describe_db_instances",
+        {"DBInstanceIdentifier": name},
+        f"{what} {name}" + (f" in {region}" if region else ""),
+        rows="DBInstances",
+        subject="DBInstanceArn",
+        name=name,
+        remedy=remedy,
+        region=region,
+    )
 
 
 def _create(stack: Stack) -> str:
@@ -310,20 +314,19 @@ class DbSubnetGroup(View):
     """The DB subnet group."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """By name."""
         name = stack.expect.rds.subnet_group
-        remedy = (
-            f"aws rds create-db-subnet-group --db-subnet-group-name {name} --db-subnet-group-description '{name}' "
-            "--subnet-ids <private subnets of two zones>"
+        return Ask(
+            "rds",
+            "describe_db_subnet_groups",
+            {"DBSubnetGroupName": name},
+            f"subnet group {name}",
+            rows="DBSubnetGroups",
+            name=name,
+            remedy=f"aws rds create-db-subnet-group --db-subnet-group-name {name} "
+            f"--db-subnet-group-description '{name}' --subnet-ids <private subnets of two zones>",
         )
-        answer = stack.need(
-            "rds", "describe_db_subnet_groups", DBSubnetGroupName=name, missing=f"no subnet group {name}", remedy=remedy
-        )
-        rows = answer.data.get("DBSubnetGroups") or []
-        if not rows:
-            raise NotThere(f"no subnet group {name}", remedy=remedy)
-        return cls(rows[0], name, answer)
 
 
 @requirement("RDS-22", title="The subnet group spans two zones, private ones only", severity=BLOCKER, guide=140)

@@ -10,6 +10,7 @@ from cutover.aws.requirements.requirement import (
     BLOCKER,
     FAIL,
     HIGH,
+    LOW,
     MEDIUM,
     Outcome,
     at_least,
@@ -19,7 +20,7 @@ from cutover.aws.requirements.requirement import (
     requirement,
 )
 from cutover.aws.requirements.security_groups import RedisGroup
-from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, NotThere, Stack, Unreadable, View
 from cutover.expectations import RedisExpectation
 
 
@@ -27,25 +28,31 @@ class ReplicationGroup(View):
     """The replication group."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """By its id."""
+        if stack.expect.redis.single_node:
+            raise NotApplicable("the queue is a single node (expect.redis.single_node): no replication group")
         name = stack.expect.redis.replication_group
-        answer = stack.need(
+        return Ask(
             "elasticache",
             "describe_replication_groups",
-            ReplicationGroupId=name,
-            missing=f"no replication group {name}",
+            {"ReplicationGroupId": name},
+            f"replication group {name}",
+            rows="ReplicationGroups",
+            subject="ARN",
+            name=name,
             remedy=_create(stack),
         )
-        rows = answer.data.get("ReplicationGroups") or []
-        if not rows:
-            raise NotThere(f"no replication group {name}", remedy=_create(stack))
-        return cls(rows[0], str(rows[0].get("ARN") or name), answer)
 
     @property
     def name(self) -> str:
         """The id."""
         return self.text("ReplicationGroupId")
+
+    @property
+    def primary(self) -> str:
+        """The address of the primary; of the configuration endpoint in cluster mode."""
+        return str(self.get("NodeGroups.0.PrimaryEndpoint.Address") or self.text("ConfigurationEndpoint.Address"))
 
     def modify(self, arguments: str) -> str:
         """The command that changes one setting."""
@@ -262,24 +269,19 @@ class CacheSubnetGroup(View):
     """The cache subnet group."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """By name."""
         name = stack.expect.redis.subnet_group
-        remedy = (
-            f"aws elasticache create-cache-subnet-group --cache-subnet-group-name {name} "
-            f"--cache-subnet-group-description '{name}' --subnet-ids <private subnets of two zones>"
-        )
-        answer = stack.need(
+        return Ask(
             "elasticache",
             "describe_cache_subnet_groups",
-            CacheSubnetGroupName=name,
-            missing=f"no cache subnet group {name}",
-            remedy=remedy,
+            {"CacheSubnetGroupName": name},
+            f"cache subnet group {name}",
+            rows="CacheSubnetGroups",
+            name=name,
+            remedy=f"aws elasticache create-cache-subnet-group --cache-subnet-group-name {name} "
+            f"--cache-subnet-group-description '{name}' --subnet-ids <private subnets of two zones>",
         )
-        rows = answer.data.get("CacheSubnetGroups") or []
-        if not rows:
-            raise NotThere(f"no cache subnet group {name}", remedy=remedy)
-        return cls(rows[0], name, answer)
 
 
 @requirement("RED-21", title="The cache subnet group spans two zones", severity=HIGH, guide=438)
@@ -289,3 +291,105 @@ def subnet_group_spans_zones(group: CacheSubnetGroup, subnets: Subnets) -> Outco
     zones = {s.get("SubnetAvailabilityZone", {}).get("Name") for s in group.rows("Subnets")} - {None, ""}
     zones = zones or subnets.zones(ids)
     return judged(len(zones) >= 2, expected="at least two zones", observed=zones)
+
+
+class UpdateActions(View):
+    """What AWS wants to update in the replication group."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """An empty list for a group that exists is an answer."""
+        redis = stack.view(ReplicationGroup)
+        wanted = {
+            "ReplicationGroupIds": [redis.name],
+            "UpdateActionStatus": ["not-applied", "waiting-to-start", "in-progress", "scheduled"],
+        }
+        return Ask("elasticache", "describe_update_actions", wanted, name=redis.subject, after=(redis,))
+
+
+@requirement("RED-22", title="No important service update waits", severity=LOW)
+def no_update_waits(updates: UpdateActions, redis: ReplicationGroup) -> Outcome:
+    """AWS applies it in the maintenance window, and the primary fails over meanwhile."""
+    serious = [
+        f"{u.get('ServiceUpdateName')} ({u.get('ServiceUpdateSeverity')})"
+        for u in updates.rows("UpdateActions")
+        if u.get("ServiceUpdateSeverity") in ("critical", "important")
+    ]
+    return judged(
+        not serious,
+        expected="none",
+        observed=serious or "none",
+        remedy=f"aws elasticache batch-apply-update-action --replication-group-ids {redis.name} "
+        "--service-update-name <the name above>",
+    )
+
+
+class EngineVersions(View):
+    """Whether the members' version is still offered."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """By engine; versions are compared by their major and minor part."""
+        members = stack.view(Members)
+        version = ".".join(sorted(members.values("EngineVersion"))[0].split(".")[:2])
+        return Ask(
+            "elasticache",
+            "describe_cache_engine_versions",
+            {"Engine": sorted(members.values("Engine"))[0]},
+            f"version {version} on offer any more",
+            rows="CacheEngineVersions",
+            match=lambda v: str(v.get("EngineVersion", "")).startswith(version),
+            name=version,
+            after=(members,),
+        )
+
+
+@requirement("RED-23", title="The engine's version is still on offer", severity=LOW, guide=437)
+def version_is_offered(versions: EngineVersions) -> Outcome:
+    """A version that AWS has withdrawn is upgraded by force, and no group can be made with it again."""
+    seen = f"{versions.text('Engine')} {versions.text('EngineVersion')}"
+    return judged(bool(versions.text("EngineVersion")), expected=f"{versions.subject} is on offer", observed=seen)
+
+
+class SingleNode(View):
+    """The guide's development variant: one node without a replica."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """Only where it is what this environment plans."""
+        name = stack.expect.redis.single_node
+        if not name:
+            raise NotApplicable("the queue is a replication group (expect.redis.single_node names no single node)")
+        return Ask(
+            "elasticache",
+            "describe_cache_clusters",
+            {"CacheClusterId": name, "ShowCacheNodeInfo": True},
+            f"cache cluster {name}",
+            rows="CacheClusters",
+            subject="ARN",
+            name=name,
+            remedy=f"aws elasticache create-cache-cluster --cache-cluster-id {name} --engine redis --num-cache-nodes 1 "
+            f"--cache-node-type {stack.expect.redis.single_node_type} --engine-version 7.0 "
+            f"--security-group-ids <{stack.expect.network.redis_group}>",
+        )
+
+
+@requirement("RED-18", title="The single node is as planned", severity=MEDIUM, guide=417)
+def single_node(node: SingleNode, expect: RedisExpectation) -> Outcome:
+    """The development variant of the guide: what was tested on it holds for its size and version."""
+    seen = [node.text("CacheNodeType"), node.number("NumCacheNodes"), node.text("EngineVersion").split(".")[0]]
+    return holds(seen, expected=[expect.single_node_type, 1, str(expect.engine_major)])
+
+
+@requirement("RED-19", title="The single node wears its security group", severity=MEDIUM, guide=423)
+def single_node_group(node: SingleNode, group: RedisGroup) -> Outcome:
+    """With another group, the rules that were checked are not the ones that hold."""
+    worn = {str(g.get("SecurityGroupId")) for g in node.rows("SecurityGroups")}
+    return holds(worn, expected={group.subject})
+
+
+@requirement("RED-20", title="The single node has an endpoint", severity=MEDIUM, guide=418)
+def single_node_endpoint(node: SingleNode) -> Outcome:
+    """The application's REDIS_URL must name it."""
+    address = node.text("CacheNodes.0.Endpoint.Address")
+    return judged(bool(address), expected="an address", observed=address)

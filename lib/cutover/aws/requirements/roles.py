@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any, Self
-from urllib.parse import unquote
+from typing import Self
 
 from cutover.aws.requirements.ecs import Container
+from cutover.aws.requirements.policies import listed, statements
 from cutover.aws.requirements.requirement import BLOCKER, HIGH, MEDIUM, Outcome, judged, requirement
 from cutover.aws.requirements.stack import NotThere, Stack, Unreadable, View
 from cutover.expectations import EcsExpectation, IamExpectation
-
-
-def document(value: Any) -> Mapping[str, Any]:
-    """A policy document, as boto3 decodes it or as IAM's URL-encoded JSON."""
-    if isinstance(value, Mapping):
-        return value
-    try:
-        loaded = json.loads(unquote(str(value)))
-    except ValueError as error:
-        raise Unreadable("a policy document that is no JSON") from error
-    return loaded if isinstance(loaded, Mapping) else {}
-
-
-def statements(value: Any) -> list[Mapping[str, Any]]:
-    """The statements of a policy document."""
-    rows = document(value).get("Statement") or []
-    return [rows] if isinstance(rows, Mapping) else list(rows)
-
-
-def _list(value: Any) -> list[str]:
-    return [str(v) for v in value] if isinstance(value, list) else [str(value)] if value else []
 
 
 class _Role(View):
@@ -66,7 +43,7 @@ def _trusts_tasks(role: _Role) -> Outcome:
         s
         for statement in statements(role.need("AssumeRolePolicyDocument"))
         if statement.get("Effect") == "Allow"
-        for s in _list((statement.get("Principal") or {}).get("Service"))
+        for s in listed((statement.get("Principal") or {}).get("Service"))
     ]
     return judged(
         "ecs-tasks.amazonaws.com" in services,
@@ -176,12 +153,12 @@ class TaskPolicies(View):
 def task_role_is_narrow(policies: TaskPolicies) -> Outcome:
     """Whoever breaks into the application acts with this role."""
     wide = [
-        f"{', '.join(_list(s.get('Action')))} on {', '.join(_list(s.get('Resource')))}"
+        f"{', '.join(listed(s.get('Action')))} on {', '.join(listed(s.get('Resource')))}"
         for s in policies.rows("statements")
         if s.get("Effect") == "Allow"
         and (
-            "*" in _list(s.get("Action"))
-            or ("*" in _list(s.get("Resource")) and any(a.endswith(":*") for a in _list(s.get("Action"))))
+            "*" in listed(s.get("Action"))
+            or ("*" in listed(s.get("Resource")) and any(a.endswith(":*") for a in listed(s.get("Action"))))
         )
     ]
     wide += [p for p in policies.rows("managed") if p.endswith(("AdministratorAccess", "FullAccess"))]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
-
-from cutover.aws.requirements.ecs import only_on_ecs
+from cutover.aws.requirements.compute import only_on_ecs
 from cutover.aws.requirements.requirement import (
     BLOCKER,
     HIGH,
@@ -16,7 +14,7 @@ from cutover.aws.requirements.requirement import (
     requirement,
     show,
 )
-from cutover.aws.requirements.stack import NotThere, Stack, View, pick
+from cutover.aws.requirements.stack import Ask, NotThere, Stack, View, pick
 from cutover.expectations import ScalingExpectation
 
 DIMENSION = "ecs:service:DesiredCount"
@@ -31,39 +29,48 @@ class ScalableTarget(View):
     """The service's scalable target."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
         only_on_ecs(stack)
-        name, e = resource_id(stack), stack.expect.scaling
-        answer = stack.need(
-            "application-autoscaling", "describe_scalable_targets", ServiceNamespace="ecs", ResourceIds=[name]
+        name = resource_id(stack)
+        return Ask(
+            "application-autoscaling",
+            "describe_scalable_targets",
+            {"ServiceNamespace": "ecs", "ResourceIds": [name]},
+            f"scalable target {name}",
+            rows="ScalableTargets",
+            match=lambda t: t.get("ResourceId") == name,
+            name=name,
+            remedy=_register(name, stack.expect.scaling),
         )
-        rows = list(pick(answer.data.get("ScalableTargets"), ResourceId=name))
-        if not rows:
-            raise NotThere(
-                f"no scalable target {name}",
-                remedy="aws application-autoscaling register-scalable-target --service-namespace ecs "
-                f"--scalable-dimension {DIMENSION} --resource-id {name} --min-capacity {e.minimum} "
-                f"--max-capacity {e.maximum}",
-                evidence=(answer.evidence,) if answer.evidence else (),
-            )
-        return cls(rows[0], name, answer)
+
+
+def _register(name: str, e: ScalingExpectation) -> str:
+    return (
+        "aws application-autoscaling register-scalable-target --service-namespace ecs "
+        f"--scalable-dimension {DIMENSION} --resource-id {name} --min-capacity {e.minimum} --max-capacity {e.maximum}"
+    )
 
 
 class ScalingPolicies(View):
     """The service's scaling policies."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
         only_on_ecs(stack)
-        name = resource_id(stack)
-        answer = stack.need(
-            "application-autoscaling", "describe_scaling_policies", ServiceNamespace="ecs", ResourceId=name
+        name, e = resource_id(stack), stack.expect.scaling
+        cooldowns = (e.scale_out_cooldown_s, e.scale_in_cooldown_s)
+        return Ask(
+            "application-autoscaling",
+            "describe_scaling_policies",
+            {"ServiceNamespace": "ecs", "ResourceId": name},
+            f"scaling policy of {name}",
+            rows="ScalingPolicies",
+            many=True,
+            name=name,
+            remedy=_policy(e.cpu_policy, name, "ECSServiceAverageCPUUtilization", e.cpu_target, cooldowns),
         )
-        if not answer.data.get("ScalingPolicies"):
-            raise NotThere(f"{name} has no scaling policy", remedy=_policy("<name>", name, "<metric>", 70.0, (60, 300)))
-        return cls(answer.data, name, answer)
 
 
 def _policy(policy: str, name: str, metric: str, target: float, cooldowns: tuple[int, int]) -> str:
@@ -82,9 +89,7 @@ def bounds(target: ScalableTarget, expect: ScalingExpectation) -> Outcome:
     return holds(
         [target.number("MinCapacity"), target.number("MaxCapacity")],
         expected=[expect.minimum, expect.maximum],
-        remedy="aws application-autoscaling register-scalable-target --service-namespace ecs "
-        f"--scalable-dimension {DIMENSION} --resource-id {target.subject} --min-capacity {expect.minimum} "
-        f"--max-capacity {expect.maximum}",
+        remedy=_register(target.subject, expect),
     )
 
 
@@ -147,3 +152,33 @@ def target_below_alarm(policies: ScalingPolicies, stack: Stack) -> Outcome:
     target = View(policy, "").number("TargetTrackingScalingPolicyConfiguration.TargetValue")
     alarm = stack.expect.alarms.cpu_above
     return judged(target < alarm, expected=f"below the alarm's {alarm:g} %", observed=f"{target:g} %")
+
+
+class ScalingActivities(View):
+    """What scaling did of late."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """None is an answer: nothing had to be scaled."""
+        only_on_ecs(stack)
+        wanted = {"ServiceNamespace": "ecs", "ResourceId": resource_id(stack), "ScalableDimension": DIMENSION,
+                  "MaxResults": 50}  # fmt: skip
+        return Ask("application-autoscaling", "describe_scaling_activities", wanted, name=resource_id(stack))
+
+
+@requirement("ASG-06", title="No scaling has failed", severity=MEDIUM, guide=545)
+def no_scaling_failed(activities: ScalingActivities) -> Outcome:
+    """An activity that failed says that the service could not grow when it had to."""
+    rows = activities.rows("ScalingActivities")
+    bad = [
+        f"{a.get('StatusCode')}: {a.get('StatusMessage')}"
+        for a in rows
+        if a.get("StatusCode") in ("Failed", "Unfulfilled")
+    ]
+    return judged(
+        not bad,
+        expected="none failed",
+        observed=bad or f"{len(rows)} activities, none failed",
+        remedy="aws application-autoscaling describe-scaling-activities --service-namespace ecs "
+        f"--resource-id {activities.subject}",
+    )

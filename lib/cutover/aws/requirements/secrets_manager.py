@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Self
 
+from cutover.aws.requirements.network import Subnets, Vpc
+from cutover.aws.requirements.policies import is_everyone, statements
 from cutover.aws.requirements.rds import Instance
 from cutover.aws.requirements.redis import ReplicationGroup
 from cutover.aws.requirements.requirement import (
@@ -19,7 +21,7 @@ from cutover.aws.requirements.requirement import (
     judged,
     requirement,
 )
-from cutover.aws.requirements.stack import Absent, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, NotThere, Stack, Unreadable, View
 from cutover.expectations import RdsExpectation, SecretsExpectation
 
 
@@ -29,13 +31,12 @@ class Secret(View):
     expectation: str = ""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """By name."""
         name = getattr(stack.expect.secrets, cls.expectation)
-        answer = stack.need(
-            "secretsmanager", "describe_secret", SecretId=name, missing=f"no secret {name}", remedy=_create(name)
+        return Ask(
+            "secretsmanager", "describe_secret", {"SecretId": name}, f"secret {name}", name=name, remedy=_create(name)
         )
-        return cls(answer.data, name, answer)
 
 
 def _create(name: str) -> str:
@@ -78,16 +79,21 @@ class SecretShape(View):
     expectation: str = ""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """The value is replaced by its shape before anything sees it."""
         name = getattr(stack.expect.secrets, cls.expectation)
-        answer = stack.need(
-            "secretsmanager", "get_secret_value", SecretId=name, missing=f"no secret {name}", remedy=_create(name)
+        return Ask(
+            "secretsmanager", "get_secret_value", {"SecretId": name}, f"secret {name}", name=name, remedy=_create(name)
         )
-        facts = answer.data.get("SecretFacts")
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """The facts alone."""
+        whole = super().read(stack)
+        facts = whole.get("SecretFacts")
         if not isinstance(facts, dict):
-            raise Unreadable(f"{name} holds no text")
-        return cls(facts, name, answer)
+            raise Unreadable(f"{whole.subject} holds no text", evidence=whole.evidence)
+        return cls(facts, whole.subject, whole)
 
 
 class DatabaseUrl(SecretShape):
@@ -280,11 +286,75 @@ def url_points_to_instance(url: DatabaseUrl, rds: Instance) -> Outcome:
 @requirement("RED-12", title="REDIS_URL points to the primary", severity=BLOCKER, guide=458)
 def url_points_to_primary(url: RedisUrl, redis: ReplicationGroup) -> Outcome:
     """A replica's endpoint refuses every write of the queue."""
-    primary = redis.get("NodeGroups.0.PrimaryEndpoint.Address") or redis.text("ConfigurationEndpoint.Address")
+    primary = redis.primary
     return holds(
         url.text("host"),
         expected=primary,
         subject=redis.subject,
         remedy=f"aws secretsmanager put-secret-value --secret-id {url.subject} --secret-string file://value"
         f"   # host {primary}",
+    )
+
+
+class SecretPolicy(View):
+    """The resource policy of the database's secret."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """None is an answer: then only this account may."""
+        secret = stack.view(DatabaseSecret)
+        wanted = {"SecretId": secret.subject}
+        return Ask("secretsmanager", "get_resource_policy", wanted, name=secret.subject, after=(secret,))
+
+
+@requirement("SEC-14", title="Nobody outside the account may read the database's secret", severity=MEDIUM)
+def secret_is_private(policy: SecretPolicy) -> Outcome:
+    """A resource policy of `*` hands the database to the world; a key of another account can be taken away."""
+    open_to = [
+        s for s in statements(policy.get("ResourcePolicy") or {})
+        if s.get("Effect") == "Allow" and is_everyone(s.get("Principal")) and not s.get("Condition")
+    ]  # fmt: skip
+    return judged(
+        not open_to,
+        expected="no policy, or one that names principals",
+        observed=f"{len(open_to)} statements for everyone" if open_to else "none for everyone",
+        remedy=f"aws secretsmanager delete-resource-policy --secret-id {policy.subject}",
+    )
+
+
+class RotationFunction(View):
+    """The function that rotates the database's password."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """By the ARN that the secret names."""
+        secret = stack.view(DatabaseSecret)
+        if secret.get("OwningService"):
+            raise NotApplicable(f"{secret.get('OwningService')} rotates this secret itself")
+        arn = secret.get("RotationLambdaARN")
+        if not arn:
+            raise NotThere(f"{secret.subject} names no rotation function", evidence=secret.evidence)
+        return Ask(
+            "lambda",
+            "get_function_configuration",
+            {"FunctionName": arn},
+            f"function {arn}",
+            subject="FunctionArn",
+            name=str(arn),
+            after=(secret,),
+        )
+
+
+@requirement("SEC-15", title="The rotation function stands where it reaches the database", severity=MEDIUM, guide=1035)
+def rotation_function(function: RotationFunction, vpc: Vpc, subnets: Subnets) -> Outcome:
+    """Outside the VPC it cannot reach a private database: every rotation fails half-way."""
+    state = str(function.get("State") or "Active")
+    standing = set(function.get("VpcConfig.SubnetIds") or [])
+    inside = standing & {s["SubnetId"] for s in subnets.rows("Subnets")}
+    return judged(
+        state == "Active" and bool(inside) and inside == standing,
+        expected=f"Active, in subnets of {vpc.subject}",
+        observed=f"{state}, in {', '.join(sorted(standing)) or 'no VPC'}",
+        remedy=f"aws lambda update-function-configuration --function-name {function.subject} --vpc-config "
+        f"SubnetIds={','.join(sorted(subnets.ids('private')))},SecurityGroupIds=<the tasks' group>",
     )

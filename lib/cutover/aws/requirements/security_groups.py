@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from cutover.aws.requirements.network import Vpc
 from cutover.aws.requirements.requirement import BLOCKER, HIGH, LOW, Outcome, judged, requirement, show
-from cutover.aws.requirements.stack import NotApplicable, NotThere, Stack, View
+from cutover.aws.requirements.stack import Ask, NotApplicable, NotThere, Stack, View
 from cutover.expectations import EcsExpectation, NetworkExpectation, RdsExpectation, RedisExpectation
 
 Rule = tuple[str, int, int, str]
@@ -23,23 +23,29 @@ class Group(View):
 
     @classmethod
     def read(cls, stack: Stack) -> Self:
-        """By name, in the stack's VPC before any other."""
-        name = getattr(stack.expect.network, cls.expectation)
-        answer = stack.need("ec2", "describe_security_groups")
-        named = [g for g in answer.data.get("SecurityGroups", []) if name in (g.get("GroupName"), g.get("GroupId"))]
-        if not named:
-            raise NotThere(
-                f"no security group {name}",
-                remedy=f"aws ec2 create-security-group --group-name {name} --description '{name}' --vpc-id <vpc>"
-                "   # the guide forgets --vpc-id: the group lands in the default VPC",
-                evidence=(answer.evidence,) if answer.evidence else (),
-            )
+        """By name or id, in the stack's VPC before any other."""
         try:
             vpc = stack.view(Vpc).subject
         except NotThere:
             vpc = ""
-        group = next((g for g in named if g.get("VpcId") == vpc), named[0])
-        return cls(group, str(group["GroupId"]), answer)
+        try:
+            return cls.answered(stack, cls._named(stack, vpc))
+        except NotThere:
+            return cls.answered(stack, cls._named(stack, ""))
+
+    @classmethod
+    def _named(cls, stack: Stack, vpc: str) -> Ask:
+        name = getattr(stack.expect.network, cls.expectation)
+        return Ask(
+            "ec2",
+            "describe_security_groups",
+            what=f"security group {name}",
+            rows="SecurityGroups",
+            match=lambda g: name in (g.get("GroupName"), g.get("GroupId")) and vpc in ("", g.get("VpcId")),
+            subject="GroupId",
+            remedy=f"aws ec2 create-security-group --group-name {name} --description '{name}' --vpc-id {vpc or '<vpc>'}"
+            "   # the guide forgets --vpc-id: the group lands in the default VPC",
+        )
 
     @property
     def inbound(self) -> set[Rule]:
@@ -186,8 +192,8 @@ def groups_are_in_the_vpc(vpc: Vpc, alb: AlbGroup, ecs: EcsGroup, rds: RdsGroup,
 @requirement("SG-08", title="Behind CloudFront, the balancer takes CloudFront alone", severity=LOW, guide=644)
 def balancer_from_cdn(stack: Stack, group: AlbGroup, expect: NetworkExpectation) -> Outcome:
     """Open to the world, the CDN and its firewall can be walked around."""
-    if not stack.expect.cdn.enabled:
-        raise NotApplicable("expect.cdn.enabled is false")
+    if not stack.expect.cdn.enabled or not stack.expect.cdn.exclusive:
+        raise NotApplicable("the name leads to the balancer itself (expect.cdn.exclusive is false)")
     open_to = {r[3] for r in group.inbound if r[1] == 443}
     if not open_to:
         raise NotThere(f"{expect.alb_group} takes nothing on 443")

@@ -21,7 +21,7 @@ from cutover.aws.requirements.requirement import (
     requirement,
 )
 from cutover.aws.requirements.security_groups import EcsGroup
-from cutover.aws.requirements.stack import Absent, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Absent, Ask, NotThere, Stack, Unreadable, View
 from cutover.expectations import EcsExpectation
 
 _BAD_EVENT = re.compile(r"unable to|failed|unhealthy|error|deregistered .* due to|rolling back|stopped .* reason", re.I)
@@ -229,18 +229,34 @@ class Revisions(View):
     """The active revisions of the task definition's family."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
         task = stack.view(TaskDefinition)
-        answer = stack.need(
-            "ecs", "list_task_definitions", familyPrefix=stack.expect.ecs.task_definition, status="ACTIVE"
-        )
-        if not answer.data.get("taskDefinitionArns"):
-            raise NotThere("no active revision")
-        return cls(answer.data, task.subject, task, answer)
+        wanted = {"familyPrefix": stack.expect.ecs.task_definition, "status": "ACTIVE"}
+        return Ask("ecs", "list_task_definitions", wanted, "active revision", rows="taskDefinitionArns", many=True,
+                   name=task.subject, after=(task,))  # fmt: skip
 
 
 @requirement("SVC-18", title="There is an older revision to go back to", severity=MEDIUM, guide=1094)
 def older_revision(revisions: Revisions) -> Outcome:
     """A rollback of the application needs a revision that ran before."""
     return at_least(len(revisions.rows("taskDefinitionArns")), 2, unit=" revisions")
+
+
+class ServiceDeployments(View):
+    """The service's deployments, as ECS keeps them."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """None is MISSING: a service that was ever deployed has one."""
+        service = stack.view(Service)
+        wanted = {"cluster": stack.expect.ecs.cluster, "service": stack.expect.ecs.service}
+        return Ask("ecs", "list_service_deployments", wanted, "deployment on record", rows="serviceDeployments",
+                   many=True, name=service.subject, after=(service,))  # fmt: skip
+
+
+@requirement("SVC-17", title="ECS keeps which release ran before", severity=MEDIUM, guide=1094)
+def deployments_are_listed(deployments: ServiceDeployments) -> Outcome:
+    """The guide looks for the previous release where, in steady state, there is none; this list has it."""
+    states = [str(d.get("status")) for d in deployments.rows("serviceDeployments")]
+    return judged("SUCCESSFUL" in states, expected="a SUCCESSFUL one", observed=states)
