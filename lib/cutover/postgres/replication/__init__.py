@@ -1,0 +1,33 @@
+"""A copy that follows its source: the second way of the transfer, with writes refused for seconds only."""
+
+from cutover.postgres.replication.end import EndReplication, check_ended, end_replication, lift_guard
+from cutover.postgres.replication.fence import Fence, bring_sequences, check_fence, raise_fence, wait_replayed
+from cutover.postgres.replication.link import Link, LinkState, link_state
+from cutover.postgres.replication.preflight import check_reach, check_replication
+from cutover.postgres.replication.schema import fill_views, missing_objects
+from cutover.postgres.replication.start import GiveReplicaIdentity, StartReplication
+from cutover.postgres.replication.watch import check_following, check_schema, lag_of
+
+__all__ = [
+    "EndReplication",
+    "Fence",
+    "GiveReplicaIdentity",
+    "Link",
+    "LinkState",
+    "StartReplication",
+    "bring_sequences",
+    "check_ended",
+    "check_fence",
+    "check_following",
+    "check_reach",
+    "check_replication",
+    "check_schema",
+    "end_replication",
+    "fill_views",
+    "lag_of",
+    "lift_guard",
+    "link_state",
+    "missing_objects",
+    "raise_fence",
+    "wait_replayed",
+]
