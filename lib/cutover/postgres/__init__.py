@@ -7,7 +7,17 @@ from cutover.postgres.catalog_compare import compare_catalogs
 from cutover.postgres.connection import connect, describe, same_database
 from cutover.postgres.facts import ServerFacts, server_facts
 from cutover.postgres.freeze import Freeze, check_refused
-from cutover.postgres.integrity import Comparison, RowDifference, TableComparison, check_sequences, compare
+from cutover.postgres.integrity import (
+    Comparison,
+    Fingerprint,
+    Politeness,
+    RowDifference,
+    Selection,
+    TableComparison,
+    check_sequences,
+    compare,
+    fingerprint,
+)
 from cutover.postgres.position import WritePosition, check_no_writes, write_position
 from cutover.postgres.preflight import preflight
 from cutover.postgres.progress import Progress
@@ -23,11 +33,14 @@ __all__ = [
     "Comparison",
     "Dump",
     "EmptyDatabase",
+    "Fingerprint",
     "Freeze",
+    "Politeness",
     "Progress",
     "Restore",
     "RestoreError",
     "RowDifference",
+    "Selection",
     "ServerFacts",
     "Snapshot",
     "TableComparison",
@@ -47,6 +60,7 @@ __all__ = [
     "dump",
     "exported_snapshot",
     "find_tools",
+    "fingerprint",
     "preflight",
     "read_catalog",
     "read_dump",

@@ -1,7 +1,21 @@
 """Proof that every row arrived: digests inside both servers, and the rows and columns where they differ."""
 
-from cutover.postgres.integrity.compare import Comparison, TableComparison, compare
+from cutover.postgres.integrity.compare import compare
+from cutover.postgres.integrity.fingerprint import Fingerprint, fingerprint
 from cutover.postgres.integrity.locate import RowDifference
+from cutover.postgres.integrity.politeness import Politeness
+from cutover.postgres.integrity.results import Comparison, TableComparison
+from cutover.postgres.integrity.selection import Selection
 from cutover.postgres.integrity.sequences import check_sequences
 
-__all__ = ["Comparison", "RowDifference", "TableComparison", "check_sequences", "compare"]
+__all__ = [
+    "Comparison",
+    "Fingerprint",
+    "Politeness",
+    "RowDifference",
+    "Selection",
+    "TableComparison",
+    "check_sequences",
+    "compare",
+    "fingerprint",
+]

@@ -7,9 +7,14 @@ key and no order, and pieces of a table can be added. See `hashfn.c` (hash_bytes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+import base64
+import binascii
+import sys
+import zlib
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import psycopg
 from psycopg import sql
@@ -29,57 +34,117 @@ _KNOWN = (
 """Texts and their two hashes on a little-endian machine, PostgreSQL 16, 17 and 18."""
 
 PIECE_PAGES = 4096
-"""Tables above this many blocks (32 MiB) are read in several pieces at once."""
+"""Tables above this many blocks (32 MiB), TOAST included, are read in several pieces."""
+
+_WHOLE = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a relation that one query reads: blocks `start` up to (not with) `end` of one leaf; None is the end."""
+    """A part of a relation that one query reads: blocks `start` up to (not with) `end` of one leaf; None is the end.
+
+    `rows` and `bytes` are estimates of what it holds.
+    """
 
     relation: str
     leaf: Leaf
     start: int = 0
     end: int | None = None
+    rows: int = 0
+    bytes: int = 0
 
 
-@dataclass(slots=True)
 class Digest:
-    """The sums of one relation on one side: bucket to (rows, sum of the first hash, sum of the second)."""
+    """The sums of one relation on one side: for each bucket its rows and the sums of both hashes, modulo 2^64.
 
-    buckets: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    Sums of full 64-bit hashes lose nothing by the modulus, and 24 bytes a bucket keep thousands of tables in memory.
+    """
+
+    __slots__ = ("counts", "first", "second")
+
+    def __init__(self, buckets: int) -> None:
+        empty = bytes(8 * buckets)
+        self.counts, self.first, self.second = array("Q", empty), array("Q", empty), array("Q", empty)
 
     @property
     def rows(self) -> int:
         """Rows in all buckets."""
-        return sum(entry[0] for entry in self.buckets.values())
+        return sum(self.counts)
 
-    def add(self, rows: Sequence[tuple[int, int, str, str]]) -> None:
-        """Add what a piece gave."""
+    def add(self, rows: Iterable[tuple[int, int, str, str]]) -> None:
+        """Add what a piece gave: (bucket, rows, sum, sum)."""
+        counts, ones, twos = self.counts, self.first, self.second
         for bucket, count, first, second in rows:
-            old = self.buckets.get(bucket, (0, 0, 0))
-            self.buckets[bucket] = (old[0] + count, old[1] + int(first), old[2] + int(second))
+            counts[bucket] += count
+            ones[bucket] = (ones[bucket] + int(first)) % _WHOLE
+            twos[bucket] = (twos[bucket] + int(second)) % _WHOLE
 
     def differing(self, other: Digest) -> list[int]:
-        """The buckets that are not equal on both sides."""
-        both = self.buckets.keys() | other.buckets.keys()
-        return sorted(b for b in both if self.buckets.get(b) != other.buckets.get(b))
+        """The buckets that are not equal on both sides.
+
+        Raises:
+            ValueError: the digests have not the same buckets, so they say nothing of each other.
+        """
+        pairs = [(getattr(self, name), getattr(other, name)) for name in self.__slots__]
+        if len(self.counts) != len(other.counts):
+            raise ValueError(f"{len(self.counts)} buckets are compared with {len(other.counts)}")
+        if all(one == two for one, two in pairs):
+            return []
+        return [b for b in range(len(self.counts)) if any(one[b] != two[b] for one, two in pairs)]
+
+    def to_text(self) -> str:
+        """All sums, compressed, as text for a file."""
+        raw = b"".join(_little_endian(getattr(self, name)).tobytes() for name in self.__slots__)
+        return base64.b64encode(zlib.compress(raw, 1)).decode()
+
+    @classmethod
+    def from_text(cls, text: str) -> Digest:
+        """What `to_text` gave.
+
+        Raises:
+            ValueError: the text is damaged.
+        """
+        try:
+            raw = zlib.decompress(base64.b64decode(text, validate=True))
+        except (binascii.Error, zlib.error) as error:
+            raise ValueError(f"a damaged digest: {error}") from error
+        if not raw or len(raw) % 24:
+            raise ValueError(f"a damaged digest of {len(raw)} bytes")
+        digest, size = cls(len(raw) // 24), len(raw) // 3
+        for number, name in enumerate(cls.__slots__):
+            setattr(digest, name, _little_endian(array("Q", raw[number * size : (number + 1) * size])))
+        return digest
+
+
+def _little_endian(numbers: array[int]) -> array[int]:
+    if sys.byteorder == "big":
+        numbers = array("Q", numbers)
+        numbers.byteswap()
+    return numbers
 
 
 def bucket_count(rows: int) -> int:
-    """How many buckets for a table of about so many rows: a power of two, about 64 rows in each, 16 to 16,384."""
-    return min(16_384, max(16, 1 << max(0, rows // 64).bit_length()))
+    """How many buckets for a table of about so many rows: a power of two, about 512 rows in each, 16 to 16,384."""
+    return min(16_384, max(16, 1 << max(0, rows // 512).bit_length()))
 
 
 def pieces(relation: Relation, jobs: int) -> list[Piece]:
-    """Cut a relation into the parts that are read at once: leaf by leaf, large leaves by ranges of blocks."""
+    """Cut a relation into the parts that one query reads: leaf by leaf, large leaves by ranges of blocks."""
     cut = []
     for leaf in relation.leaves:
-        parts = min(jobs * 4, leaf.pages // PIECE_PAGES + 1) if jobs > 1 else 1
+        size = max(leaf.bytes, leaf.pages * 8192)
+        # Few enough that their answers cost little beside the reading, enough that all sessions end together.
+        parts = max(1, min(leaf.pages, size // (PIECE_PAGES * 8192) + 1, max(jobs * 4, size // _LARGEST)))
         step = -(-leaf.pages // parts) if parts > 1 else 0
-        starts = [number * step for number in range(parts)]
+        starts = [number * step for number in range(parts) if number == 0 or number * step < leaf.pages]
         ends: list[int | None] = [*starts[1:], None]  # the last piece is open: the table may have grown since
-        cut += [Piece(relation.name, leaf, start, end) for start, end in zip(starts, ends, strict=True)]
+        rows, share = leaf.rows // len(starts), size // len(starts)
+        cut += [Piece(relation.name, leaf, start, end, rows, share) for start, end in zip(starts, ends, strict=True)]
     return cut
+
+
+_LARGEST = 1 << 30
+"""No piece is larger than about this many bytes, so that a timeout, a lost session or a stop costs little."""
 
 
 def row_text(relation: Relation, columns: Sequence[str]) -> sql.Composable:
@@ -98,21 +163,68 @@ def hashes(algorithm: Algorithm) -> tuple[sql.Composable, sql.Composable]:
     return sql.SQL(half).format(sql.SQL("1")), sql.SQL(half).format(sql.SQL("17"))
 
 
+@dataclass(frozen=True, slots=True)
+class ByHash:
+    """Buckets by the low bits of the first hash: they need no key."""
+
+    count: int
+
+    def inner(self) -> sql.Composable:
+        """What is read of the row `t` for it, beside its text."""
+        return sql.SQL("")
+
+    def bucket(self) -> sql.Composable:
+        """The bucket of a row with the hash `h1`."""
+        return sql.SQL("(h1 & {})::int").format(sql.Literal(self.count - 1))
+
+
+class Cut(Protocol):
+    """How the rows of a relation are cut into buckets."""
+
+    @property
+    def count(self) -> int:
+        """How many buckets there are."""
+
+    def inner(self) -> sql.Composable:
+        """Columns of the row `t` that the bucket depends on, beside its text, each with a comma before it."""
+
+    def bucket(self) -> sql.Composable:
+        """The bucket, from those columns and the hashes `h1` and `h2`; 0 to `count` - 1."""
+
+
 def digest_query(
-    relation: Relation, columns: Sequence[str], piece: Piece, *, buckets: int, algorithm: Algorithm
+    relation: Relation,
+    columns: Sequence[str],
+    piece: Piece,
+    *,
+    cut: Cut,
+    algorithm: Algorithm,
+    only: sql.Composable | None = None,
 ) -> sql.Composed:
-    """The query that sums a piece: rows of (bucket, rows, sum, sum)."""
+    """The query that sums a piece: rows of (bucket, rows, sum, sum).
+
+    Args:
+        relation, columns: what is read.
+        piece: the blocks that are read.
+        cut: how rows are put into buckets.
+        algorithm: how they are hashed.
+        only: a condition on the row `t`; all rows by default.
+    """
     first, second = hashes(algorithm)
+    inner = cut.inner()
+    conditions = [condition for condition in (_range(piece), only) if condition is not None]
     return sql.SQL(
-        "SELECT (h1 & {mask})::int, count(*), sum(h1)::text, sum(h2)::text FROM (SELECT {first} AS h1, {second} AS h2 "
-        "FROM (SELECT {text} AS x FROM ONLY {leaf} t {where} OFFSET 0) q OFFSET 0) h GROUP BY 1"
+        "SELECT {bucket}, count(*), sum(h1)::text, sum(h2)::text FROM (SELECT {first} AS h1, {second} AS h2{names} "
+        "FROM (SELECT {text} AS x{inner} FROM ONLY {leaf} t {where} OFFSET 0) q OFFSET 0) h GROUP BY 1"
     ).format(
-        mask=sql.Literal(buckets - 1),
+        bucket=cut.bucket(),
         first=first,
         second=second,
+        names=sql.SQL(", b") if inner.as_string(None) else inner,
+        inner=inner,
         text=row_text(relation, columns),
         leaf=piece.leaf.identifier,
-        where=_range(piece),
+        where=sql.SQL("WHERE {}").format(sql.SQL(" AND ").join(conditions)) if conditions else sql.SQL(""),
     )
 
 
@@ -155,11 +267,11 @@ def print_test(connection: psycopg.Connection[Any]) -> str:
     return "" if row is not None and row[0] == PRINTED_ANSWER else f"printed {row and row[0]}"
 
 
-def _range(piece: Piece) -> sql.Composable:
+def _range(piece: Piece) -> sql.Composable | None:
     if piece.start == 0 and piece.end is None:
-        return sql.SQL("")
+        return None
     lower = sql.SQL("t.ctid >= {}::tid").format(sql.Literal(f"({piece.start},0)"))
     if piece.end is None:
-        return sql.SQL("WHERE {}").format(lower)
+        return lower
     upper = sql.SQL("t.ctid < {}::tid").format(sql.Literal(f"({piece.end},0)"))
-    return sql.SQL("WHERE {} AND {}").format(lower, upper)
+    return sql.SQL("{} AND {}").format(lower, upper)

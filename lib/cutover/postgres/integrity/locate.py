@@ -182,7 +182,7 @@ def _keyed_query(
     texts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(f"k{n}")) for n in range(len(key)))
     return sql.SQL(
         "SELECT convert_to(array_to_json(ARRAY[{texts}])::text, 'UTF8') AS k, h1, h2, place::text FROM {hashed} h "
-        "WHERE {filter} ORDER BY 1"
+        "WHERE {filter} ORDER BY 1, 2, 3"
     ).format(texts=texts, hashed=_hashed(relation, columns, key, algorithm), filter=_filter(differing, buckets))
 
 
@@ -247,55 +247,80 @@ Pairs = Iterator[tuple[RowDifference, str, str]]
 """A difference with its places on the source and on the target ("" where it is not)."""
 
 
+@dataclass(slots=True)
+class _Group:
+    """Rows of one identity on one side: how many, and where the first one is."""
+
+    copies: int = 0
+    place: str = ""
+
+
+def _groups(stream: Iterator[tuple[Any, ...]], width: int) -> Iterator[tuple[tuple[Any, ...], _Group]]:
+    """Rows that agree in their first `width` columns, counted as they pass by."""
+    for identity, rows in groupby(stream, itemgetter(*range(width))):
+        group = _Group()
+        for row in rows:
+            group.copies += 1 if len(row) == width + 1 else row[width]
+            group.place = group.place or row[-1]
+        yield identity, group
+
+
 def _merge(
     source: Iterator[tuple[Any, ...]], target: Iterator[tuple[Any, ...]], width: int
-) -> Iterator[tuple[Any, list[tuple[Any, ...]], list[tuple[Any, ...]]]]:
-    """Both ordered streams by their first `width` columns: (key, rows of the source, rows of the target)."""
-    by = itemgetter(*range(width))
-    groups = [groupby(stream, by) for stream in (source, target)]
-    heads = [next(group, None) for group in groups]
+) -> Iterator[tuple[tuple[Any, ...], _Group, _Group]]:
+    """Both ordered streams by their first `width` columns; no more than one group of a side is held."""
+    streams = [_groups(stream, width) for stream in (source, target)]
+    heads = [next(stream, None) for stream in streams]
     while heads[0] is not None or heads[1] is not None:
-        key = min(head[0] for head in heads if head is not None)
-        both: list[list[tuple[Any, ...]]] = [[], []]
+        identity = min(head[0] for head in heads if head is not None)
+        both = [_Group(), _Group()]
         for side in (0, 1):
             head = heads[side]
-            if head is not None and head[0] == key:
-                both[side] = list(head[1])
-                heads[side] = next(groups[side], None)
-        yield key, both[0], both[1]
+            if head is not None and head[0] == identity:
+                both[side] = head[1]
+                heads[side] = next(streams[side], None)
+        yield identity, both[0], both[1]
 
 
 def _pair_keyed(source: Iterator[tuple[Any, ...]], target: Iterator[tuple[Any, ...]], key: tuple[str, ...]) -> Pairs:
-    for text, ours, theirs in _merge(source, target, 1):
-        # A key may occur twice where its constraint is broken or gone: equal rows cancel, the rest is paired in order.
-        equal = Counter((row[1], row[2]) for row in ours) & Counter((row[1], row[2]) for row in theirs)
-        left, right = _without(ours, equal), _without(theirs, equal)
-        name = dict(zip(key, json.loads(bytes(text)), strict=True)) if left or right else {}
+    # A key may occur more than once where its constraint is broken or gone: equal rows cancel, the rest is paired.
+    for text, rows in groupby(_merge(source, target, 3), lambda merged: merged[0][0]):
+        name: dict[str, str] = {}
+        left: list[str] = []
+        right: list[str] = []
+        for _, ours, theirs in rows:
+            surplus = ours.copies - theirs.copies
+            if not surplus:
+                continue
+            name = name or dict(zip(key, json.loads(bytes(text)), strict=True))
+            waiting, place = (left, ours.place) if surplus > 0 else (right, theirs.place)
+            room = max(0, min(abs(surplus), _WAITING - len(waiting)))
+            waiting += [place] * room
+            if abs(surplus) > room:
+                yield _alone(name, surplus > 0, place, abs(surplus) - room)
         for mine, other in zip(left, right, strict=False):
-            yield RowDifference("different", name, mine[3]), mine[3], other[3]
-        for row in left[len(right) :]:
-            yield RowDifference("missing", name, row[3]), row[3], ""
-        for row in right[len(left) :]:
-            yield RowDifference("extra", name, row[3]), "", row[3]
+            yield RowDifference("different", name, mine), mine, other
+        for place in left[len(right) :]:
+            yield _alone(name, True, place)
+        for place in right[len(left) :]:
+            yield _alone(name, False, place)
 
 
-def _without(rows: list[tuple[Any, ...]], equal: Counter[tuple[int, int]]) -> list[tuple[Any, ...]]:
-    left, budget = [], Counter(equal)
-    for row in rows:
-        if budget[row[1], row[2]]:
-            budget[row[1], row[2]] -= 1
-        else:
-            left.append(row)
-    return left
+_WAITING = 1000
+"""So many rows of one key wait to be paired; a key that is broken in more rows has the others counted one-sided."""
+
+
+def _alone(key: dict[str, str], on_source: bool, place: str, copies: int = 1) -> tuple[RowDifference, str, str]:
+    if on_source:
+        return RowDifference("missing", key, place, copies), place, ""
+    return RowDifference("extra", key, place, copies), "", place
 
 
 def _pair_keyless(source: Iterator[tuple[Any, ...]], target: Iterator[tuple[Any, ...]]) -> Pairs:
     for _, ours, theirs in _merge(source, target, 2):
-        here, there = (ours[0][2] if ours else 0), (theirs[0][2] if theirs else 0)
-        if here > there:
-            yield RowDifference("missing", {}, ours[0][3], here - there), ours[0][3], ""
-        elif there > here:
-            yield RowDifference("extra", {}, theirs[0][3], there - here), "", theirs[0][3]
+        surplus = ours.copies - theirs.copies
+        if surplus:
+            yield _alone({}, surplus > 0, ours.place if surplus > 0 else theirs.place, abs(surplus))
 
 
 def _flush(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from psycopg import sql
 
 from cutover.postgres.transfer import MARKER
 
-Kind = Literal["table", "partitioned table", "materialized view", "extension table", "large objects"]
+Kind = Literal["table", "partitioned table", "materialized view", "extension table", "foreign table", "large objects"]
 
 LARGE_OBJECTS = "large objects"
 """The name under which all large objects are compared, as rows of (oid, SHA-256 of the content)."""
@@ -22,12 +23,16 @@ class Leaf:
 
     Attributes:
         schema, name: unquoted.
-        pages: its size in blocks now.
+        pages: its size in blocks now, without what lies in its TOAST table.
+        bytes: its size with TOAST.
+        rows: the planner's estimate, or a guess from its size; at least 0.
     """
 
     schema: str
     name: str
     pages: int
+    bytes: int = 0
+    rows: int = 0
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -41,13 +46,14 @@ class Relation:
 
     Attributes:
         name: qualified and quoted where it must be: `public.users`.
-        kind: see `Kind`; all but tables are advisory, for a restore refreshes or recreates them.
+        kind: see `Kind`; materialised views and extensions' tables are advisory, for a restore makes them anew.
         columns: name to type, ordered by name.
         keys: candidate keys (primary key first), each a tuple of column names that are unique and not null.
         leaves: where the rows are.
         estimated_rows: the planner's estimate, at least 0.
         unreadable: why it cannot be read, empty when it can.
         populated: False for a materialised view without data.
+        schema, plain_name: the same name without quotes: `public`, `public.users`.
     """
 
     name: str
@@ -58,11 +64,42 @@ class Relation:
     estimated_rows: int
     unreadable: str = ""
     populated: bool = True
+    schema: str = ""
+    plain_name: str = ""
 
     @property
     def pages(self) -> int:
         """Blocks of all leaves."""
         return sum(leaf.pages for leaf in self.leaves)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all leaves, TOAST included."""
+        return sum(leaf.bytes for leaf in self.leaves)
+
+    @property
+    def cannot(self) -> str:
+        """Why there is nothing to read, empty when there is."""
+        return self.unreadable or ("" if self.populated else "the materialised view has no data (WITH NO DATA)")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: what it is, not where its rows lie."""
+        return {
+            "kind": self.kind,
+            "columns": self.columns,
+            "keys": [list(key) for key in self.keys],
+            "estimated_rows": self.estimated_rows,
+            "unreadable": self.unreadable,
+            "populated": self.populated,
+            "schema": self.schema,
+            "plain_name": self.plain_name,
+        }
+
+    @classmethod
+    def from_dict(cls, name: str, raw: Mapping[str, Any]) -> Relation:
+        """What `to_dict` gave; it has no leaves, so it cannot be read."""
+        keys = tuple(tuple(key) for key in raw["keys"])
+        return cls(**{**raw, "name": name, "keys": keys, "leaves": ()})
 
     def expression(self, column: str) -> sql.Composable:
         """The SQL that reads a column of the row `t`."""
@@ -71,7 +108,12 @@ class Relation:
         return sql.SQL("t.{}").format(sql.Identifier(column))
 
 
-_KINDS: dict[str, Kind] = {"r": "table", "p": "partitioned table", "m": "materialized view"}
+_KINDS: dict[str, Kind] = {
+    "r": "table",
+    "p": "partitioned table",
+    "m": "materialized view",
+    "f": "foreign table",
+}
 
 _RELATIONS = """
 SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text, quote_ident(n.nspname) || '.' || quote_ident(c.relname),
@@ -80,7 +122,7 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text, quote_ident(n.nspna
        EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                AND d.deptype = 'e') AS of_extension
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND NOT c.relispartition
+WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND NOT c.relispartition
   AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', %s)
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 """
@@ -126,21 +168,23 @@ def read_relations(connection: psycopg.Connection[Any]) -> dict[str, Relation]:
     for oid, names, _ in connection.execute(_KEYS, (oids,)):
         keys[oid].append(tuple(names))
     leaves: dict[int, list[Leaf]] = {oid: [] for oid in oids}
-    estimates: dict[int, int] = dict.fromkeys(oids, 0)
     foreign: dict[int, str] = {}
     physical = connection.execute(_LEAVES, (oids,)).fetchall()
     sizes = _sizes(connection, [row[4] for row in physical if row[3] in ("r", "m")])
     for oid, schema, name, relkind, leaf, relpages, tuples in physical:
-        pages = sizes.get(leaf, relpages)
         if relkind == "f":
-            foreign[oid] = f"its partition {schema}.{name} is a foreign table, whose rows live on another server"
+            foreign[oid] = (
+                "its rows live on another server; what it is, the catalog compares"
+                if leaf == oid
+                else f"its partition {schema}.{name} is a foreign table, whose rows live on another server"
+            )
             continue
-        leaves[oid].append(Leaf(schema, name, pages))
-        estimates[oid] += int(tuples) if tuples >= 0 else pages * 64
+        pages, size = sizes.get(leaf, (relpages, relpages * 8192))
+        leaves[oid].append(Leaf(schema, name, pages, size, int(tuples) if tuples >= 0 else pages * 64))
     found: dict[str, Relation] = {}
-    for oid, _, _, relkind, name, readable, hidden, populated, _, of_extension in heads:
+    for oid, schema, plain, relkind, name, readable, hidden, populated, _, of_extension in heads:
         unreadable = foreign.get(oid, "")
-        if not readable:
+        if not readable and relkind != "f":
             unreadable = f"this role may not read it: GRANT SELECT ON {name} TO the role that compares"
         elif hidden:
             unreadable = "a row-level security policy would hide rows from this role: connect as its owner"
@@ -150,9 +194,11 @@ def read_relations(connection: psycopg.Connection[Any]) -> dict[str, Relation]:
             columns=columns[oid],
             keys=tuple(keys[oid]),
             leaves=tuple(leaves[oid]),
-            estimated_rows=estimates[oid],
+            estimated_rows=sum(leaf.rows for leaf in leaves[oid]),
             unreadable=unreadable,
             populated=populated,
+            schema=schema,
+            plain_name=f"{schema}.{plain}",
         )
     objects = connection.execute("SELECT count(*) FROM pg_largeobject_metadata").fetchone()
     if objects and objects[0]:
@@ -161,24 +207,26 @@ def read_relations(connection: psycopg.Connection[Any]) -> dict[str, Relation]:
             kind="large objects",
             columns={"content": "bytea", "oid": "oid"},
             keys=(("oid",),),
-            leaves=(Leaf("pg_catalog", "pg_largeobject_metadata", 0),),
+            leaves=(Leaf("pg_catalog", "pg_largeobject_metadata", 0, 0, int(objects[0])),),
             estimated_rows=int(objects[0]),
+            schema="pg_catalog",
+            plain_name=LARGE_OBJECTS,
         )
     return found
 
 
-def _sizes(connection: psycopg.Connection[Any], oids: list[int]) -> dict[int, int]:
-    """Blocks by table, as of now; empty when a lock is in the way, for then the planner's numbers will do."""
+def _sizes(connection: psycopg.Connection[Any], oids: list[int]) -> dict[int, tuple[int, int]]:
+    """Blocks and bytes (with TOAST) by table, as of now; empty when a lock is in the way: the planner's will do."""
     try:
         with connection.transaction():
             rows = connection.execute(
-                "SELECT oid::bigint, pg_relation_size(oid, 'main') / current_setting('block_size')::int "
-                "FROM unnest(%s::oid[]) AS t(oid)",
+                "SELECT oid::bigint, pg_relation_size(oid, 'main') / current_setting('block_size')::int, "
+                "pg_table_size(oid) FROM unnest(%s::oid[]) AS t(oid)",
                 (oids,),
             ).fetchall()
     except psycopg.Error:
         return {}
-    return {oid: int(pages or 0) for oid, pages in rows}
+    return {oid: (int(pages or 0), int(size or 0)) for oid, pages, size in rows}
 
 
 def lock(connection: psycopg.Connection[Any], relations: dict[str, Relation]) -> None:
@@ -189,13 +237,21 @@ def lock(connection: psycopg.Connection[Any], relations: dict[str, Relation]) ->
     tables = [
         leaf.identifier
         for relation in relations.values()
-        if relation.kind in ("table", "partitioned table") and not relation.unreadable
+        if relation.kind in ("table", "partitioned table", "extension table") and not relation.unreadable
         for leaf in relation.leaves
     ]
     for start in range(0, len(tables), 200):
-        names = sql.SQL(", ").join(tables[start : start + 200])
-        try:
-            with connection.transaction():
-                connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(names))
-        except psycopg.Error:
-            continue
+        _lock(connection, tables[start : start + 200])
+
+
+def _lock(connection: psycopg.Connection[Any], tables: list[sql.Identifier]) -> None:
+    names = sql.SQL(", ").join(tables)
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(names))
+    except psycopg.Error:
+        if connection.closed:
+            raise
+        if len(tables) > 1:  # one table that is not to be had must not keep its neighbours from being locked
+            _lock(connection, tables[: len(tables) // 2])
+            _lock(connection, tables[len(tables) // 2 :])

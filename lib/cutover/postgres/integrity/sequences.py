@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import psycopg
@@ -12,7 +13,8 @@ from cutover.postgres.connection import describe, one_line, session
 from cutover.postgres.transfer import MARKER
 
 _FED = """
-SELECT DISTINCT n.nspname, s.relname, tn.nspname, t.relname, a.attname, q.seqincrement
+SELECT DISTINCT n.nspname, s.relname, tn.nspname, t.relname, a.attname, q.seqincrement,
+       quote_ident(tn.nspname) || '.' || quote_ident(t.relname)
 FROM (
     SELECT d.objid AS sequence, d.refobjid AS relation, d.refobjsubid AS number FROM pg_depend d
     WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
@@ -32,8 +34,12 @@ ORDER BY 1, 2, 3, 4, 5
 """Sequences and the integer columns that they feed: owned by, identity, or named in a default."""
 
 
-def check_sequences(url: str) -> list[Finding]:
+def check_sequences(url: str, *, tables: Collection[str] | None = None) -> list[Finding]:
     """Compare where every sequence stands with the largest (smallest, when it counts down) value in its columns.
+
+    Args:
+        url: the database.
+        tables: only those that feed these tables (`public.users`, quoted where it must be); all by default.
 
     Finding ids: INT-sequences over all, INT-sequence:NAME for each that lags or cannot be read.
 
@@ -43,6 +49,8 @@ def check_sequences(url: str) -> list[Finding]:
     findings: list[Finding] = []
     with session(url) as connection:
         fed = connection.execute(_FED, (MARKER,)).fetchall()
+        if tables is not None:
+            fed = [row for row in fed if row[6] in tables]
         for row in fed:
             finding = _check(connection, row, describe(url))
             if finding is not None:
@@ -68,7 +76,7 @@ def check_sequences(url: str) -> list[Finding]:
 
 
 def _check(connection: psycopg.Connection[Any], row: tuple[Any, ...], subject: str) -> Finding | None:
-    schema, name, table_schema, table, column, increment = row
+    schema, name, table_schema, table, column, increment, _ = row
     sequence = sql.Identifier(schema, name)
     query = sql.SQL(
         "SELECT s.last_value, s.is_called, (SELECT {extreme}(t.{column}) FROM {table} t), {literal}::regclass::text, "

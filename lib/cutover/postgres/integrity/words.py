@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 from cutover.finding import Finding, Severity, Status
 
 if TYPE_CHECKING:
-    from cutover.postgres.integrity.compare import TableComparison
+    from cutover.postgres.integrity.results import TableComparison
 
 
 def row_findings(
-    tables: Sequence[TableComparison], source: str, target: str, doubts: str = "", evidence: str = ""
+    tables: Sequence[TableComparison],
+    source: str,
+    target: str,
+    doubts: str = "",
+    evidence: str = "",
+    chosen: str = "",
 ) -> list[Finding]:
     """The findings over all relations: `INT-rows` first, then `INT-rows:NAME` for each, what differs before the rest.
 
@@ -21,10 +26,11 @@ def row_findings(
         source, target: `user@host:port/database`.
         doubts: what is doubtful about how the servers print values; empty when nothing is.
         evidence: the file with all differing rows, if there is one.
+        chosen: what was chosen to be compared; empty when that is everything.
     """
     each = [_table(table, source, target, evidence) for table in tables]
     each.sort(key=lambda finding: finding.status is Status.PASS)
-    findings = [_summary(tables, each, target, evidence)]
+    findings = [_summary(tables, each, target, evidence, chosen)]
     if doubts:
         findings.append(
             Finding(
@@ -51,6 +57,8 @@ def _table(table: TableComparison, source: str, target: str, evidence: str) -> F
             observed += " (in " + ", ".join(f"{c}: {n:,}" for c, n in list(table.differing_columns.items())[:8]) + ")"
         named = "; ".join(str(example) for example in table.examples)
         observed += f". First: {named}" if named else ""
+    if table.unlocated:
+        observed += f". {table.unlocated[0].upper()}{table.unlocated[1:]}"
     if table.not_compared:
         observed += f". Not compared: {table.not_compared}"
     return Finding(
@@ -76,9 +84,11 @@ def _table(table: TableComparison, source: str, target: str, evidence: str) -> F
 
 
 def _status(table: TableComparison) -> Status:
-    if table.missing or table.extra or table.different:
+    if table.differs:
         return Status.FAIL
-    if not table.not_compared:
+    if table.kind == "foreign table" and table.source_rows is None and "does not exist" not in table.not_compared:
+        return Status.NOT_APPLICABLE
+    if table.identical:
         return Status.PASS
     if "does not exist on the target" in table.not_compared:
         return Status.MISSING
@@ -102,6 +112,8 @@ def _why(table: TableComparison, status: Status) -> str:
         return (
             "A restore fills materialised views anew from their tables, so they may differ from stale ones: advisory."
         )
+    if table.kind == "foreign table":
+        return "A foreign table holds no rows of its own."
     if table.kind == "extension table":
         return "An extension owns this table and fills it itself: advisory."
     if status is Status.NOT_COMPARED:
@@ -134,7 +146,9 @@ def _remedy(table: TableComparison, status: Status) -> str:
     return look + again
 
 
-def _summary(tables: Sequence[TableComparison], each: Sequence[Finding], target: str, evidence: str) -> Finding:
+def _summary(
+    tables: Sequence[TableComparison], each: Sequence[Finding], target: str, evidence: str, chosen: str
+) -> Finding:
     judged = [f for f, advisory in ((f, f.severity is Severity.LOW) for f in each) if not advisory]
     wrong = [f for f in judged if f.status in (Status.FAIL, Status.MISSING)]
     open_ones = [f for f in judged if f.status in (Status.NOT_COMPARED, Status.UNKNOWN)]
@@ -144,17 +158,20 @@ def _summary(tables: Sequence[TableComparison], each: Sequence[Finding], target:
     if not whole:
         status = Status.UNKNOWN
     lost, extra, changed = (sum(getattr(t, name) for t in whole) for name in ("missing", "extra", "different"))
-    observed = f"{sum(t.identical for t in whole)} of {len(whole)} tables identical, {rows:,} rows compared"
+    observed = f"chosen: {chosen}; " if chosen else ""
+    observed += f"{sum(t.identical for t in whole)} of {len(whole)} tables identical, {rows:,} rows compared"
     if wrong or open_ones:
         observed += f"; {lost:,} rows missing, {extra:,} extra, {changed:,} different; {len(open_ones)} not compared"
     why = {
         Status.FAIL: "Named below: " + ", ".join(f.id.removeprefix("INT-rows:") for f in wrong[:12]),
         Status.NOT_COMPARED: "Named below: " + ", ".join(f.id.removeprefix("INT-rows:") for f in open_ones[:12]),
-        Status.UNKNOWN: "There is no table on either side, so nothing was compared.",
+        Status.UNKNOWN: "There is no table on either side, so nothing was compared."
+        if not chosen
+        else "Nothing on either side is what was chosen, so nothing was compared.",
     }.get(status, "")
     return Finding(
         id="INT-rows",
-        title="Every row of every table has arrived",
+        title="Every row of every chosen table has arrived" if chosen else "Every row of every table has arrived",
         status=status,
         severity=Severity.BLOCKER,
         subject=target,

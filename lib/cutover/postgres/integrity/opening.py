@@ -1,0 +1,108 @@
+"""A database opened for a comparison: one exported snapshot, its relations locked, its hashes tested."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import psycopg
+
+from cutover.errors import DatabaseError
+from cutover.postgres.connection import explain
+from cutover.postgres.integrity.digest import Algorithm, print_test, self_test
+from cutover.postgres.integrity.politeness import Politeness
+from cutover.postgres.integrity.reading import Database, Where
+from cutover.postgres.integrity.relations import lock, read_relations
+from cutover.postgres.integrity.selection import Selection
+from cutover.postgres.snapshot import Snapshot, exported_snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What a server says of itself that a digest depends on.
+
+    Attributes:
+        encoding: of the database; in another one the same text is other bytes.
+        unlike: why its fast hashes cannot be trusted; empty when they give the known answers.
+        doubts: what is doubtful about how it prints values; empty when nothing is.
+        identity: tells this database of this running server from every other.
+    """
+
+    encoding: str
+    unlike: str
+    doubts: str
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A database that can be read, what was left out by choice, and what its server is like."""
+
+    database: Database
+    left_out: tuple[str, ...]
+    server: Server
+
+
+def open_database(
+    stack: ExitStack,
+    url: str,
+    where: Where,
+    *,
+    selection: Selection,
+    politeness: Politeness,
+    snapshot: Snapshot | None = None,
+) -> Opened:
+    """Take a snapshot (or the given one), read what there is, and lock it against being rewritten.
+
+    Args:
+        stack: closes what is opened here.
+        url, where: the database and what to call it.
+        selection: what to compare.
+        politeness: what we allow ourselves.
+        snapshot: an instant that is held open by somebody else.
+
+    Raises:
+        DatabaseError: it cannot be reached, or does not say what is in it.
+    """
+    instant = snapshot or stack.enter_context(exported_snapshot(url))
+    try:
+        politeness.settle(instant.connection)
+        kept, left_out = selection.split(read_relations(instant.connection))
+        lock(instant.connection, kept)
+        server = _ask(instant)
+    except psycopg.Error as error:
+        raise explain(error, url, "does not say what is in it") from error
+    return Opened(Database(url, where, instant, kept, politeness), tuple(left_out), server)
+
+
+def _ask(instant: Snapshot) -> Server:
+    row = instant.connection.execute(
+        "SELECT current_setting('server_encoding'), "
+        "(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint || '/' || oid "
+        "FROM pg_database WHERE datname = current_database()"
+    ).fetchone()
+    encoding, identity = row or ("", "")
+    printed = print_test(instant.connection)
+    doubts = f"{instant.database} {printed}" if printed else ""
+    return Server(str(encoding), self_test(instant.connection), doubts, str(identity))
+
+
+def choose(wanted: Algorithm, *servers: Server) -> Algorithm:
+    """The algorithm that gives equal answers on all servers."""
+    # SHA-256 is taken over UTF-8 on both sides.
+    alike = len({server.encoding for server in servers}) <= 1 and not any(server.unlike for server in servers)
+    return wanted if alike else "sha256"
+
+
+def refuse_itself(one: Server, other: Server, subject: str) -> None:
+    """A database is equal to itself, which proves nothing.
+
+    Raises:
+        DatabaseError: both are one and the same.
+    """
+    if one.identity and one.identity == other.identity:
+        raise DatabaseError(
+            f"The source and the target are one and the same database: {subject}",
+            why="A database is always equal to itself, so nothing would be proven about the copy.",
+            todo="Check both URLs; one of them leads to the wrong side.",
+        )
