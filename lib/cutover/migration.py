@@ -205,6 +205,14 @@ class EndpointTriggers(Strict):
         return self
 
 
+class CompareTo(Strict):
+    """A stored run that this one must not be worse than."""
+
+    run: str = Field(description="a run with a load test: its name below outputs/, or its folder")
+    p95: Percent = Field(default=0.10, description="how much higher p95 may be, relative")
+    error_rate: Percent = Field(default=0.01, description="how much higher the error rate may be, percentage points")
+
+
 class Triggers(Strict):
     """The rollback triggers. A window with fewer than `min_samples` requests decides nothing by itself."""
 
@@ -216,6 +224,7 @@ class Triggers(Strict):
     per_endpoint: dict[str, EndpointTriggers] = Field(
         default_factory=dict, description="by the endpoint's name in the load's table, such as `GET /api/twins`"
     )
+    compare_to: CompareTo | None = None
     min_samples: int = Field(default=20, ge=1)
 
 

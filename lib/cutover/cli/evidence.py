@@ -54,14 +54,21 @@ def verify(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: A
 def judge(
     log: Annotated[Path, typer.Argument(help="a load log: a file, or the folder of all workers")],
     params: ParamsFile,
+    compare_to: Annotated[Path | None, typer.Option(help="an earlier log that this one must not be worse than")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The rollback triggers over a stored load log: the same verdict, offline."""
+    """The rollback triggers over a stored load log: the same verdict, offline; thresholds may be tried anew."""
     from cutover import judgement, load  # noqa: PLC0415
+    from cutover.migration import CompareTo  # noqa: PLC0415
     from cutover.runbook import load_params  # noqa: PLC0415
 
     migration = load_params(params).migration
-    judged = judgement.judge_load(load.read_log(log), migration.triggers, warm_up=migration.load.warm_up)
+    frame, warm_up = load.read_log(log), migration.load.warm_up
+    judged = judgement.judge_load(frame, migration.triggers, warm_up=warm_up)
+    if compare_to is not None:
+        rule = migration.triggers.compare_to or CompareTo(run=compare_to.name)
+        beside = judgement.judge_baseline(frame, load.read_log(compare_to), rule, warm_up=warm_up)
+        judged = judgement.Judgement.over([*judged.findings, *beside], judged.windows)
     if as_json:
         print_out({"verdict": judged.verdict, "findings": [f.to_dict() for f in judged.findings]}, True)
     else:

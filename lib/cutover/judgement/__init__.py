@@ -1,5 +1,6 @@
 """Judgement: from what was seen to CONTINUE, ROLLBACK or INCONCLUSIVE, and which way back. No clock, no network."""
 
+from cutover.judgement.baseline import judge_baseline
 from cutover.judgement.diagnosis import MATRIX, Diagnosis, diagnose
 from cutover.judgement.hold import Held, hold
 from cutover.judgement.live import judge_metrics
@@ -16,6 +17,7 @@ __all__ = [
     "apply_waivers",
     "diagnose",
     "hold",
+    "judge_baseline",
     "judge_load",
     "judge_metrics",
     "windows",

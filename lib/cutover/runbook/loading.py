@@ -1,11 +1,18 @@
-"""Where a load test may go: never to the source, never to the day's database unless the parameters say so."""
+"""Where a load test may go: never to the source, nor to the day's database unless params say so; and an earlier one."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import pandas as pd
+
 from cutover.errors import UsageError
+from cutover.finding import Finding
+from cutover.judgement import judge_baseline
+from cutover.load import read_log
 from cutover.postgres import same_database
+from cutover.runbook.evidence import RunFolder
 from cutover.runbook.step import Step
 
 _PORTS = {"http": 80, "https": 443}
@@ -61,6 +68,21 @@ def staging_database(step: Step) -> str:
             "The parameters have no `staging`, so there is nowhere for a trial copy.", todo="add staging.database_url."
         )
     return step.resolve(step.migration.staging.database_url)
+
+
+def compare_load(step: Step, frame: pd.DataFrame) -> list[Finding]:
+    """The load beside that of `triggers.compare_to`; nothing when the parameters name no run.
+
+    Raises:
+        UsageError: there is no such run.
+        LoadError: it holds no load log.
+    """
+    rule = step.migration.triggers.compare_to
+    if rule is None:
+        return []
+    named = Path(rule.run)
+    folder = named if named.is_dir() else RunFolder.find(rule.run, step.run.path.parent).path
+    return judge_baseline(frame, read_log(folder / "raw" / "load"), rule, warm_up=step.migration.load.warm_up)
 
 
 def _place(url: str) -> tuple[str, int | None]:
