@@ -55,7 +55,7 @@ _LATER = {
         "timings",
     ),
     "prerequisites": ("check_local_tools",),
-    "loading": ("load_target", "staging_database"),
+    "loading": ("compare_load", "load_target", "staging_database"),
     "pictures": ("load_chart", "tables_chart", "tables_sentence", "watch_chart"),
     "ttl": ("check_ttl_lowered", "remember_ttl"),
     "watching": ("check_name", "check_public_name", "logins", "target", "target_url", "watch", "watch_sentence"),
