@@ -19,7 +19,7 @@ from cutover.postgres.integrity.evidence import DifferenceLog
 from cutover.postgres.integrity.fingerprint import Fingerprint
 from cutover.postgres.integrity.locating import locate_all
 from cutover.postgres.integrity.matching import Match, judge, match
-from cutover.postgres.integrity.opening import Opened, Server, choose, open_database, refuse_itself
+from cutover.postgres.integrity.opening import Opened, Server, choose, open_database, refuse_itself, refuse_unmatched
 from cutover.postgres.integrity.politeness import Politeness
 from cutover.postgres.integrity.reading import Crew, Database, read_digests
 from cutover.postgres.integrity.relations import Relation
@@ -72,6 +72,7 @@ def compare(
     Raises:
         DatabaseError: a side cannot be reached, or its catalog cannot be read; or both are one database. A table that
             cannot be read is a NOT_COMPARED finding instead.
+        UsageError: a pattern of the selection fits nothing on either side.
     """
     clock = time.monotonic()
     plan = _Plan(max(1, jobs), show, values, politeness or Politeness(), progress)
@@ -88,6 +89,7 @@ def compare(
             source = _then(fingerprint, selection)
         target = open_database(stack, target_url, "target", selection=source.selection, politeness=plan.politeness)
         refuse_itself(source.server, target.server, describe(target_url))
+        refuse_unmatched(source.opened.unmatched if source.opened else target.unmatched, target.unmatched)
         algorithm = _agreed(source, target.server, algorithm)
         found = match(source.relations, target.database.relations, fingerprint)
         seen = _catalogs(source, target, tuple(expected), moving, found) if catalog else []

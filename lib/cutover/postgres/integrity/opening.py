@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from cutover.errors import DatabaseError
+from cutover.errors import DatabaseError, UsageError
 from cutover.postgres.connection import explain
 from cutover.postgres.integrity.digest import Algorithm, print_test, self_test
 from cutover.postgres.integrity.politeness import Politeness
@@ -36,11 +36,15 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A database that can be read, what was left out by choice, and what its server is like."""
+    """A database that can be read, what was left out by choice, and what its server is like.
+
+    `unmatched` are the patterns of the choice that fit nothing in it.
+    """
 
     database: Database
     left_out: tuple[str, ...]
     server: Server
+    unmatched: frozenset[str] = frozenset()
 
 
 def open_database(
@@ -67,12 +71,28 @@ def open_database(
     instant = snapshot or stack.enter_context(exported_snapshot(url))
     try:
         politeness.settle(instant.connection)
-        kept, left_out = selection.split(read_relations(instant.connection))
+        everything = read_relations(instant.connection)
+        kept, left_out = selection.split(everything)
         lock(instant.connection, kept)
         server = _ask(instant)
     except psycopg.Error as error:
         raise explain(error, url, "does not say what is in it") from error
-    return Opened(Database(url, where, instant, kept, politeness), tuple(left_out), server)
+    unmatched = frozenset(selection.unmatched(everything.values()))
+    return Opened(Database(url, where, instant, kept, politeness), tuple(left_out), server, unmatched)
+
+
+def refuse_unmatched(one: frozenset[str], other: frozenset[str]) -> None:
+    """A pattern that fits nothing on either side is a mistake, and what was meant would be passed over.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if lost := sorted(one & other):
+        raise UsageError(
+            f"Nothing on either side fits {', '.join(map(repr, lost))}.",
+            why="what was meant would be passed over, and nobody would know.",
+            todo="write tables as schema.table, with * and ? for what may vary, in quotes for the shell's sake",
+        )
 
 
 def _ask(instant: Snapshot) -> Server:

@@ -45,6 +45,14 @@ class Selection:
         kept = {name: relation for name, relation in relations.items() if self.includes(relation)}
         return kept, sorted(relations.keys() - kept.keys())
 
+    def unmatched(self, relations: Iterable[Relation]) -> set[str]:
+        """The patterns that fit no relation: most likely they are mistyped."""
+        known = list(relations)
+        alone = {p: Selection(schemas=(p,)) for p in self.schemas} | {
+            p: Selection(tables=(p,)) for p in (*self.tables, *self.exclude)
+        }
+        return {pattern for pattern, one in alone.items() if not any(map(one.includes, known))}
+
     def to_dict(self) -> dict[str, list[str]]:
         """JSON-ready."""
         return {"schemas": list(self.schemas), "tables": list(self.tables), "exclude": list(self.exclude)}
