@@ -1,0 +1,33 @@
+"""What is to be mended, as a script: `remedy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from cutover.cli.root import AsJson, Outputs, RunName, app
+from cutover.cli.words import print_out, say
+from cutover.errors import ExitCode
+
+
+@app.command()
+def remedy(
+    run: RunName = "last",
+    outputs: Outputs = Path("outputs"),
+    as_json: AsJson = False,
+) -> None:
+    """The ordered script that mends what a run found FAIL or MISSING: `cutover remedy RUN > fix.sh`. Never run here."""
+    from cutover.runbook.mending import remedy_of  # noqa: PLC0415
+
+    found = remedy_of(run, outputs)
+    if as_json:
+        asks = [{"name": i.name, "what": i.what} for i in found.asks]
+        print_out(
+            {"mends": found.mends, "if_given": found.if_given, "by_hand": found.by_hand, "asks": asks}, True
+        )  # fmt: skip
+        raise typer.Exit(ExitCode.GO)
+    print(found.text, end="")
+    total = len(found.mends) + len(found.if_given) + len(found.by_hand)
+    say(f"Mends {len(found.mends)} of {total}" + (f", {len(found.if_given)} more if given" if found.if_given else ""))
+    say("Read it before you run it: bash fix.sh. Cutover runs nothing of it.")
