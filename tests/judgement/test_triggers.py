@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from logs import T0, cut, log, steady
 
 from cutover.finding import Finding, Status, Verdict
-from cutover.judgement import LoadWatch, judge_load
+from cutover.judgement import LoadWatch, judge_load, replay
 from cutover.migration import EndpointTriggers, Triggers
 
 
@@ -362,6 +362,23 @@ def test_the_watch_says_when_to_stop() -> None:
     assert said.index(True) == 41
     assert not any(said[:41])
     assert watch.judgement is not None
+
+
+@pytest.mark.parametrize("ill", [0.05, 4.0, np.inf])
+def test_a_stored_log_is_replayed_to_the_decisions_that_were_made_live(ill: float) -> None:
+    """Up to the same watermarks: what waited then waits again, and later rows are not seen."""
+    rng = np.random.default_rng(7)
+    due = np.sort(rng.uniform(0, 60, 1500))
+    whole = log(due, np.where(due < 30, rng.exponential(0.2, 1500), ill), at=60)
+    watch = LoadWatch(rules(hold="12s", window="5s"))
+    for at in range(1, 60):
+        live = cut(whole, at)
+        live.attrs["horizon"] = T0 + at - 0.4  # the slowest worker's last arrival
+        watch(live)
+    assert {d.verdict for d in watch.decisions} > ({Verdict.ROLLBACK} if ill > 3 else set())
+    assert replay(whole.sample(frac=1, random_state=rng), watch.decisions, rules(hold="12s", window="5s")) == (
+        watch.decisions
+    )
 
 
 # Laws

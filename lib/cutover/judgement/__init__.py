@@ -4,12 +4,13 @@ from cutover.judgement.baseline import judge_baseline
 from cutover.judgement.diagnosis import MATRIX, Diagnosis, diagnose
 from cutover.judgement.hold import Held, hold
 from cutover.judgement.live import judge_metrics
-from cutover.judgement.triggers import LoadWatch, judge_load
+from cutover.judgement.triggers import Decision, LoadWatch, judge_load, replay
 from cutover.judgement.verdict import Judgement, apply_waivers
 from cutover.judgement.windows import windows
 
 __all__ = [
     "MATRIX",
+    "Decision",
     "Diagnosis",
     "Held",
     "Judgement",
@@ -20,5 +21,6 @@ __all__ = [
     "judge_baseline",
     "judge_load",
     "judge_metrics",
+    "replay",
     "windows",
 ]

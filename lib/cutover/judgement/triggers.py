@@ -17,6 +17,7 @@ has in the stored log too; what would not fire in either case passes; between th
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -66,21 +67,66 @@ def judge_load(
     return Judgement.over(findings, windows(frame, triggers.p95.window, at=at, warm_up=warm_up))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    """One live decision, with the watermarks up to which the log was complete when it was made.
+
+    Attributes:
+        at: everything that happened until then was seen, epoch seconds.
+        horizon: everyone who was due until then was seen, epoch seconds.
+        in_flight: requests that were waiting.
+        verdict: what was decided.
+    """
+
+    at: float
+    horizon: float
+    in_flight: int
+    verdict: Verdict
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return dataclasses.asdict(self) | {"verdict": str(self.verdict)}
+
+
 class LoadWatch:
     """Says of a running load whether it must stop: `load.run(..., stop_when=LoadWatch(triggers))`.
 
     Attributes:
         judgement: the last one, None before the first.
+        decisions: all of them, so that the stored log can be asked the same again (`replay`).
     """
 
     def __init__(self, triggers: Triggers) -> None:
         self._triggers = triggers
         self.judgement: Judgement | None = None
+        self.decisions: list[Decision] = []
 
     def __call__(self, frame: pd.DataFrame) -> bool:
         """Whether a trigger has fired in what was recorded so far."""
         self.judgement = judge_load(frame, self._triggers)
-        return self.judgement.verdict is Verdict.ROLLBACK
+        seen = observe(frame)
+        verdict = self.judgement.verdict
+        self.decisions.append(Decision(seen.at, seen.end, int(seen.in_flight.sum()), verdict))
+        return verdict is Verdict.ROLLBACK
+
+
+def replay(frame: pd.DataFrame, decisions: Sequence[Decision], triggers: Triggers) -> list[Decision]:
+    """The same decisions made again from the stored log, each up to the watermarks of the live one.
+
+    Args:
+        frame: as `load.read_log` gives it, whole.
+        decisions: those of a `LoadWatch`.
+        triggers: those of the run; others try other thresholds.
+    """
+    again = []
+    for decision in decisions:
+        then = frame.copy(deep=False)
+        then.attrs = dict(frame.attrs) | {"at": decision.at, "horizon": decision.horizon}
+        for late in ("truncated", "generator"):  # what is known only at the end
+            then.attrs.pop(late, None)
+        judged, seen = judge_load(then, triggers), observe(then)
+        again.append(Decision(seen.at, seen.end, int(seen.in_flight.sum()), judged.verdict))
+    return again
 
 
 def _only(finding: Finding, endpoint: str) -> Finding:

@@ -75,7 +75,8 @@ def observe(
     times = frame[["due_s", "sent_s", "done_s"]].to_numpy(dtype=np.float64)
     known = float(attrs.get("at", np.nanmax(times, initial=0.0)))
     now = known if at is None else min(at, known)
-    frame = frame[frame["due_s"].to_numpy() <= now]
+    end = min(now, float(attrs.get("horizon", now)))
+    frame = frame[frame["due_s"].to_numpy() <= end]  # whoever was due later may be here or not, by chance
     origin = attrs.get("warm_up_until") if warm_up is None else None
     if origin is None:
         first = attrs.get("started", frame["due_s"].min() if len(frame) else now)
@@ -101,7 +102,7 @@ def observe(
         done=np.where(waits | never, np.inf, done),
         answered=~waits & ~never & (outcome != "timeout"),
         at=now,
-        end=min(now, float(attrs.get("horizon", now))),
+        end=end,
         origin=float(origin),
         endpoint=frame["endpoint"].to_numpy(dtype=object)[order],
     )
