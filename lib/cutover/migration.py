@@ -103,6 +103,9 @@ class Source(Strict):
     """The Replit side."""
 
     database_url: Endpoint
+    replication_url: Endpoint | None = Field(
+        default=None, description="for transfer: replicate, the database as the target's server reaches it"
+    )
     redis_url: Endpoint
     app_url: Endpoint
     reports: Endpoint = Field(description="where the PDF reports lie: file:///srv/reports or s3://bucket/prefix")

@@ -9,7 +9,7 @@ from cutover.action import Action
 from cutover.finding import Finding, Severity, Status
 from cutover.runbook.step import Step
 
-_KEY = "write-position"
+POSITION_KEY = "write-position"
 _RECONNECT_S = 15.0
 """The freeze ended the application's sessions: its pool needs a moment before its health check speaks for it again."""
 _LOOK_S = 2.0
@@ -36,7 +36,7 @@ def check_frozen(step: Step) -> list[Finding]:
     before = postgres.write_position(source)
     time.sleep(_LOOK_S)
     now = postgres.write_position(source, since=before)
-    step.remember(_KEY, now.to_dict())
+    step.remember(POSITION_KEY, now.to_dict())
     step.attach("raw/postgres/write-position.json", now.to_dict())
     return [*findings, *postgres.check_no_writes(before, now)]
 
@@ -50,7 +50,7 @@ def _wait_until_well(url: str) -> None:
 
 def check_still_frozen(step: Step) -> list[Finding]:
     """Whether the source stands where the freeze left it; a write since then is named by its table."""
-    remembered = step.recall(_KEY)
+    remembered = step.recall(POSITION_KEY)
     if remembered is None:
         return [
             Finding(

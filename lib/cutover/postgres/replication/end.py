@@ -196,7 +196,7 @@ def _drop_slot(connection: Connection, name: str, subject: str) -> None:
                 raise DatabaseError(
                     f"The slot {name} on {subject} is still in use: {one_line(error)}",
                     why="a slot that stays keeps the source's log until its disk is full.",
-                    todo="end its reader (SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots;), then: "
+                    todo="end its reader, whose active_pid stands in pg_replication_slots, then: "
                     f"SELECT pg_drop_replication_slot('{name}');",
                 ) from error
             connection.execute(

@@ -1,0 +1,178 @@
+"""The way of the transfer that the parameters name: one dump in the write freeze, or a copy that follows its source."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from cutover import app, aws, postgres
+from cutover.action import Action
+from cutover.errors import CutoverError
+from cutover.finding import Finding, Severity, Status
+from cutover.postgres import replication
+from cutover.postgres.progress import Listener
+from cutover.runbook.step import Step
+from cutover.runbook.switching import (
+    PROVEN_KEY,
+    REFUSAL_KEY,
+    Limits,
+    SwitchOver,
+    first_accepted_write,
+    refusal_finding,
+)
+from cutover.runbook.watching import logins, target
+
+_START = replication.StartReplication.name
+_WATCH_S = 1.0
+
+
+def link_of(step: Step) -> replication.Link:
+    """The replication of this migration: its two ends and its name."""
+    migration = step.migration
+    reach = migration.source.replication_url
+    return replication.Link(
+        step.resolve(migration.source.database_url),
+        step.resolve(migration.target.database_url),
+        step.resolve(reach) if reach else "",
+        f"cutover_{migration.name}_{migration.environment}".replace("-", "_")[:50],
+    )
+
+
+def replicates(step: Step) -> bool:
+    """Whether the parameters say `transfer: replicate`."""
+    return step.migration.transfer == "replicate"
+
+
+def check_way(step: Step) -> list[Finding]:
+    """Whether the way that the parameters name can be gone; for the dump the preflight of notebook 01 is enough."""
+    if not replicates(step):
+        why = "transfer: dump is chosen; its own checks are those of the databases"
+        title = "The source and the target can replicate"
+        return [Finding("REP-00", title, Status.NOT_APPLICABLE, Severity.LOW, step.migration.name, why=why)]
+    return replication.check_replication(link_of(step))
+
+
+def follow_change(step: Step, *, jobs: int = 2, stop: bool = False, progress: Listener | None = None) -> Action | None:
+    """What begins the replication, or with `stop` ends it; None when the parameters take the other way."""
+    link = link_of(step)
+    if stop:
+        return replication.EndReplication(link)
+    if not replicates(step):
+        return None
+    expected = step.migration.expected_differences
+    return replication.StartReplication(link, jobs=jobs, progress=progress, expected=expected)
+
+
+def identity_change(step: Step) -> Action | None:
+    """What gives tables without a key a replica identity; None when the parameters take the other way."""
+    return replication.GiveReplicaIdentity(link_of(step).source_url) if replicates(step) else None
+
+
+def check_followed(step: Step, *, settle_s: float = 5.0, progress: Listener | None = None) -> list[Finding]:
+    """Whether the copy follows its source now, and whether the schema is what it was when it was begun."""
+    link = link_of(step)
+    begun = step.journal.last_change(_START, link.subject) or {}
+    return replication.check_following(
+        link,
+        settle_s=settle_s,
+        expected=step.migration.expected_differences,
+        since=begun.get("result", {}).get("schema"),
+        progress=progress,
+    )
+
+
+def watch_lag(step: Step, seconds: float) -> pd.DataFrame:
+    """How far the copy was behind, once a second: bytes of the source's log, seconds where the source tells."""
+    link, ends, rows = link_of(step), time.monotonic() + seconds, []
+    while True:
+        seen = replication.lag_of(link)
+        rows.append({"at": f"{datetime.now(UTC):%H:%M:%S}", **seen})
+        if time.monotonic() >= ends:
+            break
+        time.sleep(min(_WATCH_S, max(0.05, ends - time.monotonic())))
+    step.attach("lag.json", rows)
+    return pd.DataFrame(rows).set_index("at")
+
+
+def check_ready(step: Step, account: aws.Account) -> list[Finding]:
+    """Before users are refused: the copy is close behind, and the release waits at the new home."""
+    at, version = target(step, account), step.migration.release.version
+    return [*check_followed(step), *app.check_health(str(at["base_url"]), host=at["host"], expected_version=version)]
+
+
+def transfer_change(
+    step: Step,
+    *,
+    jobs: int = 2,
+    longest: float = 60.0,
+    drain: float = 20.0,
+    progress: Listener | None = None,
+) -> Action:
+    """What moves the data on the day: dump and restore in the freeze, or the switch-over of the replicated copy.
+
+    Args:
+        step: notebook 12.
+        jobs: parallel connections.
+        longest: seconds that a switch-over may refuse writes before it lets users back in.
+        drain: seconds that jobs under way may take to end, in a switch-over.
+        progress: told how far it is.
+    """
+    if replicates(step):
+        account = aws.Account(step.migration, raw=step.run.raw("aws"))
+        return SwitchOver(step, account, link_of(step), jobs=jobs, limits=Limits(longest, drain), progress=progress)
+    source, goal = (step.resolve(side.database_url) for side in (step.migration.source, step.migration.target))
+    return postgres.Transfer(source, goal, step.backup_folder("transfer"), jobs=jobs, progress=progress)
+
+
+def check_proven(step: Step) -> list[Finding]:
+    """What notebook 12 proved at the fence: users write at the new home now, so it cannot be compared again."""
+    title = "The copy was proven at the fence"
+    proven: Mapping[str, Any] | None = step.recall(PROVEN_KEY)
+    if not proven:
+        why = "the comparison is made while nobody writes; it is not on record"
+        todo = "run 12_data_migration with apply"
+        return [Finding("SWO-03", title, Status.UNKNOWN, Severity.BLOCKER, step.migration.name, why=why, remedy=todo)]
+    kept = step.run.raw("postgres") / "comparison.json"
+    fence = proven["fence"]
+    said = f"every object and row at {fence['lsn']}, {fence['at']}, in the run {proven['run']}"
+    evidence = (str(kept),) if kept.exists() else ()
+    return [Finding("SWO-03", title, Status.PASS, Severity.BLOCKER, step.migration.name, observed=said,
+                    evidence=evidence)]  # fmt: skip
+
+
+def check_flows(step: Step, account: aws.Account) -> list[Finding]:
+    """The critical flows behind the balancer; while the copy follows they cannot write, and are walked in 13 and 15."""
+    at = target(step, account)
+    login, admin = logins(step)
+    try:
+        following = replicates(step) and replication.link_state(link_of(step)).guarded
+    except CutoverError:
+        following = False
+    if not following:
+        return app.check_critical_flows(str(at["base_url"]), host=at["host"], login=login, admin_login=admin)
+    why = "the database follows the source and takes nobody's writes; they are walked as soon as it does"
+    return [Finding("FLW-00", "The critical flows work", Status.NOT_DUE, Severity.HIGH, str(at["base_url"]), why=why)]
+
+
+def check_refusal(step: Step, account: aws.Account) -> list[Finding]:
+    """How long users' writes were refused, from the first thing that refused them to the new home's first write."""
+    known = step.recall(REFUSAL_KEY) if replicates(step) else None
+    if known is None:
+        begun = [
+            entry
+            for entry in step.journal.entries("change-begun")
+            if entry["plan"]["action"] in ("maintenance-on", postgres.Freeze.name) and not entry["plan"]["empty"]
+        ]
+        last = [e for e in begun if e["plan"]["action"] == "maintenance-on"] or begun
+        accepted = first_accepted_write(step, account) if last else ""
+        began = str(last[-1]["at"]) if last else ""
+        span = datetime.fromisoformat(accepted) - datetime.fromisoformat(began) if accepted and began else None
+        seconds = round(span.total_seconds(), 3) if span is not None else None
+        known = {"way": step.migration.transfer, "from": began, "to": accepted, "seconds": seconds}
+        if seconds is not None:
+            step.remember(REFUSAL_KEY, known)
+    return [refusal_finding(step, known)]
