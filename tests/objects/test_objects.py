@@ -17,7 +17,7 @@ from cutover.action import Action, Change
 from cutover.errors import InstrumentError, UsageError
 from cutover.finding import Severity, Status
 from cutover.objects import CopyObjects, Entry, Inventory, compare, copy, inventory
-from cutover.objects.location import Folder
+from cutover.objects.folder import Folder
 
 FILES = {
     "reports/a.pdf": b"%PDF-1.4 a",
@@ -64,7 +64,7 @@ def statuses(findings: list[Any]) -> dict[str, str]:
     return {f.id: str(f.status) for f in findings}
 
 
-SOUND = {"OBJ-01": "PASS", "OBJ-02": "PASS", "OBJ-03": "PASS", "OBJ-04": "PASS"}
+SOUND = {"OBJ-01": "PASS", "OBJ-02": "PASS", "OBJ-03": "PASS", "OBJ-04": "PASS", "OBJ-05": "PASS"}
 
 
 def test_a_folder_goes_to_a_bucket_and_back(folder: Path, tmp_path: Path, bucket: str, aws: dict[str, Any]) -> None:
@@ -99,7 +99,7 @@ def test_a_multipart_object_is_compared_by_its_content(tmp_path: Path, bucket: s
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "big.pdf").write_bytes(content)
     s3, key = client("s3", aws["endpoint"]), {"Bucket": bucket, "Key": "big.pdf"}
-    upload = s3.create_multipart_upload(**key, ChecksumAlgorithm="SHA256")["UploadId"]
+    upload = s3.create_multipart_upload(**key, ChecksumAlgorithm="SHA256", ContentType="application/pdf")["UploadId"]
     parts = []
     for number, part in enumerate((content[: 5 * 1024 * 1024], content[5 * 1024 * 1024 :]), start=1):
         sent = s3.upload_part(**key, UploadId=upload, PartNumber=number, Body=part)
@@ -113,7 +113,7 @@ def test_only_what_differs_is_copied_again(folder: Path, bucket: str, aws: dict[
     there = f"s3://{bucket}"
     copy(folder.as_uri(), there, **aws)
     s3 = client("s3", aws["endpoint"])
-    s3.put_object(Bucket=bucket, Key="reports/a.pdf", Body=b"%PDF-1.4 X")
+    s3.put_object(Bucket=bucket, Key="reports/a.pdf", Body=b"%PDF-1.4 X", ContentType="application/pdf")
     s3.delete_object(Bucket=bucket, Key="empty.pdf")
     s3.put_object(Bucket=bucket, Key="extra.pdf", Body=b"not of the source")
     before = {f.id: f for f in compare(inventory(folder.as_uri()), inventory(there, **aws))}

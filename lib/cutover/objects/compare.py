@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cutover.finding import Finding, Severity, Status
 from cutover.objects.inventory import Inventory
+from cutover.objects.location import shown
 
 GUIDE_LINE = 73
 SHOWN = 20
@@ -17,12 +18,16 @@ _WORDS = {
         "leftovers of a rehearsal, or written by an application that already runs on the target",
         "look at each; nothing here deletes objects",
     ),
+    "OBJ-05": ("a report of another type is saved, or shown as gibberish, where it used to open", _COPY_AGAIN),
 }
 """Why it matters, and what to do."""
 
 
 def compare(source: Inventory, target: Inventory, *, show: int = SHOWN) -> list[Finding]:
-    """Findings OBJ-01 (none is missing), OBJ-02 (none differs), OBJ-03 (none is extra), OBJ-04 (all could be read).
+    """Compare by name, size and SHA-256, both ways.
+
+    Findings OBJ-01 (none is missing), OBJ-02 (none differs), OBJ-03 (none is extra), OBJ-04 (all could be read),
+    OBJ-05 (the same content type and metadata).
 
     Args:
         source: what should be.
@@ -38,20 +43,21 @@ def compare(source: Inventory, target: Inventory, *, show: int = SHOWN) -> list[
     nothing = not source.entries and not source.unread
 
     def finding(identifier: str, title: str, wrong: Sequence[str], good: str) -> Finding:
-        status = Status.FAIL if wrong else Status.UNKNOWN if nothing and identifier != "OBJ-03" else Status.PASS
+        unproven = nothing and identifier in ("OBJ-01", "OBJ-02")
+        status = Status.FAIL if wrong else Status.UNKNOWN if unproven else Status.PASS
         why, remedy = _WORDS[identifier]
         return Finding(
             id=identifier,
             title=title,
             status=status,
-            severity=Severity.MEDIUM if identifier == "OBJ-03" else Severity.BLOCKER,
+            severity=Severity.BLOCKER if identifier in ("OBJ-01", "OBJ-02") else Severity.MEDIUM,
             subject=subject,
             expected="none",
-            observed=_named(wrong, show) if wrong else "the source holds no report" if nothing else good,
+            observed=_named(wrong, show) if wrong else "the source holds no report" if unproven else good,
             why="nothing was there to compare: is this the right address?" if status is Status.UNKNOWN else why,
             remedy=remedy if status is not Status.PASS else "",
             guide=GUIDE_LINE,
-            data={"count": len(wrong), "names": list(wrong[:show]), "compared": len(both)},
+            data={"count": len(wrong), "names": [shown(name) for name in wrong[:show]], "compared": len(both)},
         )
 
     told = [_difference(name, source, target) for name in different]
@@ -60,6 +66,12 @@ def compare(source: Inventory, target: Inventory, *, show: int = SHOWN) -> list[
         finding("OBJ-02", "No report differs", told, f"{len(both)} compared by SHA-256, all equal"),
         finding("OBJ-03", "No report is there that the source does not have", extra, "none"),
         _unread(subject, unread, {**target.unread, **source.unread}, show),
+        finding(
+            "OBJ-05",
+            "Every report keeps its content type and metadata",
+            [said for name in both if (said := _said(name, source, target))],
+            f"{len(both)} compared",
+        ),
     ]
 
 
@@ -75,7 +87,7 @@ def _unread(subject: str, names: Sequence[str], why: dict[str, str], show: int) 
         why=f"not compared: {why[names[0]]}" if names else "what was not read was not compared",
         remedy="check the rights (s3:GetObject, kms:Decrypt; the files' owner), then compare again" if names else "",
         guide=GUIDE_LINE,
-        data={"count": len(names), "names": list(names[:show])},
+        data={"count": len(names), "names": [shown(name) for name in names[:show]]},
     )
 
 
@@ -86,6 +98,13 @@ def _difference(name: str, source: Inventory, target: Inventory) -> str:
     return f"{name} (same size, other content)"
 
 
+def _said(name: str, source: Inventory, target: Inventory) -> str:
+    """What the target says otherwise of an object; "" when nothing."""
+    ours, theirs = source.entries[name].about, target.entries[name].about
+    wrong = [f"{key} {value} → {theirs.get(key, 'none')}" for key, value in ours.items() if theirs.get(key) != value]
+    return f"{name} ({', '.join(wrong)})" if wrong and theirs else ""
+
+
 def _named(names: Sequence[str], show: int) -> str:
     more = f", and {len(names) - show} more" if len(names) > show else ""
-    return f"{len(names)}: " + ", ".join(names[:show]) + more
+    return f"{len(names)}: " + ", ".join(shown(name) for name in names[:show]) + more

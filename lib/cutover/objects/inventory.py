@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from cutover.errors import InstrumentError
-from cutover.objects.location import Location, faults, open_location
+from cutover.objects.location import Listed, Location, faults, open_location, shown, told
 
 WORKERS = 8
-Progress = Callable[[int, int], None]
-"""Called with how many objects are done and how many there are."""
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it has come.
+
+    Attributes:
+        stage: `copy` or `read`.
+        done, total: objects.
+        bytes, bytes_total: of the objects that are done, and of all.
+        note: the name of the last one.
+        unit: `objects`.
+    """
+
+    stage: str
+    done: int
+    total: int
+    bytes: int = 0
+    bytes_total: int = 0
+    note: str = ""
+    unit: str = "objects"
+
+
+Listener = Callable[[Progress], None]
+"""Called after each object, one at a time; it must be quick and must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One object: its size in bytes and the SHA-256 of its content, hexadecimal."""
+    """One object: its size in bytes, the SHA-256 of its content (hexadecimal), and what is said of it (headers)."""
 
     size: int
     sha256: str
+    about: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +69,17 @@ class Inventory:
         """The size of all objects together."""
         return sum(entry.size for entry in self.entries.values())
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: name to size and SHA-256, sorted; for the evidence."""
+        return {
+            "address": self.address,
+            "objects": {
+                shown(name): {"bytes": e.size, "sha256": e.sha256, **e.about}
+                for name, e in sorted(self.entries.items())
+            },
+            "unread": {shown(name): why for name, why in sorted(self.unread.items())},
+        }
+
 
 def inventory(
     location: str,
@@ -48,7 +87,7 @@ def inventory(
     endpoint: str | None = None,
     region: str | None = None,
     workers: int = WORKERS,
-    progress: Progress | None = None,
+    progress: Listener | None = None,
 ) -> Inventory:
     """Read everything at a location.
 
@@ -64,27 +103,39 @@ def inventory(
         InstrumentError: it cannot be listed. (An object that cannot be read is in `unread`.)
     """
     place = open_location(location, endpoint=endpoint, region=region)
-    names = sorted(list_names(place))
+    listed = list_objects(place)
+    total, read_bytes = sum(one.size for one in listed.values()), 0
     entries: dict[str, Entry] = {}
     unread: dict[str, str] = {}
-    for done, (name, entry, problem) in enumerate(_read_all(place, names, workers), start=1):
+
+    def read(one: Listed) -> tuple[Listed, Entry | None, str]:
+        if one.problem:
+            return one, None, one.problem
+        try:
+            found = place.summary(one.name)
+        except faults() as error:
+            return one, None, told(error)
+        return one, Entry(found.size, found.sha256, found.about), ""
+
+    for done, (one, entry, problem) in enumerate(each(read, sorted(listed.values(), key=_name), workers), start=1):
         if entry is not None:
-            entries[name] = entry
+            entries[one.name] = entry
         else:
-            unread[name] = problem
+            unread[one.name] = problem
+        read_bytes += one.size
         if progress is not None:
-            progress(done, len(names))
+            progress(Progress("read", done, len(listed), read_bytes, total, shown(one.name)))
     return Inventory(place.address, entries, unread)
 
 
-def list_names(place: Location) -> dict[str, int]:
-    """Every object's name and size.
+def list_objects(place: Location) -> dict[str, Listed]:
+    """Every object by its name.
 
     Raises:
         InstrumentError: it cannot be listed.
     """
     try:
-        return dict(place.list())
+        return {one.name: one for one in place.list()}
     except InstrumentError:
         raise
     except faults() as error:
@@ -95,12 +146,21 @@ def list_names(place: Location) -> dict[str, int]:
         ) from error
 
 
-def _read_all(place: Location, names: list[str], workers: int) -> list[tuple[str, Entry | None, str]]:
-    def read(name: str) -> tuple[str, Entry | None, str]:
+def each(work: Callable[[T], R], things: Iterable[T], workers: int) -> Iterator[R]:
+    """`work` on each thing, `workers` at a time; results in order, and never more than a few ahead of the reader."""
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="objects") as pool:
         try:
-            return name, Entry(*place.sha256(name)), ""
-        except faults() as error:
-            return name, None, f"{type(error).__name__}: {error}"
+            for thing in things:
+                waiting.append(pool.submit(work, thing))
+                if len(waiting) > 4 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()
 
-    with ThreadPoolExecutor(workers, thread_name_prefix="inventory") as pool:
-        return list(pool.map(read, names))
+
+def _name(one: Listed) -> str:
+    return one.name

@@ -1,42 +1,80 @@
-"""Folders and S3 prefixes as one thing: names to contents. `file:///srv/reports` or `s3://bucket/prefix`."""
+"""Folders and S3 prefixes as one thing: names to contents. `file:///srv/reports` or `s3://bucket/prefix`.
+
+Contents go through in pieces, so that an object may be larger than this machine's memory.
+"""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import quote, unquote, urlsplit
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
 
 from cutover.errors import InstrumentError, UsageError
-from cutover.files import write_whole
 
 PIECE = 1024 * 1024
 _HINT = "write file:///srv/reports or s3://bucket/prefix"
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A name at a location: its size in bytes, and why it cannot be read where that is known already."""
+
+    name: str
+    size: int
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is known of one object: size in bytes, SHA-256 (hexadecimal), and what is said of it.
+
+    `about` holds headers (`ContentType`, `CacheControl`, …) and user metadata (`x-amz-meta-…`). A folder knows the
+    content type only, by the file's name.
+    """
+
+    size: int
+    sha256: str
+    about: Mapping[str, str] = field(default_factory=dict)
+
+
+class Reader(Protocol):
+    """An open object. `read` gives as many bytes as are asked for, and fewer only at the end."""
+
+    size: int
+    about: Mapping[str, str]
+
+    def read(self, amount: int = -1) -> bytes:
+        """The next bytes; an OSError when the object is no longer what it was when it was opened."""
+        ...
+
+
 class Location(Protocol):
-    """Where objects lie. Names are relative, with `/` between their parts. Every call may raise what `FAULTS` lists."""
+    """Where objects lie. Names are relative, with `/` between their parts. Every call may raise what `faults` lists."""
 
     address: str
 
-    def list(self) -> Iterator[tuple[str, int]]:
-        """Every object's name and size in bytes."""
+    def list(self) -> Iterator[Listed]:
+        """Every object's name and size."""
         ...
 
-    def sha256(self, name: str) -> tuple[int, str]:
-        """Size and SHA-256 (hexadecimal) of one object, by reading it or from a checksum that S3 computed itself."""
+    def summary(self, name: str) -> Summary:
+        """Size, SHA-256 and headers, by reading it or from a checksum that S3 computed itself."""
         ...
 
-    def read(self, name: str) -> bytes:
-        """One object's content."""
+    def open(self, name: str) -> AbstractContextManager[Reader]:
+        """One object's content, piece by piece."""
         ...
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: Reader) -> None:
         """Store one object, whole or not at all."""
+        ...
+
+    def tidy(self, names: Iterable[str]) -> int:
+        """Remove what earlier writes of these names left behind unfinished; how many there were."""
         ...
 
 
@@ -51,148 +89,50 @@ def open_location(address: str, *, endpoint: str | None = None, region: str | No
     Raises:
         UsageError: neither of the two.
     """
+    from cutover.objects.bucket import Bucket  # noqa: PLC0415 - both know of this module
+    from cutover.objects.folder import Folder  # noqa: PLC0415
+
     parts = urlsplit(address)
     if parts.scheme == "file" and parts.path.startswith("/") and parts.netloc in ("", "localhost"):
-        return Folder(Path(unquote(parts.path)))
+        return Folder(Path(os.fsdecode(unquote(parts.path, errors="surrogateescape"))))
     if parts.scheme == "s3" and parts.netloc:
         return Bucket(parts.netloc, unquote(parts.path).strip("/"), endpoint=endpoint, region=region)
     raise UsageError(f"{address!r} is no place for reports.", todo=_HINT)
 
 
-class Folder:
-    """Objects as files below a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.address = f"file://{quote(str(folder))}"
-
-    def list(self) -> Iterator[tuple[str, int]]:
-        """Regular files only; a link is followed when it stays inside the folder, else refused.
-
-        Raises:
-            InstrumentError: the folder is not there, or a part of it cannot be read.
-        """
-        if not self._folder.is_dir():
-            raise InstrumentError(
-                f"The folder {self._folder} is not there.",
-                why="a missing folder must not look like one without reports.",
-                todo=f"check the address of the reports; to start with an empty one: mkdir -p {self._folder}",
-            )
-
-        def refuse(error: OSError) -> None:
-            raise error
-
-        root = self._folder.resolve()
-        for folder, _, files in os.walk(self._folder, onerror=refuse):
-            for file in files:
-                path = Path(folder) / file
-                if path.is_symlink() and not path.resolve().is_relative_to(root):
-                    raise InstrumentError(
-                        f"{path} is a link that leads out of the folder of the reports.",
-                        todo="put the file itself there, or remove the link",
-                    )
-                yield path.relative_to(self._folder).as_posix(), path.stat().st_size
-
-    def sha256(self, name: str) -> tuple[int, str]:
-        """By reading the file."""
-        with self._path(name).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return file.tell(), digest
-
-    def read(self, name: str) -> bytes:
-        """The file's content."""
-        return self._path(name).read_bytes()
-
-    def write(self, name: str, content: bytes) -> None:
-        """Written whole."""
-        write_whole(self._path(name), content)
-
-    def _path(self, name: str) -> Path:
-        path = self._folder / name
-        if not name or not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(self._folder)):
-            raise InstrumentError(
-                f"The object's name {name!r} leads out of {self._folder}.",
-                why="a name from a bucket must not write anywhere else.",
-                todo="rename the object",
-            )
-        return path
+def fill(read: Callable[[int], bytes], amount: int) -> bytes:
+    """Exactly `amount` bytes from a `read` that may give fewer; all that is left for a negative amount."""
+    pieces: list[bytes] = []
+    left = amount
+    while left:
+        piece = read(min(left, PIECE) if left > 0 else PIECE)
+        if not piece:
+            break
+        pieces.append(piece)
+        left -= len(piece) if left > 0 else 0
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-class Bucket:
-    """Objects in S3 under a prefix."""
+def shown(name: str) -> str:
+    """A name that can be printed and written, whatever bytes the file system had in it."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
-    def __init__(self, bucket: str, prefix: str, *, endpoint: str | None, region: str | None) -> None:
-        self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
-        self._endpoint, self._region = endpoint, region
-        self.address = f"s3://{bucket}" + (f"/{prefix}" if prefix else "")
-        self._client: Any = None
-        self._lock = threading.Lock()
 
-    def list(self) -> Iterator[tuple[str, int]]:
-        """Every object but the empty ones whose name ends in `/`, which consoles make for folders."""
-        pages = self._s3().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
-        for page in pages:
-            for raw in page.get("Contents", ()):
-                name = raw["Key"][len(self._prefix) :]
-                if name and not (name.endswith("/") and raw["Size"] == 0):
-                    yield name, int(raw["Size"])
-
-    def sha256(self, name: str) -> tuple[int, str]:
-        """From the SHA-256 that S3 verified when the object came as one part, else by reading it."""
-        key = self._prefix + name
-        head = self._s3().head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
-        stored = head.get("ChecksumSHA256")
-        # A multipart upload's checksum is one of checksums, not of the content; its ETag tells it apart (`…-3`).
-        whole = head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT" and "-" not in head["ETag"]
-        if stored and whole and "-" not in stored:
-            return int(head["ContentLength"]), base64.b64decode(stored).hex()
-        body = self._s3().get_object(Bucket=self._bucket, Key=key)["Body"]
-        digest, size = hashlib.sha256(), 0
-        for piece in body.iter_chunks(PIECE):
-            digest.update(piece)
-            size += len(piece)
-        return size, digest.hexdigest()
-
-    def read(self, name: str) -> bytes:
-        """The object's content."""
-        content: bytes = self._s3().get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"].read()
-        return content
-
-    def write(self, name: str, content: bytes) -> None:
-        """Put with its SHA-256, which S3 checks before it accepts the object."""
-        kind = {"ContentType": "application/pdf"} if name.lower().endswith(".pdf") else {}
-        checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
-        self._s3().put_object(
-            Bucket=self._bucket, Key=self._prefix + name, Body=content, ChecksumSHA256=checksum, **kind
-        )
-
-    def _s3(self) -> Any:
-        with self._lock:
-            if self._client is None:
-                import boto3  # noqa: PLC0415 - slow to import, and a folder needs none
-                from botocore.config import Config  # noqa: PLC0415
-
-                settings = Config(
-                    connect_timeout=5,
-                    read_timeout=30,
-                    max_pool_connections=16,
-                    retries={"mode": "standard", "total_max_attempts": 5},
-                    s3={"addressing_style": "path"} if self._endpoint else {},
-                )
-                dummy = "rehearsal" if self._endpoint else None  # an emulator gets no real credentials
-                self._client = boto3.client(
-                    "s3",
-                    region_name=self._region,
-                    endpoint_url=self._endpoint,
-                    aws_access_key_id=dummy,
-                    aws_secret_access_key=dummy,
-                    config=settings,
-                )
-            return self._client
+def told(error: BaseException) -> str:
+    """Why an object failed, in a line."""
+    if isinstance(error, FileNotFoundError):
+        return "it has vanished"
+    if isinstance(error, PermissionError):
+        return "no right to read or write it"
+    if isinstance(error, UnicodeError):
+        return "its name is not UTF-8, and S3 takes no other"
+    return shown(f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}")
 
 
 def faults() -> tuple[type[BaseException], ...]:
     """What reading or writing one object may raise: of the file system, of S3, or ours."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
+    from boto3.exceptions import Boto3Error  # noqa: PLC0415 - slow to import
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
-    return OSError, InstrumentError, BotoCoreError, ClientError
+    return OSError, InstrumentError, UnicodeError, BotoCoreError, ClientError, Boto3Error, HTTPError
