@@ -6,6 +6,7 @@ from cutover.postgres.catalog import Catalog, CatalogObject, read_catalog
 from cutover.postgres.catalog_compare import compare_catalogs
 from cutover.postgres.connection import connect, describe, same_database
 from cutover.postgres.facts import ServerFacts, server_facts
+from cutover.postgres.forecast import Forecast, Measured, check_forecast, forecast, measured
 from cutover.postgres.freeze import Freeze, check_refused
 from cutover.postgres.integrity import (
     Comparison,
@@ -34,7 +35,9 @@ __all__ = [
     "Dump",
     "EmptyDatabase",
     "Fingerprint",
+    "Forecast",
     "Freeze",
+    "Measured",
     "Politeness",
     "Progress",
     "Restore",
@@ -49,6 +52,7 @@ __all__ = [
     "Trial",
     "TrialTransfer",
     "WritePosition",
+    "check_forecast",
     "check_no_writes",
     "check_refused",
     "check_restore",
@@ -61,6 +65,8 @@ __all__ = [
     "exported_snapshot",
     "find_tools",
     "fingerprint",
+    "forecast",
+    "measured",
     "preflight",
     "read_catalog",
     "read_dump",

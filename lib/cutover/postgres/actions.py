@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from psycopg import sql
-
 from cutover.action import Change, Plan
-from cutover.errors import ActionRefused
+from cutover.errors import ActionRefused, DatabaseError
 from cutover.finding import Finding
-from cutover.postgres.archive import Dump, verify_dump
+from cutover.postgres.archive import Dump, read_dump, verify_dump
 from cutover.postgres.connection import describe, same_database, session
-from cutover.postgres.integrity import Comparison, compare
+from cutover.postgres.forecast import measured
+from cutover.postgres.integrity import Comparison, compare, fingerprint
 from cutover.postgres.progress import Listener
 from cutover.postgres.restore_errors import check_restore
 from cutover.postgres.snapshot import exported_snapshot
-from cutover.postgres.transfer import MARKER, Restore, dump, restore
+from cutover.postgres.transfer import MARKER, Restore, dump, read_mark, restore
+from cutover.postgres.transfer.resuming import drop_everything
 
 _USER_SCHEMAS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 
@@ -49,7 +49,7 @@ class EmptyDatabase:
             self.name,
             describe(self._url),
             f"drop {sum(held.values())} relations in {len(held)} schemas" if held else "it is empty already",
-            tuple({"call": "sql", "arguments": {"statement": s}} for s in self._statements(list(held))),
+            tuple({"call": "sql", "arguments": {"statement": s}} for s in self._statements(held)),
             before={"relations": held},
             after={"relations": {}},
             undo="none: a trial copy is made anew by running the notebook again",
@@ -90,28 +90,19 @@ class EmptyDatabase:
                 f"""SELECT n.nspname, count(c.oid) FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid
                     WHERE {_USER_SCHEMAS} GROUP BY 1 HAVING n.nspname <> 'public' OR count(c.oid) > 0
                     OR EXISTS (SELECT FROM pg_type t WHERE t.typnamespace = min(n.oid) AND t.typtype IN ('e', 'd'))
-                    OR EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = min(n.oid)) ORDER BY 1"""  # noqa: S608
+                    OR EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = min(n.oid))
+                    UNION ALL SELECT '(large objects)', count(*) FROM pg_largeobject_metadata HAVING count(*) > 0
+                    UNION ALL SELECT '(publications)', count(*) FROM pg_publication HAVING count(*) > 0
+                    UNION ALL SELECT '(event triggers)', count(*) FROM pg_event_trigger HAVING count(*) > 0
+                    ORDER BY 1"""  # noqa: S608
             ).fetchall()
         return {str(schema): int(count) for schema, count in rows}
 
-    def _statements(self, schemas: list[str]) -> list[str]:
-        if not schemas:
+    def _statements(self, held: Mapping[str, int]) -> list[str]:
+        if not held:
             return []
         with session(self._url) as connection:
-            extensions = connection.execute(
-                """SELECT extname FROM pg_extension e WHERE extname <> 'plpgsql'
-                   AND pg_has_role(e.extowner, 'USAGE') ORDER BY 1"""
-            ).fetchall()
-        drops = [sql.SQL("DROP EXTENSION {} CASCADE").format(sql.Identifier(str(name))) for (name,) in extensions]
-        drops += [sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)) for schema in schemas]
-        if "public" in schemas:
-            # As initdb leaves it (template1; the owner since PostgreSQL 15).
-            public = sql.Identifier("public")
-            drops.append(sql.SQL("CREATE SCHEMA {}").format(public))
-            drops.append(sql.SQL("ALTER SCHEMA {} OWNER TO pg_database_owner").format(public))
-            drops.append(sql.SQL("GRANT USAGE ON SCHEMA {} TO PUBLIC").format(public))
-            drops.append(sql.SQL("COMMENT ON SCHEMA {} IS 'standard public schema'").format(public))
-        return [statement.as_string(None) for statement in drops]
+            return [statement.as_string(None) for statement in drop_everything(connection)]
 
 
 class BackUp:
@@ -155,20 +146,56 @@ class BackUp:
 
 
 class Transfer:
-    """The copy that moves: dump, read back, restore into the empty target."""
+    """The copy that moves: dump, read back, restore into the empty target; or go on with what was interrupted.
+
+    Args:
+        source_url, target_url: from where to where.
+        folder: for the dump; when something is in it, the next free `folder-2`, `folder-3`, …
+        jobs: parallel workers.
+        progress: told how far it is.
+        fingerprint: also take the digests of the source's every row, under the dump's own snapshot, and write them
+            to this file; a relative one lies in the dump's folder.
+        owner, acl, role, settings: as in `restore`.
+    """
 
     name = "transfer"
 
     def __init__(
-        self, source_url: str, target_url: str, folder: Path, *, jobs: int = 2, progress: Listener | None = None
+        self,
+        source_url: str,
+        target_url: str,
+        folder: Path,
+        *,
+        jobs: int = 2,
+        progress: Listener | None = None,
+        fingerprint: Path | None = None,
+        owner: bool = False,
+        acl: bool = True,
+        role: str | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self._source, self._target, self._folder = source_url, target_url, folder
-        self._jobs, self._progress = jobs, progress
+        self._jobs, self._progress, self._fingerprint = jobs, progress, fingerprint
+        self._owner, self._acl, self._role, self._settings = owner, acl, role, dict(settings or {})
 
     def plan(self) -> Plan:
-        """From where to where, with which programs."""
+        """From where to where, with which programs; what an interrupted restore has loaded already."""
+        there = self._interrupted()
         arguments = {"format": "directory", "jobs": self._jobs, "folder": str(self._folder)}
-        target = {"target": describe(self._target), "owner": False, "acl": True, "jobs": self._jobs}
+        chosen = {"owner": self._owner, "acl": self._acl, "role": self._role, "settings": self._settings}
+        target = {"target": describe(self._target), "jobs": self._jobs, **chosen}
+        if there:
+            held, loaded = there
+            return Plan(
+                self.name,
+                f"{describe(self._source)} → {describe(self._target)}",
+                f"go on with the interrupted restore of the dump as of {held.at} into {describe(self._target)}: "
+                f"{loaded} of {len(held.tables)} tables are loaded",
+                ({"call": "pg_restore", "arguments": target | {"folder": str(held.folder), "resume": True}},),
+                before={"target": "an interrupted restore", "resume": str(held.folder)},
+                after={"target": "the source's objects and rows"},
+                undo="drop and create the target database; the source is only read",
+            )
         return Plan(
             self.name,
             f"{describe(self._source)} → {describe(self._target)}",
@@ -185,13 +212,32 @@ class Transfer:
         Raises:
             ActionRefused: the dump failed its verification.
         """
-        folder = _fresh(self._folder)
-        dumped = dump(self._source, folder, jobs=self._jobs, progress=self._progress)
-        bad = [f for f in verify_dump(folder) if f.closes_gate]
+        resumed = plan.before.get("resume")
+        if resumed:
+            dumped, printed = read_dump(Path(str(resumed))), self._printed(Path(str(resumed)))
+        else:
+            dumped, printed = self._dump(_fresh(self._folder))
+        bad = [f for f in verify_dump(dumped.folder) if f.closes_gate]
         if bad:
             raise ActionRefused(f"The dump is not restored: {bad[0].title}: {bad[0].observed}.", todo=bad[0].remedy)
-        restored = restore(folder, self._target, jobs=self._jobs, acl=True, progress=self._progress)
-        return {"dump": summary_of(dumped), "restore": restored.to_dict()}
+        restored = restore(
+            dumped.folder,
+            self._target,
+            jobs=self._jobs,
+            progress=self._progress,
+            owner=self._owner,
+            acl=self._acl,
+            role=self._role,
+            settings=self._settings,
+            resume=bool(resumed),
+            verified=True,
+        )
+        return {
+            "dump": summary_of(dumped),
+            "restore": restored.to_dict(),
+            "fingerprint": str(printed) if printed else "",
+            "measured": measured(dumped, restored).to_dict(),
+        }
 
     def verify(self, change: Change) -> list[Finding]:
         """The dump once more, and what the restore lost."""
@@ -203,6 +249,38 @@ class Transfer:
         raise ActionRefused(
             f"{describe(self._target)} is not emptied by a program.", todo="DROP DATABASE …; CREATE DATABASE …;"
         )
+
+    def _dump(self, folder: Path) -> tuple[Dump, Path | None]:
+        """The dump and, where wanted, the source's digests, both as of one instant."""
+        with exported_snapshot(self._source) as snapshot:
+            dumped = dump(self._source, folder, jobs=self._jobs, snapshot=snapshot, progress=self._progress)
+            if self._fingerprint is None:
+                return dumped, None
+            taken = fingerprint(self._source, snapshot=snapshot, jobs=self._jobs, progress=self._progress)
+        where = folder / self._fingerprint
+        taken.write(where)
+        return dumped, where
+
+    def _printed(self, folder: Path) -> Path | None:
+        """The digests that were taken with an earlier dump, if they were."""
+        where = folder / self._fingerprint if self._fingerprint else None
+        return where if where and where.exists() else None
+
+    def _interrupted(self) -> tuple[Dump, int] | None:
+        """The dump that the target's mark names, if it is at hand, and how many of its tables are loaded."""
+        try:
+            with session(self._target) as connection:
+                mark = read_mark(connection)
+        except DatabaseError:
+            return None  # said by whoever needs the target next
+        for path in sorted(self._folder.parent.glob("*/dump.json")) if mark else ():
+            try:
+                held = read_dump(path.parent)
+            except DatabaseError:
+                continue
+            if mark and held.identity == mark.note.get("identity"):
+                return held, len(mark.loaded)
+        return None
 
 
 @dataclass(frozen=True)
@@ -216,9 +294,21 @@ class Trial:
 
 
 def trial_transfer(
-    source_url: str, target_url: str, folder: Path, *, jobs: int = 2, progress: Listener | None = None
+    source_url: str,
+    target_url: str,
+    folder: Path,
+    *,
+    jobs: int = 2,
+    progress: Listener | None = None,
+    **options: Any,
 ) -> Trial:
     """Dump a live source, restore into an empty database, and compare, all as of one snapshot of the source.
+
+    Args:
+        source_url, target_url, folder: from where, to where, and where the dump goes.
+        jobs: parallel connections.
+        progress: told how far it is.
+        options: owner, acl, role and settings, as in `restore`.
 
     Raises:
         DatabaseError: the dump or the restore could not be made at all.
@@ -226,7 +316,7 @@ def trial_transfer(
     with exported_snapshot(source_url) as snapshot:
         dumped = dump(source_url, folder, jobs=jobs, snapshot=snapshot, progress=progress)
         verified = verify_dump(folder)
-        restored = restore(folder, target_url, jobs=jobs, acl=True, progress=progress)
+        restored = restore(folder, target_url, jobs=jobs, progress=progress, verified=True, **{"acl": True, **options})
         compared = compare(source_url, target_url, jobs=jobs, source_snapshot=snapshot, progress=progress)
     findings = [*verified, *check_restore(restored), *compared.findings]
     return Trial(dumped, restored, compared, findings)
@@ -241,6 +331,8 @@ class TrialTransfer:
         folder: for the dump.
         never: databases that staging must not be.
         jobs: parallel connections.
+        progress: told how far it is.
+        options: owner, acl, role and settings, as in `restore`.
     """
 
     name = "trial-transfer"
@@ -254,8 +346,9 @@ class TrialTransfer:
         never: Sequence[str],
         jobs: int = 2,
         progress: Listener | None = None,
+        **options: Any,
     ) -> None:
-        self._source, self._staging, self._folder = source_url, staging_url, folder
+        self._source, self._staging, self._folder, self._options = source_url, staging_url, folder, options
         self._empty = EmptyDatabase(staging_url, never=[source_url, *never])
         self._jobs, self._progress = jobs, progress
         self._trial: Trial | None = None
@@ -278,7 +371,12 @@ class TrialTransfer:
         """Empty, dump, restore, compare; how long each took, in seconds."""
         self._empty.apply(self._empty.plan())
         trial = trial_transfer(
-            self._source, self._staging, _fresh(self._folder), jobs=self._jobs, progress=self._progress
+            self._source,
+            self._staging,
+            _fresh(self._folder),
+            jobs=self._jobs,
+            progress=self._progress,
+            **self._options,
         )
         self._trial = trial
         seconds = {
@@ -286,7 +384,12 @@ class TrialTransfer:
             "restore": trial.restore.seconds,
             "comparison": round(trial.comparison.seconds, 3),
         }
-        return {"seconds": seconds, "dump": summary_of(trial.dump), "rows_compared": trial.comparison.rows_compared}
+        return {
+            "seconds": seconds,
+            "dump": summary_of(trial.dump),
+            "rows_compared": trial.comparison.rows_compared,
+            "measured": measured(trial.dump, trial.restore, compare_s=trial.comparison.seconds).to_dict(),
+        }
 
     def verify(self, change: Change) -> list[Finding]:
         """What the comparison saw.
@@ -316,5 +419,6 @@ def summary_of(dumped: Dump) -> dict[str, Any]:
     """What of a dump goes into the evidence: where, as of when, how large; not its list of files."""
     raw = dumped.to_dict()
     files = raw.pop("files", {})
+    raw.pop("data", None)
     raw.pop("settings", None)  # values of ALTER DATABASE … SET may be secrets; the dump itself has them
     return raw | {"files": len(files), "bytes": sum(entry["bytes"] for entry in files.values()), "marker": MARKER}

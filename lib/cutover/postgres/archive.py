@@ -75,6 +75,8 @@ class Dump:
         settings: (role or "", name, value) of the database's own settings, which pg_dump leaves out.
         files: relative path to {"bytes", "sha256"}, every file but dump.json.
         data: every table's rows, counted in the files.
+        database_bytes: size of the database on disk then.
+        read_back_s: seconds it took to read the files back.
     """
 
     folder: Path
@@ -92,6 +94,8 @@ class Dump:
     settings: tuple[tuple[str, str, str], ...] = ()
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     data: tuple[TableData, ...] = ()
+    database_bytes: int = 0
+    read_back_s: float = 0.0
 
     @property
     def size_bytes(self) -> int:

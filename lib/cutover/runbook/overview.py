@@ -6,13 +6,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from cutover import postgres
 from cutover.action import Change
 from cutover.finding import Finding, Severity, Status
 from cutover.runbook.phases import WHEN, find_notebooks
@@ -142,15 +143,60 @@ def timings(step: Step) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("step")
 
 
-def forecast(step: Step, trial: Change | None) -> pd.DataFrame:
-    """What the transfer of the day will take, from the trial's own times; remembered for the review."""
+def forecast(step: Step, trial: Change | None, *, production_bytes: int = 0) -> pd.DataFrame:
+    """What the transfer of the day will take, part by part, from the trial's own times; remembered for the day.
+
+    Args:
+        step: the notebook's.
+        trial: the applied `TrialTransfer`; None when it was only planned.
+        production_bytes: size that the database will have on the day; 0: as it is now.
+    """
     if trial is None:
         return pd.DataFrame([{"part": "(plan only)", "seconds": None}]).set_index("part")
-    parts = dict(trial.result["seconds"])
-    parts["write freeze, at least"] = sum(parts.values())
-    step.remember("forecast", {"at": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": parts})
-    rows = [{"part": name, "seconds": round(seconds, 1)} for name, seconds in parts.items()]
-    return pd.DataFrame(rows).set_index("part")
+    took = postgres.Measured.from_dict(trial.result["measured"])
+    before = [postgres.Measured.from_dict(raw) for raw in (step.recall("trials") or [])]
+    said = postgres.forecast(took, production_bytes or None, earlier=before)
+    step.remember("trials", [replace(m, tables=()).to_dict() for m in (*before, took)][-_TRIALS:])
+    step.remember("forecast", {"at": datetime.now(UTC).isoformat(timespec="seconds"), **said.to_dict()})
+    return forecast_table(said)
+
+
+_TRIALS = 5
+
+
+def forecast_table(said: postgres.Forecast) -> pd.DataFrame:
+    """A forecast as a table: a row for each part, then the whole, the write freeze at least."""
+    rows = [(part.name, part.measured_s, part.seconds, part.low_s, part.high_s) for part in said.parts]
+    whole = sum(part.measured_s for part in said.parts)
+    rows.append(("the write freeze, at least", whole, said.seconds, said.low_s, said.high_s))
+    columns = ["part", "trial, s", "on the day, s", "at best, s", "at worst, s"]
+    return pd.DataFrame(rows, columns=columns).set_index("part").round(1)
+
+
+def forecast_findings(step: Step) -> list[Finding]:
+    """What the remembered forecast rests on, and what it advises to change; nothing of it closes a gate."""
+    raw = step.recall("forecast")
+    title = "The forecast rests on a trial that was long and large enough"
+    if not raw or "parts" not in raw:
+        why, todo = "there was no trial", "run this notebook with apply"
+        return [Finding("FOR-02", title, Status.UNKNOWN, Severity.LOW, "transfer", "a trial", "none", why, todo)]
+    said = postgres.Forecast.from_dict(raw)
+    advice = "\n".join(said.advice)
+    words = f"{said.seconds:.0f} s, between {said.low_s:.0f} and {said.high_s:.0f}; {said.basis}"
+    return [
+        Finding(
+            "FOR-02",
+            title,
+            Status.FAIL if said.thin else Status.PASS,
+            Severity.LOW,
+            "transfer",
+            "at least 30 s and 256 MiB, from a copy of about the day's size",
+            f"{'; '.join(said.thin)}. {words}" if said.thin else words,
+            "plan the window by the upper end, and then some" if said.thin else "",
+            ("Repeat the trial with a copy of the production database. " if said.thin else "") + advice,
+            data={"seconds": said.seconds, "low_s": said.low_s, "high_s": said.high_s},
+        )
+    ]
 
 
 def lessons(text: str) -> list[Finding]:

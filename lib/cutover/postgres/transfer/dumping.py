@@ -69,6 +69,7 @@ def dump(
         seconds = time.monotonic() - clock
     if exit_code != 0:
         raise _failed(stderr, exit_code, source_url, folder, tools)
+    clock = time.monotonic()
     contents = read_back(folder, about.tables, tools.major, jobs=jobs)
     took = {about.loads[key].name: seconds for key, seconds in watch.seconds.items()}
     result = Dump(
@@ -86,6 +87,8 @@ def dump(
         tables=about.tables,
         settings=about.settings,
         files=contents.files,
+        database_bytes=about.database_bytes,
+        read_back_s=round(time.monotonic() - clock, 3),
         data=tuple(replace(t, seconds=took.get(f"{t.schema}.{t.name}", 0.0)) for t in contents.data),
     )
     write_json(folder / "dump.json", result.to_dict())
@@ -101,12 +104,16 @@ class _About:
     loads: tuple[Load, ...]
     tables: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, str, str], ...]
+    database_bytes: int
 
 
 def _about(snapshot: Snapshot) -> _About:
     connection = snapshot.connection
-    version = connection.execute("SELECT current_setting('server_version'), current_setting('server_version_num')")
-    text, number = version.fetchone() or ("", "0")
+    version = connection.execute(
+        "SELECT current_setting('server_version'), current_setting('server_version_num'), "
+        "pg_database_size(current_database())"
+    )
+    text, number, size = version.fetchone() or ("", "0", 0)
     tables = connection.execute(
         """
         SELECT n.nspname, c.relname, greatest(c.reltuples, 0)::bigint, pg_table_size(c.oid)
@@ -134,6 +141,7 @@ def _about(snapshot: Snapshot) -> _About:
         loads=tuple(Load(f"{schema}.{name}", int(rows), int(size or 0)) for schema, name, rows, size in tables),
         tables=tuple((str(row[0]), str(row[1])) for row in tables),
         settings=tuple(pairs),
+        database_bytes=int(size),
     )
 
 
