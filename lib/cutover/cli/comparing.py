@@ -1,42 +1,189 @@
-"""`cutover compare`: integrity between any two PostgreSQL databases."""
+"""`cutover compare`: integrity between any two PostgreSQL databases; `cutover fingerprint`: one side of it, kept."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from cutover.cli.root import AsJson, app
-from cutover.cli.words import code_of, print_out, say
-from cutover.errors import UsageError
+from cutover.cli.watching import watch
+from cutover.cli.words import print_out, say
+from cutover.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from cutover.cli.compared import Answer
+    from cutover.postgres import Politeness, Selection
+
+_URL = "postgresql://user@host:5432/database, service=NAME, env:NAME or file:/path; never with a password in it"
+
+Jobs = Annotated[int, typer.Option(min=1, max=64, help="sessions that read at the same time, on each server")]
+Schemas = Annotated[list[str] | None, typer.Option("--schema", help="only this schema (globs, may be repeated)")]
+Tables = Annotated[list[str] | None, typer.Option("--table", help="only this table: `public.users`, `app.*`, `users`")]
+Excluded = Annotated[list[str] | None, typer.Option("--exclude", help="not this table; it wins")]
+Audit = Annotated[bool, typer.Option("--audit", help="SHA-256: slower, and safe against an adversary too")]
+MaxLoad = Annotated[
+    int | None, typer.Option(min=1, help="wait while so many other sessions, or more, are active on a server")
+]
+MaxWait = Annotated[float, typer.Option(min=0, help="minutes to wait for busy servers, in all")]
+Rest = Annotated[float, typer.Option(min=0, max=0.9, help="share of its time that each session rests between pieces")]
+StatementTimeout = Annotated[float, typer.Option(min=0, help="seconds for one statement; 0 for as long as it takes")]
+LockTimeout = Annotated[float, typer.Option(min=0.001, help="seconds to wait for a lock that somebody holds")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress")]
 
 
 @app.command()
 def compare(
-    source: Annotated[str, typer.Argument(help="a URL without password (PGPASSFILE), or env:NAME, file:/path")],
+    source: Annotated[str, typer.Argument(help=_URL)],
     target: Annotated[str, typer.Argument(help="likewise")],
-    jobs: Annotated[int, typer.Option(min=1, max=64, help="connections to each server")] = 2,
-    show: Annotated[int, typer.Option(min=0, help="differing rows named for each table")] = 20,
-    evidence: Annotated[Path | None, typer.Option(help="folder for the keys of all differing rows")] = None,
+    schema: Schemas = None,
+    table: Tables = None,
+    exclude: Excluded = None,
+    jobs: Jobs = 2,
+    show: Annotated[int, typer.Option(min=0, help="differing rows named for each table; all are counted")] = 5,
+    values: Annotated[bool, typer.Option("--values", help="show differing values (they may be personal data)")] = False,
+    evidence: Annotated[Path | None, typer.Option(help="folder for every differing row's key, and the result")] = None,
+    fingerprint: Annotated[Path | None, typer.Option(help="the source as it was: `cutover fingerprint`'s file")] = None,
+    audit: Audit = False,
+    rows_only: Annotated[bool, typer.Option("--rows-only", "--no-catalog", help="not the catalog")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="advisory differences count too")] = False,
+    max_load: MaxLoad = None,
+    max_wait: MaxWait = 30,
+    rest: Rest = 0,
+    statement_timeout: StatementTimeout = 1800,
+    lock_timeout: LockTimeout = 5,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="write JUnit XML, a case for each finding")] = None,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Every object and every row of two PostgreSQL databases, both ways: exit 0 when identical, 3 when not."""
-    from cutover import finding, postgres  # noqa: PLC0415
-    from cutover.secrets import password_in, resolve  # noqa: PLC0415
+    """Every object and every row of two databases, both ways, each side at one instant; it only reads.
 
-    if password_in(source) or password_in(target):
-        raise UsageError(
-            "A password stands in the command line, where every user of this machine can read it.",
-            todo="give env:NAME or file:/path, or leave it out and use PGPASSFILE",
+    Exit code 0: equal. 3: different. 5: something could not be compared. 1: an error. 2: wrong usage.
+    """
+    from cutover import postgres  # noqa: PLC0415
+    from cutover.cli.compared import Answer  # noqa: PLC0415
+
+    sides = [_database(source, "source"), _database(target, "target")]
+    kept = postgres.Fingerprint.read(fingerprint) if fingerprint else None
+    with watch(quiet) as progress:
+        comparison = postgres.compare(
+            *sides,
+            jobs=jobs,
+            show=show,
+            evidence=evidence,
+            fingerprint=kept,
+            progress=progress,
+            values=values,
+            algorithm=kept.algorithm if kept else "sha256" if audit else "hash",
+            catalog=not rows_only,
+            selection=_selection(schema, table, exclude),
+            politeness=_politeness(max_load, max_wait, rest, statement_timeout, lock_timeout),
         )
+    answer = Answer(comparison, catalog=not rows_only and (kept is None or kept.catalog is not None), strict=strict)
+    if junit:
+        from cutover.report.junit import write_findings  # noqa: PLC0415
 
-    result = postgres.compare(resolve(source), resolve(target), jobs=jobs, show=show, evidence=evidence)
-    verdict = finding.verdict(result.findings)
+        write_findings(junit, "cutover compare", answer.findings(), seconds=comparison.seconds)
     if as_json:
-        print_out({"verdict": verdict, "findings": [f.to_dict() for f in result.findings]}, True)
+        print_out(answer.to_dict(), True)
     else:
-        shown = finding.deciding(result.findings) or result.findings
-        print_out([{"id": f.id, "status": str(f.status), "observed": f.observed} for f in shown], False)
-        say(f"{verdict}: {result.rows_compared:,} rows in {len(result.tables)} tables, {result.seconds:.1f} s.")
-    raise typer.Exit(code_of(verdict))
+        _tell(answer)
+    raise typer.Exit(answer.code)
+
+
+@app.command("fingerprint")
+def fingerprint_(
+    source: Annotated[str, typer.Argument(metavar="DATABASE", help=_URL)],
+    file: Annotated[Path, typer.Argument(help="where it goes; compressed when the name ends in .gz")],
+    schema: Schemas = None,
+    table: Tables = None,
+    exclude: Excluded = None,
+    jobs: Jobs = 2,
+    audit: Audit = False,
+    max_load: MaxLoad = None,
+    max_wait: MaxWait = 30,
+    rest: Rest = 0,
+    statement_timeout: StatementTimeout = 1800,
+    lock_timeout: LockTimeout = 5,
+    quiet: Quiet = False,
+) -> None:
+    """Digests of everything in a database at this instant, into a file, for `cutover compare --fingerprint` later."""
+    from cutover import postgres  # noqa: PLC0415
+    from cutover.report.words import duration  # noqa: PLC0415
+
+    with watch(quiet) as progress:
+        taken = postgres.fingerprint(
+            _database(source, "database"),
+            jobs=jobs,
+            algorithm="sha256" if audit else "hash",
+            selection=_selection(schema, table, exclude),
+            politeness=_politeness(max_load, max_wait, rest, statement_timeout, lock_timeout),
+            progress=progress,
+        )
+    taken.write(file)
+    for name, reason in taken.failures.items():
+        say(f"{name} is not in it: {reason}")
+    say(f"{file}: {taken.rows:,} rows of {len(taken.digests):,} relations, {duration(sum(taken.seconds.values()))}.")
+    raise typer.Exit(ExitCode.INCONCLUSIVE if taken.failures else ExitCode.GO)
+
+
+def _database(given: str, side: str) -> str:
+    """The connection string that is meant.
+
+    Raises:
+        UsageError: it is none, or has a password in it that others can read.
+    """
+    from cutover.postgres.connection import parameters  # noqa: PLC0415
+    from cutover.secrets import is_reference, redact, resolve  # noqa: PLC0415
+
+    if not is_reference(given) and parameters(given).get("password"):
+        raise UsageError(
+            f"A password stands in the command line, in the URL of the {side}.",
+            why="every user of this machine can read it there, and the shell keeps it in its history.",
+            todo="give env:NAME or file:/path, or leave it out of the URL and use ~/.pgpass",
+        )
+    url = resolve(given).strip()
+    what = f"The {side}" if given == url else f"What {given} stands for, the {side},"
+    scheme = urlsplit(url).scheme if "://" in url else ""
+    example = "a URL is postgresql://user@host:5432/database; a service of pg_service.conf is service=NAME"
+    if scheme and scheme not in ("postgresql", "postgres"):
+        if scheme.partition("+")[0] in ("postgresql", "postgres"):
+            example = f"leave out +{scheme.partition('+')[2]}: that is a driver's name, which only SQLAlchemy knows"
+        raise UsageError(f"{what} is no PostgreSQL database: its URL begins with {scheme}://", todo=example)
+    if not url or not parameters(url) or (not scheme and "=" not in url):
+        raise UsageError(f"{what} is no PostgreSQL database: {redact(given)!r}", todo=example)
+    return url
+
+
+def _selection(schema: list[str] | None, table: list[str] | None, exclude: list[str] | None) -> Selection:
+    from cutover.postgres import Selection  # noqa: PLC0415
+
+    return Selection(schemas=tuple(schema or ()), tables=tuple(table or ()), exclude=tuple(exclude or ()))
+
+
+def _politeness(max_load: int | None, max_wait: float, rest: float, statement: float, lock: float) -> Politeness:
+    from cutover.postgres import Politeness  # noqa: PLC0415
+
+    return Politeness(
+        statement_timeout_s=statement or None,
+        lock_timeout_s=lock,
+        max_load=max_load,
+        max_wait_s=max_wait * 60,
+        idle=rest,
+    )
+
+
+def _tell(answer: Answer) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from cutover.report.words import visible  # noqa: PLC0415
+    from cutover.secrets import redact  # noqa: PLC0415
+
+    console = Console(soft_wrap=True, highlight=False)
+    colour = {ExitCode.GO: "bold green", ExitCode.CLOSED: "bold red"}.get(answer.code, "bold yellow")
+    console.print(Text(visible(redact(answer.headline)), style=colour))
+    for style, line in answer.lines():
+        console.print(Text(visible(redact(line)), style=style))

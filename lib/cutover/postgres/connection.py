@@ -134,8 +134,10 @@ def one_line(error: Exception, url: str = "") -> str:
 
 
 def describe(url: str) -> str:
-    """`user@host:port/database`, never a password."""
+    """`user@host:port/database`, or the service that stands for it; never a password."""
     known = parameters(url)
+    if known.get("service") and not known.get("host"):
+        return f"service {known['service']}" + (f"/{known['dbname']}" if known.get("dbname") else "")
     host, port = known.get("host", "localhost"), known.get("port", "5432")
     user = f"{known['user']}@" if known.get("user") else ""
     return f"{user}{host}:{port}/{known.get('dbname', '')}"

@@ -5,13 +5,14 @@ The texts of a Record are printable (`words.visible`), so nothing that XML canno
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from cutover.files import write_whole
 from cutover.finding import Finding, Status
 from cutover.report import words
-from cutover.report.record import Record, Seen, StepEnd, read
+from cutover.report.record import Record, Seen, StepEnd, clean, read
 
 _FAILURES = {Status.FAIL, Status.MISSING}
 _ERRORS = {Status.UNKNOWN, Status.NOT_COMPARED, Status.MANUAL}
@@ -50,6 +51,24 @@ def write_junit(run_folder: Path) -> Path:
     ET.indent(root)
     text = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return write_whole(Path(run_folder) / "junit.xml", text + b"\n")
+
+
+def write_findings(path: Path, name: str, findings: Sequence[Finding], *, seconds: float = 0.0) -> Path:
+    """Write findings that belong to no run as one suite; red and error as in `write_junit`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    suite = ET.Element("testsuite", name=name, time=_seconds(seconds))
+    suite.extend(_case(name, Finding.from_dict(clean(finding.to_dict()))) for finding in findings)
+    totals = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
+    _count(suite, totals)
+    root = ET.Element("testsuites", name=name, time=_seconds(seconds))
+    for key in ("tests", "failures", "errors"):
+        root.set(key, str(totals[key]))
+    root.append(suite)
+    ET.indent(root)
+    return write_whole(path, ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
 
 
 def _suite(record: Record, name: str, end: StepEnd | None, seen: list[Seen]) -> ET.Element:
