@@ -232,6 +232,10 @@ class EcsExpectation(Section):
     maximum_percent: Count = 200
     minimum_healthy_percent: Count = 100
     grace_period_s: Count = 60
+    keep_alive_s: Count = Field(
+        default=65, description="server.keepAliveTimeout of the application: above the balancer's idle timeout"
+    )
+    pool: Count = Field(default=10, description="connections to PostgreSQL that one task's pool may open")
 
 
 class ScalingExpectation(Section):
@@ -319,6 +323,20 @@ class Ec2Expectation(Section):
     instance_name: Name = "shadowtwin-app"
     types: Names = ("t3.medium", "t3.large", "c6i.xlarge", "c6i.2xlarge")
     instance_profile: Name = "ShadowTwinEC2Role"
+    starts_with: Names = Field(
+        default=("npm ci", "npm run build", "pm2 start", "pm2 startup", "pm2 save"),
+        description="what the user data must run (guide lines 214-247): PM2 brings the application back after a reboot",
+    )
+
+
+class BuildExpectation(Section):
+    """The application's own repository; nothing is looked at where no file is named."""
+
+    dockerfile: str | None = Field(default=None, description="path of the Dockerfile")
+    workflow: str | None = Field(default=None, description="path of .github/workflows/deploy.yml")
+    users: Names = Field(default=("nodejs", "node", "1001"), description="users that the image may run as")
+    production_branch: Name = "main"
+    automatic_branches: Names = Field(default=("develop", "staging"), description="what a push may deploy (line 881)")
 
 
 class Expectations(Section):
@@ -341,3 +359,4 @@ class Expectations(Section):
     s3: S3Expectation = S3Expectation()
     iam: IamExpectation = IamExpectation()
     ec2: Ec2Expectation = Ec2Expectation()
+    build: BuildExpectation = BuildExpectation()

@@ -71,6 +71,8 @@ def describe_error(error: Exception) -> tuple[Problem, str, str]:
         code, message = str(fields.get("Code", "Unknown")), str(fields.get("Message", ""))
         return problem_of(code, message), code, message
     name = type(error).__name__
+    if isinstance(error, FileNotFoundError | PermissionError):
+        return Problem.NOT_FOUND if isinstance(error, FileNotFoundError) else Problem.DENIED, name, str(error)
     if isinstance(error, ResponseParserError | UnknownServiceError):
         return Problem.NOT_IMPLEMENTED, name, "the answer is not one that AWS gives"
     if isinstance(error, NoCredentialsError | PartialCredentialsError | TokenRetrievalError):

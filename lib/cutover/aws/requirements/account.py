@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from typing import Self
+from urllib.parse import urlsplit
 
+from cutover.aws import permissions
 from cutover.aws.account import Response
 from cutover.aws.requirements.dns import Zone
 from cutover.aws.requirements.requirement import (
@@ -77,24 +79,29 @@ class Rights(View):
 
     @classmethod
     def read(cls, stack: Stack) -> Self:
-        """All reads in one simulation, each change on the resources that it needs."""
+        """All reads that Cutover makes in one simulation, each change on the resources that it needs."""
         caller, expect = stack.view(Caller), stack.expect.account
         if caller.subject.endswith(":root"):
             return cls({"root": True}, caller.subject, caller)
-        lacking, answers = _not_allowed(stack, caller, list(expect.reads), ["*"])
-        unasked = []
-        for action in expect.changes:
+        made = permissions.recorded()
+        reads = list(dict.fromkeys([*expect.reads, *made["looks"]]))
+        unlooked, answers = _not_allowed(stack, caller, reads, ["*"])
+        lacking, unasked = [a for a in unlooked if a in expect.reads], []
+        for action in dict.fromkeys([*expect.changes, *made["changes"]]):
             resources = _resources(stack, caller, action)
             if resources:
                 more, again = _not_allowed(stack, caller, [action], resources)
                 lacking, answers = lacking + more, answers + again
             else:
                 unasked.append(action)
-        return cls({"lacking": lacking, "unasked": unasked}, caller.subject, caller, *answers)
+        blind = [a for a in unlooked if a not in lacking]
+        asked = len(expect.reads) + len({*expect.changes, *made["changes"]}) - len(unasked)
+        found = {"lacking": lacking, "unasked": unasked, "blind": blind, "asked": asked}
+        return cls(found, caller.subject, caller, *answers)
 
 
 @requirement("ACC-02", title="The caller may do what the run needs", severity=BLOCKER, guide=97)
-def caller_is_allowed(rights: Rights, caller: Caller, expect: AccountExpectation) -> Outcome:
+def caller_is_allowed(rights: Rights, caller: Caller) -> Outcome:
     """A right that is missing shows itself in the middle of the night, half-way through a change."""
     if rights.get("root"):
         return judged(
@@ -104,13 +111,14 @@ def caller_is_allowed(rights: Rights, caller: Caller, expect: AccountExpectation
             why="the root user cannot be limited and its use cannot be told apart in the trail",
             remedy="aws sso login   # with a role",
         )
-    lacking, unasked = rights.rows("lacking"), rights.rows("unasked")
+    lacking, unasked, blind = rights.rows("lacking"), rights.rows("unasked"), rights.rows("blind")
     seen = f"not allowed: {', '.join(lacking)}" if lacking else "all allowed"
+    seen += f"; not allowed to look, so UNKNOWN where it is wanted: {', '.join(blind)}" if blind else ""
     return judged(
         not lacking,
-        expected=f"{len(expect.reads) + len(expect.changes)} actions allowed on the stack's resources",
-        observed=seen + (f"; not asked, for the resource is not there: {', '.join(unasked)}" if unasked else ""),
-        remedy=f"attach a policy that allows {', '.join(lacking)} to {caller.principal}",
+        expected=f"{rights.get('asked')} actions allowed on the stack's resources",
+        observed=seen + (f"; not asked, for its resource is not known: {', '.join(unasked)}" if unasked else ""),
+        remedy=f"attach docs/iam-policy.json, or a policy that allows {', '.join(lacking)}, to {caller.principal}",
     )
 
 
@@ -151,7 +159,17 @@ def _resources(stack: Stack, caller: Caller, action: str) -> list[str]:
             return [f"arn:{partition}:route53:::hostedzone/{stack.view(Zone).subject}"]
         except (NotThere, NotApplicable):
             return []
+    snapshot = f"arn:{partition}:rds:{home}:snapshot:{e.rds.snapshot_prefix}20260101"
+    reports = urlsplit(stack.migration.target.reports)
+    objects = [f"arn:{partition}:s3:::{reports.netloc}/{reports.path.strip('/')}".rstrip("/") + "/example.pdf"]
     known = {
+        "ecs:RegisterTaskDefinition": ["*"],
+        "secretsmanager:GetRandomPassword": ["*"],
+        "rds:AddTagsToResource": [snapshot],
+        "rds:DeleteDBSnapshot": [snapshot],
+        "s3:GetObject": objects,
+        "s3:PutObject": objects,
+        "s3:AbortMultipartUpload": objects,
         "ecs:UpdateService": [f"arn:{partition}:ecs:{home}:service/{e.ecs.cluster}/{e.ecs.service}"],
         "iam:PassRole": [
             f"arn:{partition}:iam::{stack.migration.account_id}:role/{role}"
@@ -159,14 +177,14 @@ def _resources(stack: Stack, caller: Caller, action: str) -> list[str]:
         ],
         "rds:CreateDBSnapshot": [
             f"arn:{partition}:rds:{home}:db:{e.rds.instance}",
-            f"arn:{partition}:rds:{home}:snapshot:{e.rds.snapshot_prefix}20260101",
+            snapshot,
         ],
         "secretsmanager:GetSecretValue": [
             f"arn:{partition}:secretsmanager:{home}:secret:{name}-AbCdEf"
             for name in (e.secrets.database, e.secrets.redis)
         ],
     }
-    return known.get(action, ["*"])
+    return known.get(action, [])
 
 
 class Quota(View):

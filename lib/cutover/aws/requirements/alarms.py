@@ -289,7 +289,8 @@ class AlarmHistory(View):
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """None is an answer: no alarm changed its state."""
-        wanted = {"HistoryItemType": "StateUpdate", "ScanBy": "TimestampDescending", "MaxRecords": 100}
+        since = (stack.now - timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
+        wanted = {"HistoryItemType": "StateUpdate", "StartDate": since.isoformat()}
         return Ask("cloudwatch", "describe_alarm_history", wanted, name="cloudwatch")
 
 

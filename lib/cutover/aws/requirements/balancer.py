@@ -39,7 +39,8 @@ class Balancer(View):
             subject="LoadBalancerArn",
             name=name,
             remedy=f"aws elbv2 create-load-balancer --name {name} --type application "
-            f"--scheme {stack.expect.alb.scheme} --subnets <two public subnets> --security-groups <{stack.expect.network.alb_group}>",
+            f"--scheme {stack.expect.alb.scheme} --subnets <two public subnets> "
+            f"--security-groups <{stack.expect.network.alb_group}>",
         )
 
 
@@ -308,10 +309,12 @@ def targets_are_healthy(health: TargetHealth, expect: EcsExpectation) -> Outcome
 class TargetGroupAttributes(View):
     """The target group's attributes, by key."""
 
+    group: type[TargetGroup] = TargetGroup
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """All of them."""
-        group = stack.view(TargetGroup)
+        group = stack.view(cls.group)
         answer = stack.need("elbv2", "describe_target_group_attributes", TargetGroupArn=group.subject)
         values = {str(a.get("Key")).replace(".", "_"): a.get("Value") for a in answer.data.get("Attributes", [])}
         return cls(values, group.subject, group, answer)

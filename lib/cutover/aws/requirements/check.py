@@ -73,7 +73,7 @@ _CHAPTERS = {
     for place, chapter in enumerate(
         [
             *("ACC", "NET", "SG", "RDS", "RED", "SEC", "ECR", "ACM", "ALB", "TG", "LSN", "ECS", "TD", "SVC", "ASG"),
-            *("ALM", "DSH", "LOG", "DNS", "CDN", "S3", "IAM", "EC2", "X"),
+            *("ALM", "DSH", "LOG", "DNS", "CDN", "S3", "IAM", "EC2", "POST", "IMG", "CI", "X"),
         ]
     )
 }

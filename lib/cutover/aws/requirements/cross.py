@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Self
+
 from cutover.aws.requirements.alarms import Alarms, Topic, dimensions, error_alarms, latency_alarms, put_alarm
-from cutover.aws.requirements.balancer import Balancer, TargetGroup
+from cutover.aws.requirements.backups import PreMigrationSnapshot
+from cutover.aws.requirements.balancer import (
+    Balancer,
+    BalancerAttributes,
+    BlueTargetGroup,
+    TargetGroup,
+    TargetGroupAttributes,
+)
 from cutover.aws.requirements.certificate import Certificate, covers
 from cutover.aws.requirements.ecs import Container, InjectedSecrets, Service
-from cutover.aws.requirements.images import Repository, image_id
+from cutover.aws.requirements.images import ReleaseImage, Repository, image_named
 from cutover.aws.requirements.listeners import Listeners, forwards_to
 from cutover.aws.requirements.network import Subnets, Vpc
 from cutover.aws.requirements.rds import Instance
 from cutover.aws.requirements.redis import Members, ReplicationGroup
-from cutover.aws.requirements.requirement import BLOCKER, DAY, HIGH, Outcome, judged, requirement
+from cutover.aws.requirements.requirement import BLOCKER, DAY, HIGH, MEDIUM, Outcome, judged, requirement
 from cutover.aws.requirements.roles import SecretAccess
 from cutover.aws.requirements.secrets_manager import DatabaseUrl, RedisUrl
 from cutover.aws.requirements.security_groups import AlbGroup, EcsGroup, RdsGroup, RedisGroup
-from cutover.aws.requirements.service import Revisions
-from cutover.aws.requirements.stack import NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.service import Revisions, Tasks
+from cutover.aws.requirements.stack import Ask, NotThere, Phase, Stack, Unreadable, View
+from cutover.aws.requirements.watching import log_group_named
 from cutover.expectations import EcsExpectation, LogsExpectation, RdsExpectation, RedisExpectation
 
 _NETWORK = "networkConfiguration.awsvpcConfiguration"
@@ -57,7 +68,7 @@ def database_url_agrees(url: DatabaseUrl, rds: Instance, expect: RdsExpectation)
 @requirement("X-02", title="REDIS_URL and the queue agree", severity=BLOCKER, guide=458)
 def redis_url_agrees(url: RedisUrl, redis: ReplicationGroup) -> Outcome:
     """Host, TLS and password of the secret are the replication group's."""
-    primary = redis.get("NodeGroups.0.PrimaryEndpoint.Address") or redis.text("ConfigurationEndpoint.Address")
+    primary = redis.primary
     asks = bool(redis.get("UserGroupIds")) or redis.flag("AuthTokenEnabled")
     bad = _mismatches(
         {
@@ -172,21 +183,27 @@ def one_vpc(vpc: Vpc, subnets: Subnets, alb: Balancer, target: TargetGroup, serv
     return _agree(bad, f"{vpc.subject}; balancer public, tasks and database private")
 
 
+class WrittenGroup(View):
+    """The log group that the container really writes to."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """As the task definition names it."""
+        container = stack.view(Container)
+        return log_group_named(container.text("logConfiguration.options.awslogs-group"), container)
+
+
 @requirement("X-10", title="The container's log group is there, here and kept", severity=HIGH, guide=375)
-def log_group_fits(container: Container, stack: Stack, expect: LogsExpectation) -> Outcome:
+def log_group_fits(container: Container, group: WrittenGroup, stack: Stack, expect: LogsExpectation) -> Outcome:
     """The group that the container writes to, not the one that someone created."""
-    group, region = (container.text(f"logConfiguration.options.awslogs-{k}") for k in ("group", "region"))
-    answer = stack.need("logs", "describe_log_groups", logGroupNamePrefix=group)
-    row = next((g for g in answer.data.get("logGroups") or [] if g.get("logGroupName") == group), None)
-    if row is None:
-        raise NotThere(f"no log group {group}", remedy=f"aws logs create-log-group --log-group-name {group}")
+    region = container.text("logConfiguration.options.awslogs-region")
     bad = _mismatches({"region": (region, stack.migration.region)})
-    if not row.get("retentionInDays"):
-        bad.append(f"{group} has no retention")
+    if not group.get("retentionInDays"):
+        bad.append(f"{group.subject} has no retention")
     return _agree(
         bad,
         "there, here, with a retention",
-        f"aws logs put-retention-policy --log-group-name {group} --retention-in-days {expect.retention_days}",
+        f"aws logs put-retention-policy --log-group-name {group.subject} --retention-in-days {expect.retention_days}",
     )
 
 
@@ -228,31 +245,25 @@ def criteria_have_alarms(alarms: Alarms, topic: Topic, balancer: Balancer, stack
     return _agree(bad, "three alarms and a confirmed subscriber", remedy)
 
 
-@requirement("X-17", title="There is a way back now", severity=HIGH, guide=1089, due=DAY)
-def way_back_exists(revisions: Revisions, service: Service, repository: Repository, stack: Stack) -> Outcome:
-    """An older revision is active and its image is still in the repository."""
-    current = service.text("taskDefinition").rsplit("/", 1)[-1]
-    number = _revision(current)
-    older = [a for a in revisions.rows("taskDefinitionArns") if _revision(a) < number]
-    if not older:
-        raise NotThere(f"no active revision before {current}", evidence=revisions.evidence)
-    previous = max(older, key=_revision)
-    task = stack.need("ecs", "describe_task_definition", taskDefinition=previous).data.get("taskDefinition") or {}
-    images = [
-        c.get("image", "")
-        for c in task.get("containerDefinitions") or []
-        if c.get("name") == stack.expect.ecs.container
-    ]
-    if not images:
-        raise NotThere(f"{previous} has no container {stack.expect.ecs.container}")
-    answer = stack.need(
-        "ecr",
-        "describe_images",
-        repositoryName=repository.name,
-        imageIds=[image_id(images[0])],
-        missing=f"{images[0]}, the image of {previous}, is gone from the repository",
-    )
-    return judged(bool(answer.data.get("imageDetails")), expected="an older revision and its image", observed=previous)
+class PreviousImage(View):
+    """The image of the newest older revision, in the repository; `revision` is that revision."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """An older revision without an image is no way back."""
+        revisions, service, repository = stack.view(Revisions), stack.view(Service), stack.view(Repository)
+        current = service.text("taskDefinition").rsplit("/", 1)[-1]
+        older = [a for a in revisions.rows("taskDefinitionArns") if _revision(a) < _revision(current)]
+        if not older:
+            raise NotThere(f"no active revision before {current}", evidence=revisions.evidence)
+        previous = max(older, key=_revision)
+        answer = stack.need("ecs", "describe_task_definition", taskDefinition=previous)
+        rows = (answer.data.get("taskDefinition") or {}).get("containerDefinitions") or []
+        image = next((str(c.get("image")) for c in rows if c.get("name") == stack.expect.ecs.container), "")
+        if not image:
+            raise NotThere(f"{previous} has no container {stack.expect.ecs.container}")
+        found = cls.answered(stack, image_named(repository, image, revisions, service, View({}, "", answer)))
+        return cls({"revision": previous, **found.data}, previous, found)
 
 
 def _revision(arn: object) -> int:
@@ -261,3 +272,85 @@ def _revision(arn: object) -> int:
     if not number.isdigit():
         raise Unreadable(f"{arn} names no revision")
     return int(number)
+
+
+@requirement("X-17", title="There is a way back now", severity=HIGH, guide=1089, due=DAY)
+def way_back_exists(previous: PreviousImage, snapshot: PreMigrationSnapshot, rds: Instance, stack: Stack) -> Outcome:
+    """An older revision is active, its image is still in the repository, and the data can be brought back."""
+    made, latest = snapshot.moment("SnapshotCreateTime"), rds.moment("LatestRestorableTime")
+    bad = [] if str(previous.get("imageDigest")).startswith("sha256:") else [f"{previous.subject}: no image"]
+    bad += [] if stack.now - made < timedelta(hours=36) else [f"the snapshot is of {made:%Y-%m-%d %H:%M} UTC"]
+    bad += [] if stack.now - latest < timedelta(minutes=10) else [f"restorable only to {latest:%Y-%m-%d %H:%M} UTC"]
+    return judged(
+        not bad,
+        expected="an older revision and its image, a snapshot of the day, point-in-time restore to the present",
+        observed=bad or previous.subject,
+        remedy=f"aws ecs list-task-definitions --family-prefix {stack.expect.ecs.task_definition} --status ACTIVE",
+    )
+
+
+class RunningImage(View):
+    """The image that the running task definition names, as the repository has it."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """By the container's image reference."""
+        container, repository = stack.view(Container), stack.view(Repository)
+        return image_named(repository, container.text("image"), container)
+
+
+@requirement("X-11", title="What runs is the image that was tested", severity=HIGH, guide=342, due=DAY)
+def image_is_the_tested(tasks: Tasks, image: RunningImage, release: ReleaseImage, stack: Stack) -> Outcome:
+    """A tag can be moved between the test and the day: only the digest says what runs."""
+    wanted = image.text("imageDigest")
+    seen = {str(c.get("imageDigest") or "not told") for t in tasks.rows("tasks") for c in t.get("containers") or []
+            if c.get("name") == stack.expect.ecs.container}  # fmt: skip
+    bad = [f"runs {d}, the repository has {wanted}" for d in sorted(seen - {wanted})]
+    if not seen:
+        raise Unreadable("no running task tells the digest of its image")
+    if stack.phase is Phase.REVIEW and release.text("imageDigest") != wanted:
+        bad.append(f"{image.subject} runs, {release.subject} was to be released")
+    return judged(not bad, expected=wanted, observed=bad or wanted,
+                  remedy=f"aws ecs update-service --cluster {stack.expect.ecs.cluster} "
+                  f"--service {stack.expect.ecs.service} --force-new-deployment")  # fmt: skip
+
+
+@requirement("X-13", title="Health checks, grace, draining and keep-alive fit together", severity=MEDIUM, guide=383)
+def times_fit(
+    container: Container, service: Service, group: TargetGroup, attributes: BalancerAttributes, ecs: EcsExpectation
+) -> Outcome:
+    """Each time may be right by itself, and a slow start is killed or a connection is cut all the same."""
+    grace, start = service.number("healthCheckGracePeriodSeconds"), container.number("healthCheck.startPeriod")
+    good = group.number("HealthCheckIntervalSeconds") * group.number("HealthyThresholdCount")
+    idle = float(attributes.value("idle_timeout.timeout_seconds"))
+    rules = {
+        f"grace {grace:g} s below the container's start period {start:g} s": grace < start,
+        f"grace {grace:g} s below the {good:g} s in which a target becomes healthy": grace < good,
+        f"the balancer's idle timeout {idle:g} s not below the application's keep-alive {ecs.keep_alive_s} s": idle
+        >= ecs.keep_alive_s,
+        "a health check that takes longer than its interval": group.number("HealthCheckTimeoutSeconds")
+        >= group.number("HealthCheckIntervalSeconds"),
+    }
+    return _agree(
+        [rule for rule, broken in rules.items() if broken],
+        "grace ≥ start period and time to healthy; idle timeout < keep-alive; time-out < interval",
+        f"aws ecs update-service --cluster {ecs.cluster} --service {ecs.service} "
+        f"--health-check-grace-period-seconds {max(start, good):g}",
+    )
+
+
+class BlueAttributes(TargetGroupAttributes):
+    """The second target group's attributes."""
+
+    group: type[TargetGroup] = BlueTargetGroup
+
+
+@requirement("X-15", title="The two target groups differ in nothing but their name", severity=HIGH, guide=1135)
+def groups_are_equal(
+    blue: BlueTargetGroup, green: TargetGroup, theirs: BlueAttributes, ours: TargetGroupAttributes
+) -> Outcome:
+    """A switch to a group that drains longer or asks another path is no way back but a second incident."""
+    own = {"TargetGroupArn", "TargetGroupName", "LoadBalancerArns"}
+    pairs = {k: (blue.get(k), green.get(k)) for k in sorted((set(blue.data) | set(green.data)) - own)}
+    pairs |= {k: (theirs.get(k), ours.get(k)) for k in sorted(set(theirs.data) | set(ours.data))}
+    return _agree(_mismatches(pairs), "equal settings and attributes", blue.modify("…   # as the first group has it"))

@@ -8,14 +8,14 @@ from cutover.aws.requirements.balancer import Balancer
 from cutover.aws.requirements.requirement import (
     BLOCKER,
     HIGH,
+    LOW,
     MEDIUM,
     Outcome,
     holds,
     judged,
-    one_of,
     requirement,
 )
-from cutover.aws.requirements.stack import NotApplicable, NotThere, Phase, Stack, View
+from cutover.aws.requirements.stack import Ask, NotApplicable, NotThere, Phase, Stack, View
 from cutover.expectations import CdnExpectation, DnsExpectation
 
 
@@ -46,6 +46,10 @@ class Zone(View):
         return cls(best, str(best["Id"]).rsplit("/", 1)[-1], answer)
 
 
+CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
+"""Id of the managed policy CachingDisabled (CloudFront Developer Guide)."""
+
+
 def _holds(zone: str, wanted: str, host: str) -> bool:
     return zone == wanted if wanted else host == zone or host.endswith("." + zone)
 
@@ -54,27 +58,28 @@ class Records(View):
     """The records of the public name."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
         zone, host = stack.view(Zone), stack.migration.hostname.rstrip(".").lower()
-        answer = stack.need("route53", "list_resource_record_sets", HostedZoneId=zone.subject)
-        mine = [
-            r
-            for r in answer.data.get("ResourceRecordSets", [])
-            if r["Name"].rstrip(".").lower() == host and r["Type"] in ("A", "AAAA", "CNAME")
-        ]
-        if not mine:
-            raise NotThere(
-                f"{host} has no record",
-                remedy=f"aws route53 change-resource-record-sets --hosted-zone-id {zone.subject} --change-batch file://batch.json",
-            )
-        return cls({"records": mine}, host, zone, answer)
+        return Ask(
+            "route53",
+            "list_resource_record_sets",
+            {"HostedZoneId": zone.subject},
+            f"record of {host}",
+            rows="ResourceRecordSets",
+            match=lambda r: r["Name"].rstrip(".").lower() == host and r["Type"] in ("A", "AAAA", "CNAME"),
+            many=True,
+            name=host,
+            remedy=f"aws route53 change-resource-record-sets --hosted-zone-id {zone.subject} "
+            "--change-batch file://batch.json",
+            after=(zone,),
+        )
 
 
 @requirement("DNS-01", title="The public name can be switched", severity=BLOCKER, guide=917)
 def record_can_be_switched(records: Records, stack: Stack, expect: DnsExpectation) -> Outcome:
     """With a long TTL, resolvers keep sending visitors to the old home; the guide lowers it too late to matter."""
-    rows = records.rows("records")
+    rows = records.rows("ResourceRecordSets")
     seen = [
         f"{r['Type']} alias {r['AliasTarget'].get('DNSName')}"
         if r.get("AliasTarget")
@@ -96,11 +101,10 @@ class HostedZone(View):
     """The zone's name servers."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """By id."""
         zone = stack.view(Zone)
-        answer = stack.need("route53", "get_hosted_zone", Id=zone.subject)
-        return cls(answer.data, zone.subject, zone, answer)
+        return Ask("route53", "get_hosted_zone", {"Id": zone.subject}, name=zone.subject, after=(zone,))
 
 
 @requirement("DNS-02", title="The zone has its name servers", severity=HIGH, guide=922)
@@ -108,6 +112,54 @@ def zone_has_name_servers(zone: HostedZone) -> Outcome:
     """The parent must delegate to exactly these; whether it does, the DNS probe asks the world."""
     servers = zone.rows("DelegationSet.NameServers")
     return judged(len(servers) >= 2, expected="at least two", observed=servers)
+
+
+class Answer(View):
+    """What Route 53 would answer for the public name, asked past every resolver."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """For the type that the record has."""
+        zone, records = stack.view(Zone), stack.view(Records)
+        kind = str(records.rows("ResourceRecordSets")[0]["Type"])
+        wanted = {"HostedZoneId": zone.subject, "RecordName": records.subject, "RecordType": kind}
+        return Ask("route53", "test_dns_answer", wanted, name=records.subject, after=(zone, records))
+
+
+@requirement("DNS-03", title="The zone answers for the public name", severity=MEDIUM, guide=922)
+def zone_answers(answer: Answer) -> Outcome:
+    """What stands in the zone and what it answers can differ: an alias to a thing that is gone answers nothing."""
+    code, data = answer.text("ResponseCode"), answer.get("RecordData") or []
+    return judged(code == "NOERROR" and bool(data), expected="NOERROR, with data", observed=[code, *data])
+
+
+class HealthChecks(View):
+    """The account's health checks that ask the public name."""
+
+    @classmethod
+    def ask(cls, stack: Stack) -> Ask:
+        """Advisory: none is MISSING, of low severity."""
+        if stack.expect.dns.external:
+            raise NotApplicable("DNS lives outside Route 53 (expect.dns.external)")
+        host = stack.migration.hostname.rstrip(".").lower()
+        return Ask(
+            "route53",
+            "list_health_checks",
+            what=f"health check of {host}",
+            rows="HealthChecks",
+            match=lambda c: (c.get("HealthCheckConfig") or {}).get("FullyQualifiedDomainName", "").lower() == host,
+            many=True,
+            name=host,
+            remedy="aws route53 create-health-check --caller-reference cutover --health-check-config "
+            f"Type=HTTPS,FullyQualifiedDomainName={host},Port=443,ResourcePath={stack.expect.alb.health_path}",
+        )
+
+
+@requirement("DNS-04", title="Route 53 watches the platform from outside", severity=LOW)
+def health_check(checks: HealthChecks, stack: Stack) -> Outcome:
+    """All alarms of the guide look from inside: a broken name or certificate rings none of them."""
+    seen = {str((c.get("HealthCheckConfig") or {}).get("ResourcePath", "")) for c in checks.rows("HealthChecks")}
+    return judged(stack.expect.alb.health_path in seen, expected=stack.expect.alb.health_path, observed=seen)
 
 
 class Distribution(View):
@@ -142,20 +194,38 @@ def is_deployed(distribution: Distribution) -> Outcome:
 
 @requirement("CDN-02", title="The distribution speaks modern TLS", severity=MEDIUM, guide=71)
 def minimum_tls(distribution: Distribution, expect: CdnExpectation) -> Outcome:
-    """The default certificate's minimum is TLS 1.0."""
-    return one_of(distribution.text("DistributionConfig.ViewerCertificate.MinimumProtocolVersion"), expect.minimum_tls)
+    """The default certificate's minimum is TLS 1.0, and without a redirect http:// stays http://."""
+    version = distribution.text("DistributionConfig.ViewerCertificate.MinimumProtocolVersion")
+    viewers = distribution.text("DistributionConfig.DefaultCacheBehavior.ViewerProtocolPolicy")
+    return judged(
+        version in expect.minimum_tls and viewers in ("redirect-to-https", "https-only"),
+        expected=f"one of {', '.join(expect.minimum_tls)}, redirect-to-https",
+        observed=[version, viewers],
+        remedy=f"aws cloudfront update-distribution --id {distribution.subject} --distribution-config file://config.json",
+    )
 
 
-@requirement("CDN-03", title="The distribution leads to the balancer over TLS", severity=MEDIUM, guide=71)
+@requirement(
+    "CDN-03", title="The distribution leads to the balancer over TLS, the API uncached", severity=MEDIUM, guide=71
+)
 def origin(distribution: Distribution, alb: Balancer) -> Outcome:
-    """Between CloudFront and the balancer the passwords pass too."""
+    """Passwords pass there too; and an answer of the API that is cached is shown to the wrong person."""
     rows = distribution.rows("DistributionConfig.Origins.Items")
-    names = [r.get("DomainName", "").lower() for r in rows]
+    names = [str(r.get("DomainName", "")).lower() for r in rows]
+    api = [
+        b for b in distribution.get("DistributionConfig.CacheBehaviors.Items") or [] if b.get("PathPattern") == "/api/*"
+    ]
+    cached = [b for b in api if b.get("CachePolicyId") != CACHING_DISABLED and float(b.get("MaxTTL") or 1) > 0]
+    caching = "/api/* is cached" if cached else "/api/* is not cached" if api else "nothing is said of /api/*"
     policies = [
         (r.get("CustomOriginConfig") or {}).get("OriginProtocolPolicy") for r in rows if r.get("CustomOriginConfig")
     ]
     return judged(
-        alb.text("DNSName").lower() in names and all(p == "https-only" for p in policies) and bool(policies),
-        expected=f"{alb.text('DNSName')}, https-only",
-        observed=[*names, *policies],
+        alb.text("DNSName").lower() in names
+        and all(p == "https-only" for p in policies)
+        and bool(policies)
+        and bool(api)
+        and not cached,
+        expected=f"{alb.text('DNSName')}, https-only, /api/* not cached",
+        observed=[*names, *policies, caching],
     )

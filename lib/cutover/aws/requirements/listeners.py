@@ -178,7 +178,7 @@ def no_other_rule(rules: Rules, listeners: Listeners, stack: Stack) -> Outcome:
 
 def _is_maintenance(rule: Mapping[str, Any]) -> bool:
     """A rule that answers 503 to everyone: how the balancer is put into maintenance."""
-    action = next(iter(rule.get("Actions") or []), {})
+    action: Mapping[str, Any] = next(iter(rule.get("Actions") or []), {})
     return action.get("Type") == "fixed-response" and dig(action, "FixedResponseConfig.StatusCode") == "503"
 
 

@@ -36,7 +36,7 @@ def is_everyone(principal: Any) -> bool:
     """Whether a statement's principal is the world."""
     if isinstance(principal, Mapping):
         return any("*" in listed(v) for v in principal.values())
-    return principal == "*"
+    return str(principal) == "*"
 
 
 def wide_grants(rows: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Self
 
+from cutover.aws.requirements.compute import only_on_ecs
 from cutover.aws.requirements.ecs import Container
-from cutover.aws.requirements.policies import listed, statements
+from cutover.aws.requirements.policies import listed, statements, wide_grants
 from cutover.aws.requirements.requirement import BLOCKER, HIGH, MEDIUM, Outcome, judged, requirement
-from cutover.aws.requirements.stack import NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Ask, NotThere, Stack, Unreadable, View
 from cutover.expectations import EcsExpectation, IamExpectation
 
 
@@ -17,13 +18,25 @@ class _Role(View):
     expectation = ""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """By name."""
+        only_on_ecs(stack)
         name = getattr(stack.expect.ecs, cls.expectation)
-        remedy = f"aws iam create-role --role-name {name} --assume-role-policy-document file://ecs-tasks.json"
-        answer = stack.need("iam", "get_role", RoleName=name, missing=f"no role {name}", remedy=remedy)
-        role = answer.data.get("Role") or {}
-        return cls({"name": name, **role}, str(role.get("Arn") or name), answer)
+        return Ask(
+            "iam",
+            "get_role",
+            {"RoleName": name},
+            f"role {name}",
+            name=name,
+            remedy=f"aws iam create-role --role-name {name} --assume-role-policy-document file://ecs-tasks.json",
+        )
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """The role itself, with its plain name."""
+        whole = super().read(stack)
+        role = whole.get("Role") or {}
+        return cls({"name": whole.subject, **role}, str(role.get("Arn") or whole.subject), whole)
 
 
 class ExecutionRole(_Role):
@@ -63,11 +76,11 @@ class AttachedPolicies(View):
     """The managed policies of the execution role."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """An empty list is an answer for a role that exists."""
         role = stack.view(ExecutionRole)
-        answer = stack.need("iam", "list_attached_role_policies", RoleName=role.text("name"))
-        return cls(answer.data, role.subject, role, answer)
+        wanted = {"RoleName": role.text("name")}
+        return Ask("iam", "list_attached_role_policies", wanted, name=role.subject, after=(role,))
 
 
 @requirement("IAM-02", title="The execution role may fetch images and write logs", severity=BLOCKER, guide=337)
@@ -152,33 +165,33 @@ class TaskPolicies(View):
 @requirement("IAM-04", title="The task role may do only what it needs", severity=HIGH, guide=338)
 def task_role_is_narrow(policies: TaskPolicies) -> Outcome:
     """Whoever breaks into the application acts with this role."""
-    wide = [
-        f"{', '.join(listed(s.get('Action')))} on {', '.join(listed(s.get('Resource')))}"
-        for s in policies.rows("statements")
-        if s.get("Effect") == "Allow"
-        and (
-            "*" in listed(s.get("Action"))
-            or ("*" in listed(s.get("Resource")) and any(a.endswith(":*") for a in listed(s.get("Action"))))
-        )
-    ]
+    wide = wide_grants(policies.rows("statements"))
     wide += [p for p in policies.rows("managed") if p.endswith(("AdministratorAccess", "FullAccess"))]
-    return judged(not wide, expected="no wildcard", observed=wide or "no wildcard")
+    return judged(
+        not wide,
+        expected="no wildcard",
+        observed=wide or "no wildcard",
+        remedy="aws iam put-role-policy --role-name … --policy-name reports --policy-document file://s3.json"
+        "   # s3:GetObject, s3:PutObject on the report bucket alone",
+    )
 
 
 class OidcProviders(View):
     """The account's OIDC providers."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
-        answer = stack.need("iam", "list_open_id_connect_providers")
-        if not answer.data.get("OpenIDConnectProviderList"):
-            raise NotThere(
-                "no OIDC provider",
-                remedy=f"aws iam create-open-id-connect-provider --url https://{stack.expect.iam.oidc_provider} "
-                "--client-id-list sts.amazonaws.com",
-            )
-        return cls(answer.data, "iam", answer)
+        return Ask(
+            "iam",
+            "list_open_id_connect_providers",
+            what="OIDC provider",
+            rows="OpenIDConnectProviderList",
+            many=True,
+            name="iam",
+            remedy=f"aws iam create-open-id-connect-provider --url https://{stack.expect.iam.oidc_provider} "
+            "--client-id-list sts.amazonaws.com",
+        )
 
 
 @requirement("IAM-06", title="The pipeline signs in without a stored key", severity=MEDIUM, guide=837)

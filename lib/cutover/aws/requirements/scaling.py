@@ -161,8 +161,7 @@ class ScalingActivities(View):
     def ask(cls, stack: Stack) -> Ask:
         """None is an answer: nothing had to be scaled."""
         only_on_ecs(stack)
-        wanted = {"ServiceNamespace": "ecs", "ResourceId": resource_id(stack), "ScalableDimension": DIMENSION,
-                  "MaxResults": 50}  # fmt: skip
+        wanted = {"ServiceNamespace": "ecs", "ResourceId": resource_id(stack), "ScalableDimension": DIMENSION}  # fmt: skip
         return Ask("application-autoscaling", "describe_scaling_activities", wanted, name=resource_id(stack))
 
 
@@ -170,11 +169,8 @@ class ScalingActivities(View):
 def no_scaling_failed(activities: ScalingActivities) -> Outcome:
     """An activity that failed says that the service could not grow when it had to."""
     rows = activities.rows("ScalingActivities")
-    bad = [
-        f"{a.get('StatusCode')}: {a.get('StatusMessage')}"
-        for a in rows
-        if a.get("StatusCode") in ("Failed", "Unfulfilled")
-    ]
+    failed = [a for a in rows if a.get("StatusCode") in ("Failed", "Unfulfilled")]
+    bad = [f"{a.get('StatusCode')}: {a.get('StatusMessage')}" for a in failed]
     return judged(
         not bad,
         expected="none failed",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 from cutover.aws.requirements.requirement import (
     HIGH,
     LOW,
@@ -15,7 +13,7 @@ from cutover.aws.requirements.requirement import (
     one_of,
     requirement,
 )
-from cutover.aws.requirements.stack import NotApplicable, Stack, View
+from cutover.aws.requirements.stack import Ask, NotApplicable, Stack, View
 
 
 def bucket_name(stack: Stack) -> str:
@@ -36,41 +34,47 @@ class Bucket(View):
     """The bucket itself."""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """By name."""
-        name = bucket_name(stack)
-        region = stack.migration.region
+        name, region = bucket_name(stack), stack.migration.region
         where = "" if region == "us-east-1" else f" --create-bucket-configuration LocationConstraint={region}"
-        answer = stack.need(
+        return Ask(
             "s3",
             "head_bucket",
-            Bucket=name,
-            missing=f"no bucket {name}",
+            {"Bucket": name},
+            f"bucket {name}",
+            name=name,
             remedy=f"aws s3api create-bucket --bucket {name} --region {region}{where}",
         )
-        return cls({"Name": name, **answer.data}, name, answer)
 
 
 class _Part(View):
     """One sub-resource of the bucket; AWS answers "not found" where none is set."""
 
     operation = ""
-    missing = ""
+    what = ""
     remedy = ""
 
     @classmethod
-    def read(cls, stack: Stack) -> Self:
+    def ask(cls, stack: Stack) -> Ask:
         """For a bucket that exists."""
         bucket = stack.view(Bucket)
         remedy = cls.remedy.format(bucket=bucket.subject)
-        answer = stack.need("s3", cls.operation, Bucket=bucket.subject, missing=cls.missing, remedy=remedy)
-        return cls(answer.data, bucket.subject, bucket, answer)
+        return Ask(
+            "s3",
+            cls.operation,
+            {"Bucket": bucket.subject},
+            cls.what,
+            name=bucket.subject,
+            remedy=remedy,
+            after=(bucket,),
+        )
 
 
 class PublicAccess(_Part):
     """Block Public Access."""
 
-    operation, missing = "get_public_access_block", "public access is not blocked"
+    operation, what = "get_public_access_block", "block of public access"
     remedy = (
         "aws s3api put-public-access-block --bucket {bucket} --public-access-block-configuration "
         "BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true"
@@ -80,7 +84,7 @@ class PublicAccess(_Part):
 class Encryption(_Part):
     """Default encryption."""
 
-    operation, missing = "get_bucket_encryption", "no default encryption"
+    operation, what = "get_bucket_encryption", "default encryption"
     remedy = "aws s3api put-bucket-encryption --bucket {bucket} --server-side-encryption-configuration file://sse.json"
 
 
@@ -93,23 +97,29 @@ class Versioning(_Part):
 class Policy(_Part):
     """The bucket's policy."""
 
-    operation, missing = "get_bucket_policy", "no bucket policy"
+    operation, what = "get_bucket_policy", "bucket policy"
     remedy = "aws s3api put-bucket-policy --bucket {bucket} --policy file://tls-only.json"
 
 
 class LifecycleRules(_Part):
     """Lifecycle rules."""
 
-    operation, missing = "get_bucket_lifecycle_configuration", "no lifecycle rule"
+    operation, what = "get_bucket_lifecycle_configuration", "lifecycle rule"
     remedy = (
         "aws s3api put-bucket-lifecycle-configuration --bucket {bucket} --lifecycle-configuration file://rules.json"
     )
 
 
 @requirement("S3-01", title="The report bucket exists", severity=HIGH, guide=73)
-def bucket_exists(bucket: Bucket) -> Outcome:
+def bucket_exists(bucket: Bucket, stack: Stack) -> Outcome:
     """The reports of the old home are copied there."""
-    return judged(True, expected=bucket.subject, observed=bucket.subject)
+    region, wanted = bucket.get("BucketRegion"), stack.migration.region
+    return judged(
+        region in (None, wanted),
+        expected=f"{bucket.subject} in {wanted}",
+        observed=f"{bucket.subject} in {region or 'a region that is not told'}",
+        remedy=f"aws s3api create-bucket --bucket <another name> --region {wanted}   # a bucket cannot be moved",
+    )
 
 
 @requirement("S3-02", title="The reports cannot become public", severity=HIGH, guide=73)
@@ -158,3 +168,20 @@ def tls_only(policy: Policy) -> Outcome:
 def lifecycle(rules: LifecycleRules) -> Outcome:
     """Versions without an end are paid for without an end."""
     return at_least(len(rules.rows("Rules")), 1, unit=" rules")
+
+
+class PolicyStatus(_Part):
+    """Whether the bucket's policy makes it public, as S3 judges it."""
+
+    operation, what = "get_bucket_policy_status", "bucket policy"
+    remedy = Policy.remedy
+
+
+@requirement("S3-07", title="The bucket's policy does not make it public", severity=MEDIUM, guide=73)
+def policy_is_private(status: PolicyStatus) -> Outcome:
+    """Block Public Access may be switched off one day; the policy must not be waiting for it."""
+    return holds(
+        status.flag("PolicyStatus.IsPublic"),
+        expected=False,
+        remedy=f"aws s3api get-bucket-policy --bucket {status.subject}   # take out what says Principal *",
+    )

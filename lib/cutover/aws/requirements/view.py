@@ -186,6 +186,10 @@ class View:
         return parse_moment(self.need(path), path)
 
 
+_SECONDS_END = 10**11
+"""Epoch seconds stay below it until the year 5138, milliseconds are above it since 1973."""
+
+
 def dig(value: Any, path: str) -> Any:
     """The value at a dotted path (a number is an index), None when it is not there."""
     for part in path.split("."):
@@ -203,14 +207,14 @@ def _subject(thing: Mapping[str, Any], ask: Ask) -> str:
 
 
 def parse_moment(value: Any, path: str = "time") -> datetime:
-    """ISO 8601 text or epoch milliseconds as a time in UTC.
+    """ISO 8601 text or an epoch (milliseconds; seconds below 10¹¹) as a time in UTC.
 
     Raises:
         Unreadable: it is neither.
     """
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value / 1000, UTC)
+            return datetime.fromtimestamp(value / 1000 if value > _SECONDS_END else value, UTC)
         found = datetime.fromisoformat(str(value))
     except (ValueError, OverflowError, OSError) as error:
         raise Unreadable(f"{path} is no time: {value!r}") from error

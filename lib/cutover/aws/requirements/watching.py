@@ -211,7 +211,7 @@ class ErrorLines(View):
         """No such line is an answer."""
         group = stack.view(LogGroup)
         since = int((stack.now - timedelta(hours=1)).replace(minute=0, second=0, microsecond=0).timestamp() * 1000)
-        wanted = {"logGroupName": group.subject, "filterPattern": "ERROR", "startTime": since, "limit": 200}
+        wanted = {"logGroupName": group.subject, "filterPattern": "ERROR", "startTime": since}
         return Ask("logs", "filter_log_events", wanted, name=group.subject, after=(group,))
 
 
