@@ -118,10 +118,10 @@ MUTATIONS = {
     ),
     "default privileges": (
         "ALTER DEFAULT PRIVILEGES IN SCHEMA app REVOKE SELECT ON TABLES FROM PUBLIC",
-        "default-privileges:postgres app r",
+        "default-privileges:of postgres in schema app on tables",
     ),
     "a large object's grants": ("GRANT SELECT ON LARGE OBJECT 777 TO PUBLIC", "acl"),
-    "a large object": ("SELECT lo_unlink(777)", "large-object:large object 777"),
+    "a large object": ("SELECT lo_unlink(777)", "large-object:777"),
     "a composite type": ("ALTER TYPE app.address ADD ATTRIBUTE land text", "type:app.address"),
     "a rule disabled": ("ALTER TABLE app.bag DISABLE RULE keep", "rule:app.bag.keep"),
     "foreign key triggers disabled": (
@@ -159,7 +159,7 @@ def test_a_copy_without_a_change_is_equal(source: Catalog, rich17: str, copy_of:
     assert not _wrong(findings)
     assert {f.status for f in findings} == {Status.PASS}
     assert findings[0].id == "INT-catalog"
-    assert findings[0].data["objects"] == len(source.objects) > 80
+    assert findings[0].data["objects"] > 160
 
 
 def test_what_hangs_on_a_missing_table_is_not_named_again(
@@ -218,8 +218,8 @@ def test_an_unreadable_sequence_is_not_compared(rich17: str, copy_of: Callable[[
     blind = url.replace(url.split("//")[1].split("@")[0], "blind:blindblind")
     try:
         findings = compare_catalogs(read_catalog(blind), read_catalog(blind))
-        assert "INT-catalog-sequence-value:unread" in {f.id for f in findings if f.status is Status.NOT_COMPARED}
-        assert findings[0].status is Status.FAIL
+        assert "INT-catalog-sequence-value:unread-source" in {f.id for f in findings if f.status is Status.NOT_COMPARED}
+        assert findings[0].status is Status.UNKNOWN
     finally:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("DROP ROLE blind")

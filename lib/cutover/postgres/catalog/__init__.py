@@ -1,0 +1,20 @@
+"""The catalog: what two databases are made of, compared in both directions."""
+
+from cutover.postgres.catalog.compare import compare_catalogs
+from cutover.postgres.catalog.differences import CatalogDifference, differences_between
+from cutover.postgres.catalog.expected import Expected
+from cutover.postgres.catalog.model import Catalog, CatalogObject
+from cutover.postgres.catalog.printed import printed_by
+from cutover.postgres.catalog.read import read_catalog, read_catalog_in
+
+__all__ = [
+    "Catalog",
+    "CatalogDifference",
+    "CatalogObject",
+    "Expected",
+    "compare_catalogs",
+    "differences_between",
+    "printed_by",
+    "read_catalog",
+    "read_catalog_in",
+]

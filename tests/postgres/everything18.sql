@@ -1,0 +1,8 @@
+-- What PostgreSQL 18 adds to everything.sql.
+ALTER TABLE shop.users ADD COLUMN whisper text GENERATED ALWAYS AS (lower(name)) VIRTUAL;
+ALTER TABLE shop.notes ADD CONSTRAINT wished CHECK (body <> 'no') NOT ENFORCED;
+ALTER TABLE shop.notes ADD CONSTRAINT wished_owner FOREIGN KEY (owner) REFERENCES shop.users NOT ENFORCED;
+ALTER TABLE shop.other ADD CONSTRAINT c_there NOT NULL c NOT VALID;
+CREATE TABLE shop.periods (id int4range, valid daterange, CONSTRAINT over_time PRIMARY KEY (id, valid WITHOUT OVERLAPS));
+ALTER TABLE shop.base ADD COLUMN d int CONSTRAINT mine NOT NULL NO INHERIT;
+GRANT MAINTAIN ON shop.bag TO PUBLIC;
