@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 EVERY_S = 5.0
 """Seconds between two lines where there is no terminal."""
 
+AFTER_S = 0.5
+"""Seconds before a bar is drawn: short work draws none."""
+
 _DOING = {"digest": "Reading", "locate": "Finding the rows that differ"}
 
 
@@ -60,17 +63,27 @@ class _Lines:
 
 @contextmanager
 def _bars() -> Iterator[Listener]:
+    """A bar that is drawn ten times a second at most, and not at all for short work."""
     from tqdm import tqdm  # noqa: PLC0415 - only where somebody looks
 
     shape = "{desc} {percentage:3.0f} % |{bar}| {postfix}"
-    bar: tqdm[Any] = tqdm(total=1.0, bar_format=shape, leave=False, file=sys.stderr, dynamic_ncols=True, delay=0.5)
+    bars: list[tqdm[Any]] = []
+    due = time.monotonic() + AFTER_S
 
     def listen(progress: Progress) -> None:
+        nonlocal due
+        if time.monotonic() < due:
+            return
+        due = time.monotonic() + 0.1
+        if not bars:
+            bars.append(tqdm(total=1.0, bar_format=shape, leave=False, file=sys.stderr, dynamic_ncols=True))
+        bar = bars[0]
+        bar.n = progress.share or 0.0
         bar.set_description_str(_DOING.get(progress.stage, progress.stage), refresh=False)
-        bar.set_postfix_str(describe(progress), refresh=False)
-        bar.update((progress.share or 0.0) - bar.n)
+        bar.set_postfix_str(describe(progress), refresh=True)
 
     try:
         yield listen
     finally:
-        bar.close()
+        for bar in bars:
+            bar.close()

@@ -45,6 +45,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("statement timeout", "the server ends long statements: raise statement_timeout for this role, and run again."),
     ("password authentication failed", "check the user and the password that the reference resolves to."),
     ("no password supplied", "the URL has no password: put it into the secret that the reference names."),
+    ("definition of service", "name it in ~/.pg_service.conf, or in the file that PGSERVICEFILE names."),
     ("no pg_hba.conf entry", "the server refuses this user, address or lack of TLS: add sslmode=require, or a rule."),
     ("does not exist", "check the name that is not there (database, role or object); create what is missing."),
     ("connection refused", "is the server up, and is this its port? From a private network, see `via` in params."),
