@@ -85,15 +85,18 @@ class Rights(View):
             return cls({"root": True}, caller.subject, caller)
         made = permissions.recorded()
         reads = list(dict.fromkeys([*expect.reads, *made["looks"]]))
-        unlooked, answers = _not_allowed(stack, caller, reads, ["*"])
-        lacking, unasked = [a for a in unlooked if a in expect.reads], []
+        unlooked, first = _not_allowed(stack, caller, reads, ["*"])
+        lacking, unasked, answers = [a for a in unlooked if a in expect.reads], [], [first]
+        together: dict[tuple[str, ...], list[str]] = {}  # one simulation for all actions on the same resources
         for action in dict.fromkeys([*expect.changes, *made["changes"]]):
             resources = _resources(stack, caller, action)
             if resources:
-                more, again = _not_allowed(stack, caller, [action], resources)
-                lacking, answers = lacking + more, answers + again
+                together.setdefault(tuple(resources), []).append(action)
             else:
                 unasked.append(action)
+        for arns, actions in together.items():
+            more, again = _not_allowed(stack, caller, actions, list(arns))
+            lacking, answers = lacking + more, [*answers, again]
         blind = [a for a in unlooked if a not in lacking]
         asked = len(expect.reads) + len({*expect.changes, *made["changes"]}) - len(unasked)
         found = {"lacking": lacking, "unasked": unasked, "blind": blind, "asked": asked}
@@ -122,9 +125,7 @@ def caller_is_allowed(rights: Rights, caller: Caller) -> Outcome:
     )
 
 
-def _not_allowed(
-    stack: Stack, caller: Caller, actions: list[str], resources: list[str]
-) -> tuple[list[str], list[Response]]:
+def _not_allowed(stack: Stack, caller: Caller, actions: list[str], resources: list[str]) -> tuple[list[str], Response]:
     """The actions that IAM's simulation does not allow on every one of the resources, and what it was asked."""
     answer = stack.need(
         "iam",
@@ -140,7 +141,7 @@ def _not_allowed(
         decisions = seen.setdefault(str(result.get("EvalActionName")), set())
         parts = result.get("ResourceSpecificResults") or []
         decisions |= {str(p.get("EvalResourceDecision")) for p in parts} or {str(result.get("EvalDecision"))}
-    return [a for a in actions if seen.get(a) != {"allowed"}], [answer]
+    return [a for a in actions if seen.get(a) != {"allowed"}], answer
 
 
 _TO_ECS = {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
+from cutover.aws.permissions import policy
 from cutover.rehearsal.cloud.iam import DEPLOYER
 from cutover.rehearsal.cloud.provision.plan import ACCOUNT, REGION, Hands, tags
 
@@ -71,11 +71,10 @@ def build_deployer(hands: Hands, zone: str) -> None:
 
 
 def deployer_policy(name: str, zone: str) -> str:
-    """`deployer-read.json` or `deployer-write.json` of this folder, for this account and the hosted zone `zone`."""
-    text = (Path(__file__).parent / f"deployer-{name}.json").read_text()
-    for placeholder, value in (("ACCOUNT", ACCOUNT), ("REGION", REGION), ("ZONE", zone)):
-        text = text.replace(placeholder, value)
-    return json.dumps(json.loads(text), separators=(",", ":"))
+    """docs/iam-policy.json for this account and the hosted zone `zone`: its statement to look, or those to act."""
+    whole = policy(account=ACCOUNT, region=REGION, zone=zone)
+    whole["Statement"] = [s for s in whole["Statement"] if (s["Sid"] == "Look") is (name == "read")]
+    return json.dumps(whole, separators=(",", ":"))
 
 
 def _role(iam: Any, name: str, service: str) -> None:
