@@ -13,8 +13,11 @@ from cutover.errors import DatabaseError
 from cutover.postgres.connection import one_line
 
 _ACTIVE = (
-    "SELECT count(*) FILTER (WHERE state = 'active' AND application_name NOT LIKE 'cutover%'), "
-    "count(*) FILTER (WHERE state IS NULL AND usesysid IS NOT NULL) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    "SELECT count(*) FILTER (WHERE state = 'active' AND backend_type = 'client backend' "
+    "AND application_name NOT LIKE 'cutover%'), "
+    # Of others' sessions a role without the right sees the database and the user alone.
+    "count(*) FILTER (WHERE backend_type IS NULL AND datid IS NOT NULL AND usesysid IS NOT NULL) "
+    "FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
 )
 _LOOK_S = 1.0
 
@@ -100,7 +103,8 @@ def _active(connection: psycopg.Connection[Any]) -> int:
     active, hidden = row or (0, 0)
     if hidden:
         raise DatabaseError(
-            f"The server hides from this role whether {hidden} other sessions are active, so its load is not known",
-            todo="GRANT pg_read_all_stats TO the role that compares, or compare without a limit of load.",
+            f"The server hides from this role whether {hidden} other sessions are active, so its load is not known: "
+            "GRANT pg_read_all_stats TO the role that compares",
+            todo="Grant that, or compare without a limit of load.",
         )
     return int(active)
