@@ -10,9 +10,34 @@ import psycopg
 import pytest
 
 from cutover.rehearsal import postgres as pg
+from cutover.rehearsal import places
+from cutover.rehearsal import postgres as pg
 from cutover.rehearsal.postgres import Server
+from cutover.rehearsal.processes import Reaper
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
+
+_SYSTEM_15 = ("/usr/lib/postgresql/15", "/usr/pgsql-15", "/opt/homebrew/opt/postgresql@15")
+"""Where systems install PostgreSQL 15; no wheel has it."""
+
+
+@pytest.fixture(scope="session")
+def pg15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The system's PostgreSQL 15; the test is skipped where there is none."""
+    home = next((Path(folder) for folder in _SYSTEM_15 if (Path(folder) / "bin" / "initdb").exists()), None)
+    if home is None:
+        pytest.skip("this system has no PostgreSQL 15 (Debian 12: apt install postgresql)")
+    folder = Reaper.of_this_process().claim(places.new_name("cluster15"))
+    folder.mkdir(mode=0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        wheels = pg.install
+        patch.setattr(pg, "install", lambda major: home if major == 15 else wheels(major))
+        try:
+            cluster = pg.initialise(folder, 15)
+            with pg.start(tmp_path_factory.mktemp("pg15"), major=15, cluster=cluster) as server:
+                yield server
+        finally:
+            Reaper.of_this_process().remove(folder)
 
 
 @pytest.fixture(scope="session")

@@ -87,9 +87,7 @@ def _is_upgrade(difference: CatalogDifference) -> bool:
     return difference.kind == "extension" and difference.severity is Severity.LOW
 
 
-def _same(
-    kind: str, count: int | None, source: Catalog, target: Catalog, upgraded: list[CatalogDifference]
-) -> Finding:
+def _same(kind: str, count: int | None, source: Catalog, target: Catalog, upgraded: list[CatalogDifference]) -> Finding:
     said = "the same, everywhere" if count is None else f"the same, {count:,} of them"
     if upgraded:
         newer = ", ".join(f"{d.object} ({d.source} → {d.target})" for d in upgraded)
@@ -146,9 +144,7 @@ _UNSURE_REMEDY = (
 )
 
 
-def _together(
-    kind: str, differences: list[CatalogDifference], reasons: dict[int, str], subject: str
-) -> list[Finding]:
+def _together(kind: str, differences: list[CatalogDifference], reasons: dict[int, str], subject: str) -> list[Finding]:
     """One finding for all that is not meant, one for each reason of what is."""
     groups: dict[str, list[CatalogDifference]] = {}
     for difference in differences:

@@ -197,9 +197,7 @@ class _Pair:
             tuple(changed.values()),
         )
 
-    def _apart(
-        self, ours: CatalogObject, theirs: CatalogObject, name: str, mine: Any, its: Any
-    ) -> CatalogDifference:
+    def _apart(self, ours: CatalogObject, theirs: CatalogObject, name: str, mine: Any, its: Any) -> CatalogDifference:
         return CatalogDifference(
             name,
             f"{ours.kind} {ours.name}",

@@ -41,6 +41,7 @@ def printed_by(target_url: str, source: Catalog, target: Catalog) -> Catalog:
     doubtful = list(_doubtful(source, target))
     if doubtful:
         with session(target_url, readonly=False, autocommit=False) as connection:
+            connection.read_only = False  # even where a write freeze makes that the default
             for one, name in doubtful:
                 try:
                     with connection.transaction(force_rollback=True):
@@ -70,7 +71,7 @@ def _print(connection: Connection, one: CatalogObject, name: str) -> str | None:
     """The text as this server prints it; None for what is not tried."""
     text = str(one.attributes[name]).strip().rstrip(";")
     match one.kind, name:
-        case ("view" | "materialized view"), _:
+        case (("view" | "materialized view"), _):
             _run(connection, f"CREATE TEMPORARY VIEW printed AS {text}")
             return _value(connection, "SELECT pg_get_viewdef('pg_temp.printed'::regclass)")
         case "function", _ if one.attributes["parsed"]:
@@ -110,7 +111,12 @@ def _print(connection: Connection, one: CatalogObject, name: str) -> str | None:
         case "index", _:
             short = one.name.rpartition(".")[2]
             _run(connection, _LIKE.format(one.parent))
-            text = re.sub(rf" INDEX {re.escape(short)} ON (ONLY )?{re.escape(one.parent)} ", " INDEX printed_idx ON pg_temp.printed ", text, count=1)
+            text = re.sub(
+                rf" INDEX {re.escape(short)} ON (ONLY )?{re.escape(one.parent)} ",
+                " INDEX printed_idx ON pg_temp.printed ",
+                text,
+                count=1,
+            )
             _run(connection, text)
             printed = _value(connection, "SELECT pg_get_indexdef('pg_temp.printed_idx'::regclass)")
             only = "ONLY " if f" ON ONLY {one.parent} " in str(one.attributes[name]) else ""

@@ -123,7 +123,7 @@ def _alter(one: CatalogObject, name: str, value: Any, target: CatalogObject | No
         return f"ALTER {one.kind.upper()} {one.name} SET TABLESPACE {value or 'pg_default'};"
     match one.kind, name:
         case "column", "type" | "collation":
-            collate = f' COLLATE {has["collation"] or pg_default(has["type"])}' if name == "collation" else ""
+            collate = f" COLLATE {has['collation'] or pg_default(has['type'])}" if name == "collation" else ""
             collate = collate or (f" COLLATE {has['collation']}" if has["collation"] else "")
             using = f" USING {one.short}::{has['type']}" if name == "type" else ""
             return f"{on} TYPE {has['type']}{collate}{using};"
@@ -247,7 +247,7 @@ def _alter(one: CatalogObject, name: str, value: Any, target: CatalogObject | No
             return f"ALTER SUBSCRIPTION {one.name} {'ENABLE' if value else 'DISABLE'};"
         case "subscription", _:
             return f"-- ALTER SUBSCRIPTION {one.name}: {name} is {value} on the source"
-        case ("foreign server" | "foreign data wrapper"), "options":
+        case (("foreign server" | "foreign data wrapper"), "options"):
             return f"ALTER {_word(one.kind)} {one.name} OPTIONS ({_foreign(value, held)});"
         case "user mapping", "options":
             return f"ALTER USER MAPPING FOR {one.name} OPTIONS ({_foreign(value, held)});"
@@ -255,7 +255,7 @@ def _alter(one: CatalogObject, name: str, value: Any, target: CatalogObject | No
             return "\n".join(_default_privileges(one, value or (), held or ()))
         case "grant beside", _:
             return "\n".join(_beside(one, value or (), held or ()))
-        case ("database setting" | "role setting" | "security label"), _:
+        case (("database setting" | "role setting" | "security label"), _):
             return create(one, database)
         case "role", "connection limit":
             return f"ALTER ROLE {one.name} CONNECTION LIMIT {-1 if value is None else value};"
@@ -285,7 +285,7 @@ def _word(kind: str) -> str:
 
 def pg_default(kind: str) -> str:
     """The collation that a column of this type has when none is named."""
-    return "pg_catalog.\"C\"" if kind == "name" else 'pg_catalog."default"'
+    return 'pg_catalog."C"' if kind == "name" else 'pg_catalog."default"'
 
 
 def _comment(one: CatalogObject, value: Any) -> str:
@@ -418,9 +418,12 @@ def _type(one: CatalogObject, name: str, value: Any, held: Any) -> str:
         case "default" if one.attributes["kind"] == "domain":
             return f"{alter} {f'SET DEFAULT {value}' if value else 'DROP DEFAULT'};"
         case "constraint comments":
-            return "\n".join(
-                f"COMMENT ON CONSTRAINT {k} ON DOMAIN {one.name} IS {literal(v)};" for k, v in (value or {}).items()
-            ) or "-- a comment more on the target"
+            return (
+                "\n".join(
+                    f"COMMENT ON CONSTRAINT {k} ON DOMAIN {one.name} IS {literal(v)};" for k, v in (value or {}).items()
+                )
+                or "-- a comment more on the target"
+            )
         case "on attributes":
             return "\n".join(_beside_columns(one, value or {}, held or {}))
         case "attributes":

@@ -54,7 +54,7 @@ def server_queries(major: int) -> dict[str, str]:
         "subscription": f"""
             SELECT quote_ident(s.subname), '', jsonb_build_object('enabled', s.subenabled,
                 'publications', to_jsonb(s.subpublications), 'slot', s.subslotname, 'binary', s.subbinary,
-                'streaming', s.substream::text, 'synchronous commit', s.subsynccommit,
+                'streaming', {_streaming(major)}, 'synchronous commit', s.subsynccommit,
                 {"'two phase', s.subtwophasestate <> 'd', 'disable on error', s.subdisableonerr," if major >= 15 else ""}
                 'connection', NULL, 'unreadable', '["connection"]'::jsonb,
                 {comment("pg_subscription", "s.oid")}, {owner("s.subowner")})
@@ -209,3 +209,9 @@ def _published_schemas(major: int) -> str:
         return "NULL"
     return """(SELECT jsonb_agg(quote_ident(s.nspname) ORDER BY s.nspname COLLATE "C") FROM pg_publication_namespace q
         JOIN pg_namespace s ON s.oid = q.pnnspid WHERE q.pnpubid = p.oid)"""
+
+
+def _streaming(major: int) -> str:
+    if major < 16:
+        return "CASE WHEN s.substream THEN 'on' ELSE 'off' END"
+    return "CASE s.substream WHEN 't' THEN 'on' WHEN 'p' THEN 'parallel' ELSE 'off' END"

@@ -156,9 +156,8 @@ def _detail(one: CatalogObject) -> str:
 
 def _change(kind: str, name: str, mine: Any, its: Any) -> str:
     said = _STATES.get((kind, name), {})
-    if its is None or isinstance(its, bool | str):
-        if its in said:
-            return said[its]
+    if (its is None or isinstance(its, bool | str)) and its in said:
+        return said[its]
     if name == "enabled":
         return f"is {str(its).upper()} on the target, {mine} on the source"
     if name == "owner":
@@ -208,7 +207,9 @@ def _value(ours: CatalogObject, changed: Mapping[str, tuple[Any, Any]]) -> str:
     if mine == its:
         ends = ("has been handed out already", "comes next")
         here, there = ends if has["called"] else ends[::-1]
-        return f"sequence {ours.name} stands at {its} on both sides, which {there} on the target and {here} on the source"
+        return (
+            f"sequence {ours.name} stands at {its} on both sides, which {there} on the target and {here} on the source"
+        )
     lag = (its < mine) != bool(has.get("counts down"))
     what = "it hands out numbers that exist" if lag else "somebody drew numbers there"
     return f"sequence {ours.name} stands at {its} on the target, at {mine} on the source: {what}"

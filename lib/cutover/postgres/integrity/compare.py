@@ -11,8 +11,7 @@ from pathlib import Path
 from cutover.errors import DatabaseError
 from cutover.files import write_json
 from cutover.finding import Finding
-from cutover.postgres.catalog import Catalog, read_catalog_in
-from cutover.postgres.catalog_compare import Expected, compare_catalogs
+from cutover.postgres.catalog import Catalog, Expected, compare_catalogs, printed_by, read_catalog_in
 from cutover.postgres.connection import describe
 from cutover.postgres.integrity.digest import Algorithm
 from cutover.postgres.integrity.evidence import DifferenceLog
@@ -206,7 +205,11 @@ def _catalogs(
     if source.opened is not None:
         ours = read_catalog_in(source.opened.database.snapshot.connection, source.instant["database"])
     part = None if source.selection.everything else set(found.tables)
-    findings = [] if ours is None else compare_catalogs(_part(ours, part), _part(theirs, part), expected, live=moving)
+    findings: list[Finding] = []
+    if ours is not None:
+        ours, theirs = _part(ours, part), _part(theirs, part)
+        printed = printed_by(target.database.url, ours, theirs)
+        findings = compare_catalogs(ours, theirs, expected, live=moving, deparsed=printed)
     return [*findings, *check_sequences(target.database.url, tables=part)]
 
 

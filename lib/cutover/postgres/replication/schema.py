@@ -12,8 +12,7 @@ from pathlib import Path
 from psycopg import sql
 
 from cutover.errors import DatabaseError
-from cutover.postgres.catalog import CatalogObject, read_catalog
-from cutover.postgres.catalog_compare import differences_between
+from cutover.postgres.catalog import CatalogObject, differences_between, read_catalog
 from cutover.postgres.connection import describe, one_line, session, without_secrets
 from cutover.postgres.facts import server_facts
 from cutover.postgres.replication.end import writer
@@ -22,8 +21,8 @@ from cutover.postgres.restore_errors import RestoreError, read_errors
 from cutover.postgres.tools import Tools, find_tools
 from cutover.postgres.transfer.settings import apply_settings
 
-_LATER_KINDS = ("publication", "sequence value", "subscription")
-"""What a replicated copy does not have from its schema: ours on the source, and what the fence brings."""
+_LATER_KINDS = ("publication", "sequence value", "subscription", "role", "role membership", "role setting")
+"""What a replicated copy does not have from its schema: ours on the source, what the fence brings, and the roles."""
 
 
 def copy_schema_before(link: Link) -> bool:

@@ -12,7 +12,7 @@ from psycopg import sql
 from cutover.action import Change, Plan
 from cutover.errors import ActionRefused, DatabaseError
 from cutover.finding import Finding, Severity, Status
-from cutover.postgres.catalog_compare import Expected
+from cutover.postgres.catalog import Expected
 from cutover.postgres.connection import describe, explain, session
 from cutover.postgres.freeze import Freeze
 from cutover.postgres.progress import Listener, Progress

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
-from cutover.postgres.catalog import read_catalog
-from cutover.postgres.catalog_compare import Expected, compare_catalogs
+from cutover.postgres.catalog import Expected, compare_catalogs, printed_by, read_catalog
 from cutover.postgres.connection import describe, session
 from cutover.postgres.progress import Listener, Progress
 from cutover.postgres.replication.link import STATES, Link, LinkState, link_state, published_tables, qualified
@@ -86,7 +85,9 @@ def check_schema(
     title = "Nobody changed the schema since the copy was begun"
     try:
         source, target = read_catalog(link.source_url), read_catalog(link.target_url)
-        apart = [f for f in compare_catalogs(source, target, tuple(expected), live=True) if f.closes_gate]
+        printed = printed_by(link.target_url, source, target)
+        seen = compare_catalogs(source, target, tuple(expected), live=True, deparsed=printed)
+        apart = [f for f in seen if f.closes_gate]
         now = schema_of(link) if since else {}
     except DatabaseError as error:
         return Finding("REP-schema", title, Status.UNKNOWN, Severity.BLOCKER, link.subject, observed=error.what)
