@@ -147,10 +147,26 @@ class Release(Strict):
         return self
 
 
+class Spike(Strict):
+    """A burst of visitors within a steady load."""
+
+    after: Duration = Field(description="from the start, the warm-up included")
+    lasts: Duration = Field(alias="for")
+    per_s: float = Field(gt=0, le=100_000)
+
+
 class Load(Strict):
     """The load test's arrivals and where they go."""
 
-    arrivals_per_s: float = Field(default=50, gt=0, le=100_000)
+    arrivals_per_s: float = Field(default=50, gt=0, le=100_000, description="a ramp's and a stress test's first rate")
+    shape: Literal["poisson", "constant", "ramp", "spike", "stress", "replay"] = Field(
+        default="poisson", description="how the rate goes over time; a soak is a long `poisson`"
+    )
+    up_to_per_s: float | None = Field(default=None, gt=0, le=100_000, description="the last rate of ramp and stress")
+    steps: int = Field(default=10, ge=2, le=1000, description="of a stress test, each as long as the others")
+    spike: Spike | None = None
+    replay: str | None = Field(default=None, description="a file with a time on each line")
+    speed: float = Field(default=1.0, gt=0, le=1000, description="how much faster than it happened it is replayed")
     duration: Duration = timedelta(minutes=10)
     warm_up: Duration = timedelta(seconds=30)
     workers: int = Field(default=2, ge=1, le=256)
@@ -158,6 +174,19 @@ class Load(Strict):
     target_is_disposable: bool = Field(
         default=False, description="load a target whose database is the day's, knowingly"
     )
+
+    @model_validator(mode="after")
+    def _shaped(self) -> Self:
+        needs = {"ramp": "up_to_per_s", "stress": "up_to_per_s", "spike": "spike", "replay": "replay"}
+        need = needs.get(self.shape)
+        if need and getattr(self, need) is None:
+            raise ValueError(f"load.shape: {self.shape} needs load.{need}")
+        for given in ("up_to_per_s", "spike", "replay"):
+            if getattr(self, given) is not None and given != need:
+                raise ValueError(f"load.{given} says nothing with load.shape: {self.shape}; leave one of them out")
+        if self.spike and self.spike.after + self.spike.lasts > self.duration:
+            raise ValueError("load.spike ends after load.duration")
+        return self
 
 
 class ErrorRate(Strict):

@@ -23,8 +23,10 @@ import pandas as pd
 
 import cutover
 from cutover.errors import LoadError, UsageError
+from cutover.files import write_whole
 from cutover.load.log import SUFFIX, LogReader, read_log
 from cutover.load.settings import Settings
+from cutover.load.shapes import schedule
 from cutover.migration import Load
 
 LOCUSTFILE = Path(cutover.__file__).resolve().parents[2] / "locustfiles" / "shadowtwin.py"
@@ -74,7 +76,7 @@ def run(
     seed: int | None = None,
     locustfile: Path = LOCUSTFILE,
 ) -> LoadRun:
-    """Send `load.arrivals_per_s` visitors a second for `load.duration` (the warm-up included) and record them.
+    """Send visitors for `load.duration` (the warm-up included), as many a second as its shape says, and record them.
 
     Whether the address may be loaded at all is for the caller to decide.
 
@@ -102,8 +104,10 @@ def run(
     settings = _settings(base_url, load, login, admin_login, timeout_s, concurrency, seed)
     if not locustfile.is_file():
         raise LoadError(f"the locustfile {locustfile} is not there", todo="run from a checkout, or give locustfile=")
+    arrivals = schedule(load)
     folder = _fresh(folder)
-    settings = dataclasses.replace(settings, folder=str(folder.resolve()))
+    plan = write_whole(folder.resolve() / "schedule.json", arrivals.to_json())
+    settings = dataclasses.replace(settings, folder=str(folder.resolve()), schedule=f"@{plan}")
     started, began = time.time(), time.monotonic()
     group = _Group(_command(base_url, settings.workers, locustfile), settings, folder / "locust.log")
     try:

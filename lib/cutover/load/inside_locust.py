@@ -22,7 +22,6 @@ from geventhttpclient.client import HTTPClientPool
 from locust import FastHttpUser, events, task
 from locust.exception import StopUser
 
-from cutover.load.arrivals import poisson
 from cutover.load.recorder import Recorder, clock
 from cutover.load.settings import Settings
 
@@ -209,7 +208,7 @@ class OpenArrivals(RecordedUser):
         gevent.joinall([gevent.spawn(visitor.on_start) for visitor in self._crowd], timeout=SESSIONS_WITHIN_S)
         pool = gevent.pool.Pool(self.concurrency)
         start = clock()
-        for offset in poisson(settings.arrivals_per_s / settings.workers, settings.duration_s, PROCESS.rng):
+        for offset in settings.arrivals().due(PROCESS.rng, worker=worker, workers=settings.workers):
             due = start + offset
             if recorder:
                 recorder.next_due = due

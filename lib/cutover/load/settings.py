@@ -6,8 +6,10 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from cutover.errors import UsageError
+from cutover.load.arrivals import Schedule, steady
 
 _PREFIX = "CUTOVER_LOAD_"
 
@@ -18,6 +20,8 @@ class Settings:
 
     Attributes:
         arrivals_per_s: over all processes; 0 leaves Locust's own closed model.
+        schedule: when they are due, as `Schedule.to_json` gives it, or `@` and a file that holds it; empty: by chance
+            at `arrivals_per_s` throughout.
         duration_s: how long visitors arrive, the warm-up included.
         warm_up_s: how much of the beginning is left out of percentiles and rates.
         workers: processes that share the arrivals.
@@ -37,10 +41,27 @@ class Settings:
     timeout_s: float = 30.0
     concurrency: int = 1000
     folder: str = ""
+    schedule: str = ""
     seed: int = -1
     lifeline: int = -1
     login: str = dataclasses.field(default="", repr=False)
     admin_login: str = dataclasses.field(default="", repr=False)
+
+    def arrivals(self) -> Schedule:
+        """When visitors are due, over all workers.
+
+        Raises:
+            UsageError: what `schedule` holds or names is none.
+        """
+        if not self.schedule:
+            return steady(self.arrivals_per_s, self.duration_s)
+        if not self.schedule.startswith("@"):
+            return Schedule.from_json(self.schedule)
+        try:
+            return Schedule.from_json(Path(self.schedule[1:]).read_text())
+        except OSError as error:
+            todo = "copy it to this machine, to the same place"
+            raise UsageError(f"The schedule of the load cannot be read: {error}", todo=todo) from None
 
     def environment(self) -> dict[str, str]:
         """The environment variables that carry these settings (`CUTOVER_LOAD_ARRIVALS_PER_S` and so on)."""
