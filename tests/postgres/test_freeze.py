@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 
 import psycopg
@@ -40,6 +41,8 @@ def test_a_frozen_database_refuses_writes_and_an_undone_one_takes_them(source: s
     assert {f.id: f.status for f in action.verify(change)} == {
         "FRZ-refused": Status.PASS,
         "FRZ-old-sessions": Status.PASS,
+        "FRZ-prepared": Status.PASS,
+        "FRZ-exempt": Status.PASS,
     }
     assert change.result["ended"] == 1
     with pytest.raises(psycopg.OperationalError):
@@ -68,6 +71,24 @@ def test_a_session_from_before_is_found_when_it_was_not_ended(source: str) -> No
     assert findings["FRZ-old-sessions"].status is Status.FAIL
     assert "the app" in findings["FRZ-old-sessions"].observed
     action.undo(change)
+
+
+def test_a_role_with_a_setting_of_its_own_is_exempt_and_named(source: str, pg17: Server) -> None:
+    """A role's setting wins over the database's: its sessions write on."""
+    role = f"exempt_{secrets.token_hex(3)}"
+    pg17.create_role(role)
+    with psycopg.connect(source, autocommit=True) as connection:
+        connection.execute(f"ALTER ROLE {role} SET default_transaction_read_only = off".encode())
+    try:
+        action = Freeze(source)
+        change = _apply(action)
+        findings = {f.id: f for f in action.verify(change)}
+        assert findings["FRZ-exempt"].status is Status.FAIL
+        assert findings["FRZ-exempt"].observed == f"role {role} has default_transaction_read_only = off"
+        assert findings["FRZ-exempt"].remedy == f'ALTER ROLE "{role}" RESET default_transaction_read_only;'
+        action.undo(change)
+    finally:
+        pg17.execute(f"DROP ROLE {role}")
 
 
 def test_freezing_twice_changes_nothing_the_second_time(source: str) -> None:
@@ -110,13 +131,13 @@ def test_no_write_is_a_pass(source: str) -> None:
 @pytest.mark.parametrize(
     ("statement", "named"),
     [
-        ("INSERT INTO public.t (id, a) VALUES (50, 'y')", "public.t: +1 rows"),
-        ("UPDATE public.t SET a = 'z'", "public.t: +1 rows"),
-        ("DELETE FROM public.t", "public.t: +1 rows"),
+        ("INSERT INTO public.t (id, a) VALUES (50, 'y')", "public.t: 1 row inserted"),
+        ("UPDATE public.t SET a = 'z'", "public.t: 1 row updated"),
+        ("DELETE FROM public.t", "public.t: 1 row deleted"),
         ("TRUNCATE public.t", "public.t: truncated, rewritten or dropped"),
         ("SELECT nextval('public.t_id_seq')", "sequence public.t_id_seq moved"),
-        ("CREATE TABLE public.u (a int)", "pg_attribute: +7 rows (the schema or a large object changed)"),
-        ("SELECT lo_from_bytea(0, 'x')", "pg_largeobject"),
+        ("CREATE TABLE public.u (a int)", "the schema was written to"),
+        ("SELECT lo_from_bytea(0, 'x')", "a large object was written"),
         ("DROP TABLE public.t", "public.t: truncated, rewritten or dropped"),
     ],
 )
@@ -141,7 +162,7 @@ def test_a_write_of_an_idle_session_is_not_overlooked(source: str) -> None:
         writer.execute("INSERT INTO public.t (a) VALUES ('z')")
         (found,) = check_no_writes(before, write_position(source, since=before))
     assert found.status is Status.UNKNOWN
-    assert "public.t: +2 rows" in found.observed
+    assert "public.t: 2 rows inserted" in found.observed
 
 
 def test_an_open_transaction_that_wrote_is_not_a_pass(source: str) -> None:

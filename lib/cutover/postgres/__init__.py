@@ -6,6 +6,7 @@ from cutover.postgres.catalog import Catalog, CatalogObject, read_catalog
 from cutover.postgres.catalog_compare import compare_catalogs
 from cutover.postgres.connection import connect, describe, same_database
 from cutover.postgres.facts import ServerFacts, server_facts
+from cutover.postgres.following import second_look
 from cutover.postgres.forecast import Forecast, Measured, check_forecast, forecast, measured
 from cutover.postgres.freeze import Freeze, check_refused
 from cutover.postgres.integrity import (
@@ -72,6 +73,7 @@ __all__ = [
     "read_dump",
     "restore",
     "same_database",
+    "second_look",
     "server_facts",
     "trial_transfer",
     "verify_dump",

@@ -21,7 +21,8 @@ class Freeze:
 
     `ALTER DATABASE … SET default_transaction_read_only = on` holds for new sessions only, so the other sessions of
     this database are ended (ours and the server's own are left alone); the application connects again, read-only.
-    A session may still set it off for itself: `check_no_writes` is the proof that none did.
+    A session may still set it off for itself, and a transaction that was prepared before may be committed after:
+    `second_look` is the proof that none did.
 
     Args:
         source_url: the database; the role must own it.
@@ -67,11 +68,13 @@ class Freeze:
         return {SETTING: plan.after[SETTING], "since": since[0] if since else "", "ended": ended, "left": left}
 
     def verify(self, change: Change) -> list[Finding]:
-        """Try to write in a new session, and look for sessions that are older than the freeze.
+        """Try to write in a new session, and look for whoever the freeze does not reach.
 
-        Finding ids: FRZ-refused, FRZ-old-sessions.
+        Finding ids: FRZ-refused, FRZ-old-sessions, FRZ-prepared, FRZ-exempt.
         """
-        return [check_refused(self.url), self._old_sessions(str(change.result.get("since", "")))]
+        with session(self.url) as connection:
+            unreached = [_prepared(connection, self.url), _exempt(connection, self.url)]
+        return [check_refused(self.url), self._old_sessions(str(change.result.get("since", ""))), *unreached]
 
     def undo(self, change: Change) -> Mapping[str, Any]:
         """Set what was stored before; sessions that the freeze made read-only keep it until they connect again."""
@@ -133,6 +136,57 @@ _OTHERS = (
     "application_name, pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
     "AND backend_type = 'client backend' AND application_name NOT LIKE 'cutover%%' AND backend_start < %s::timestamptz"
 )
+
+
+def _prepared(connection: psycopg.Connection[Any], url: str) -> Finding:
+    """A prepared transaction belongs to no session: its writes appear when somebody commits it, freeze or not."""
+    rows = connection.execute(
+        "SELECT gid, owner, prepared::timestamptz(0)::text FROM pg_prepared_xacts WHERE database = current_database() "
+        "ORDER BY prepared"
+    ).fetchall()
+    end = "\n".join(sql.SQL("ROLLBACK PREPARED {};").format(sql.Literal(gid)).as_string(None) for gid, *_ in rows)
+    return Finding(
+        id="FRZ-prepared",
+        title="No prepared transaction waits to be committed",
+        status=Status.FAIL if rows else Status.PASS,
+        severity=Severity.HIGH,
+        subject=describe(url),
+        expected="none: it can be committed in the middle of the copy",
+        observed="; ".join(f"{gid} of {owner}, since {since}" for gid, owner, since in rows[:10]) or "none",
+        why="No session holds it and no freeze ends it." if rows else "",
+        remedy=f"Ask its transaction manager how it ended, then COMMIT PREPARED it, or:\n{end}" if rows else "",
+    )
+
+
+def _exempt(connection: psycopg.Connection[Any], url: str) -> Finding:
+    """A setting of a role wins over the database's; a subscription writes without asking for it."""
+    roles = connection.execute(
+        "SELECT DISTINCT r.rolname FROM pg_db_role_setting d JOIN pg_roles r ON r.oid = d.setrole "
+        "CROSS JOIN unnest(d.setconfig) s WHERE lower(split_part(s, '=', 1)) = %s "
+        "AND lower(split_part(s, '=', 2)) IN ('off', 'false', 'no', '0', 'f', 'n') "
+        "AND d.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) ORDER BY 1",
+        (SETTING,),
+    ).fetchall()
+    subscriptions = connection.execute(
+        "SELECT subname FROM pg_stat_subscription s WHERE pid IS NOT NULL AND EXISTS (SELECT FROM pg_database d "
+        "WHERE d.datname = current_database() AND d.oid = (SELECT datid FROM pg_stat_activity a WHERE a.pid = s.pid))"
+    ).fetchall()
+    names = [str(name) for (name,) in roles]
+    told = [f"role {name} has {SETTING} = off" for name in names]
+    told += [f"subscription {name} writes what another server sends" for (name,) in subscriptions]
+    mend = [sql.SQL("ALTER ROLE {} RESET {};").format(sql.Identifier(n), sql.SQL(SETTING)) for n in names]
+    mend += [sql.SQL("ALTER SUBSCRIPTION {} DISABLE;").format(sql.Identifier(str(name))) for (name,) in subscriptions]
+    return Finding(
+        id="FRZ-exempt",
+        title="Nobody is exempt from the freeze",
+        status=Status.FAIL if told else Status.PASS,
+        severity=Severity.HIGH,
+        subject=describe(url),
+        expected="no role with a setting of its own, no subscription that writes",
+        observed="; ".join(told[:10]) or "none",
+        why="It goes on writing while the database refuses everybody else." if told else "",
+        remedy="\n".join(statement.as_string(None) for statement in mend),
+    )
 
 
 def check_refused(url: str) -> Finding:
