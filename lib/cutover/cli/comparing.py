@@ -25,7 +25,7 @@ Tables = Annotated[list[str] | None, typer.Option("--table", help="only this tab
 Excluded = Annotated[list[str] | None, typer.Option("--exclude", help="not this table; it wins")]
 Audit = Annotated[bool, typer.Option("--audit", help="SHA-256: slower, and safe against an adversary too")]
 MaxLoad = Annotated[
-    int | None, typer.Option(min=1, help="wait while so many other sessions, or more, are active on a server")
+    int | None, typer.Option(min=0, help="wait while more other sessions than this are active on a server")
 ]
 MaxWait = Annotated[float, typer.Option(min=0, help="minutes to wait for busy servers, in all")]
 Rest = Annotated[float, typer.Option(min=0, max=0.9, help="share of its time that each session rests between pieces")]
