@@ -177,15 +177,58 @@ def test_slow_errors_count_as_slow() -> None:
     assert finding(log(steady(60), 30.0, "timeout", at=95), "TRG-p95").status == "FAIL"
 
 
+LATE = {"send_delay_p99_s": 5.0, "cpu": 0.2}
+
+
 def test_a_generator_that_sent_late_does_not_blame_the_platform() -> None:
     """Due to sent 5 s, sent to done 0.1 s: the answer was quick, the question was late."""
-    frame = log(steady(60), 5.1, at=70, generator={"saturated": True, "send_delay_p99_s": 5.0, "cpu": 1.0})
+    frame = log(steady(60), 5.1, at=70, generator=LATE)
     assert finding(frame, "TRG-p95").status == "FAIL"
     frame["sent_s"] = frame["due_s"] + 5.0
     judged = judge_load(frame, rules())
     assert judged.verdict is Verdict.INCONCLUSIVE
-    assert "sent late" in judged.headline
-    assert "LOAD-generator" in {f.id for f in judged.findings}
+    assert "left 5.00 s or more after it was due" in finding(frame, "LOAD-generator").observed
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [
+        {"send_delay_p99_s": 0.31},
+        {"behind_s": 0.5},
+        {"lag_p99_s": 0.4},
+        {"cpu": 0.91},
+        {"frozen": [[T0 + 5, T0 + 8]]},
+    ],
+)
+def test_a_generator_that_was_the_bottleneck_praises_nobody(generator: dict[str, object]) -> None:
+    """All answers were fast, but the load was not what it should have been."""
+    assert judge_load(log(steady(60), at=60, generator=generator), rules()).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_generator_that_kept_up_is_not_mentioned() -> None:
+    """Delays far below what could decide anything."""
+    healthy = {"send_delay_p99_s": 0.2, "behind_s": 0.2, "lag_p99_s": 0.1, "lag_max_s": 0.5, "cpu": 0.6, "frozen": []}
+    judged = judge_load(log(steady(60), at=60, generator=healthy), rules())
+    assert judged.verdict is Verdict.CONTINUE
+    assert "LOAD-generator" not in {f.id for f in judged.findings}
+
+
+def test_answers_that_the_generator_noticed_late_are_not_the_platforms() -> None:
+    """3.5 s from sent to done, of which the event loop may have slept 1 s."""
+    frame = log(steady(60), 3.5, at=70, horizon=T0 + 60, generator={"cpu": 1.0, "lag_max_s": 1.0})
+    assert finding(frame, "TRG-p95").status == "UNKNOWN"
+    assert finding(log(steady(60), 4.5, at=70, generator={"cpu": 1.0, "lag_max_s": 1.0}), "TRG-p95").status == "FAIL"
+
+
+def test_a_generator_that_stood_still_saw_no_stall() -> None:
+    """Twelve seconds without an answer while nobody could have noticed one."""
+    due = [*steady(20, 20), *steady(40, 20, start=32)]
+    took = [0.1] * 360 + [13.0] * 40 + [0.1] * 800
+    frame = log(due, took, at=75, horizon=T0 + 72)
+    assert finding(frame, "TRG-stalled").status == "FAIL"
+    frame.attrs["generator"] = {"frozen": [[T0 + 20, T0 + 32]]}
+    assert finding(frame, "TRG-stalled").status == "PASS"
+    assert judge_load(frame, rules()).verdict is not Verdict.ROLLBACK
 
 
 # Stalled

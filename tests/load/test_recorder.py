@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from cutover.errors import LoadError
 from cutover.load import COLUMNS, LogReader, Recorder, read_log
+from cutover.load.audit import Beat, audit
 
 ABOUT = {"workers": 1, "warm_up_s": 2.0, "arrivals_per_s": 10.0}
 
@@ -211,11 +213,31 @@ def test_a_log_that_is_not_there_is_an_error(tmp_path: Path, name: str) -> None:
         read_log(tmp_path / name)
 
 
-def test_a_late_generator_is_noticed(tmp_path: Path) -> None:
-    """Requests that leave 0.2 s after they were due make the generator suspect."""
-    for name, delay in (("late", 0.2), ("prompt", 0.01)):
-        recorder = Recorder(tmp_path / name / "worker-1.arrows", ABOUT)
-        for number in range(50):
-            recorder.done(recorder.sent(number, number + delay, "GET /"), number + 1, "ok", 200, 1)
-        recorder.close("complete")
-        assert read_log(tmp_path / name).attrs["generator"]["saturated"] is (name == "late")
+def test_the_generators_own_delay_is_in_the_log(tmp_path: Path) -> None:
+    """From due to sent, at the 99th of a hundred; what the process says of itself stands beside it."""
+    recorder = Recorder(tmp_path / "worker-1.arrows", ABOUT)
+    for number in range(50):
+        recorder.done(recorder.sent(number, number + 0.2, "GET /"), number + 1, "ok", 200, 1)
+    recorder.lag_s = 0.7
+    recorder.flush()
+    recorder.flush()
+    recorder.close("complete")
+    said = read_log(tmp_path).attrs["generator"]
+    assert said["send_delay_p99_s"] == pytest.approx(0.2)
+    assert said["rss_bytes"] > 1_000_000
+    assert said["files"] >= 3
+    assert said["lag_max_s"] in (0.0, 0.7)  # the first beat holds the start and is left out
+    assert said["frozen"] == []
+
+
+def test_a_process_that_stood_still_is_noticed() -> None:
+    """It flushes twice a second; once it did not for four seconds."""
+    beats = [Beat(k / 2, k / 2 + 0.5, 0.0, 0.1, 0.0, 1, 1) for k in range(10)] + [Beat(5, 9, 0.0, 0.1, 3.5, 1, 1)]
+    said = audit(read_empty(), [beats])
+    assert said["frozen"] == [[5, 9]]
+    assert said["lag_max_s"] == 3.5
+
+
+def read_empty() -> pd.DataFrame:
+    """A log without a row."""
+    return pd.DataFrame({name: [] for name in COLUMNS})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from cutover.finding import Finding, Severity, Status
@@ -10,11 +12,17 @@ from cutover.judgement.windows import Seen
 from cutover.migration import Stalled
 
 
-def judge_stall(seen: Seen, rule: Stalled) -> Finding:
-    """The stall trigger: a hang, long before it moves a percentile."""
+def judge_stall(seen: Seen, rule: Stalled, frozen: Sequence[tuple[float, float]] = ()) -> Finding:
+    """The stall trigger: a hang, long before it moves a percentile.
+
+    Args:
+        seen: the log.
+        rule: how many must wait, and for how long.
+        frozen: stretches in which the generator itself stood still (epoch seconds): nobody could notice an answer.
+    """
     hold_s = rule.hold.total_seconds()
     need = _need(seen, rule)
-    began, fired, since = _stall(seen, need, hold_s)
+    began, fired, since = _stall(seen, need, hold_s, frozen)
     answers, came, waiting = int(seen.answered.sum()), len(seen.due), int(seen.in_flight.sum())
     status, why = Status.PASS, ""
     observed = f"the longest time without an answer was {_longest(seen):.1f} s"
@@ -41,7 +49,9 @@ def judge_stall(seen: Seen, rule: Stalled) -> Finding:
     )
 
 
-def _stall(seen: Seen, need: int, hold_s: float) -> tuple[float | None, float | None, float | None]:
+def _stall(
+    seen: Seen, need: int, hold_s: float, frozen: Sequence[tuple[float, float]]
+) -> tuple[float | None, float | None, float | None]:
     """When the first stall began and fired; and since when nothing is answered, if one may be under way at the end.
 
     Between two answers waiting requests only become more: a timeout is no answer, and takes nobody off the count.
@@ -57,8 +67,9 @@ def _stall(seen: Seen, need: int, hold_s: float) -> tuple[float | None, float | 
         inside = int(np.searchsorted(sent, begin, "right") - np.searchsorted(done, begin, "right"))
         index = int(np.searchsorted(starts, begin, "right")) + need - inside - 1
         reached = begin if inside >= need else float(starts[index]) if index < len(starts) else np.inf
-        if end - reached >= hold_s - 1e-6:
-            return reached, reached + hold_s, None
+        asleep = sum(max(0.0, min(b, end) - max(a, reached)) for a, b in frozen)
+        if end - reached - asleep >= hold_s - 1e-6:
+            return reached, reached + hold_s + asleep, None
         if gap == len(edges) - 2 and end - reached >= hold_s / 2:
             return None, None, reached
     return None, None, None

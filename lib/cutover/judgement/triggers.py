@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cutover.finding import Finding, Severity, Status, Verdict
+from cutover.finding import Finding, Verdict
 from cutover.judgement.firing import decide, trigger_finding
+from cutover.judgement.generator import Generator, truncated
 from cutover.judgement.hold import hold
 from cutover.judgement.latency import judge_p95
 from cutover.judgement.stall import judge_stall
@@ -49,11 +50,12 @@ def judge_load(
         ROLLBACK when one fired; CONTINUE when all were judged and none did; else INCONCLUSIVE.
     """
     seen = observe(frame, at=at, warm_up=warm_up)
-    generator = dict(frame.attrs.get("generator", {}))
-    service = observe(frame, at=at, warm_up=warm_up, from_sent=True) if generator.get("saturated") else None
+    generator = Generator.of(frame)
+    late = generator.bottleneck(triggers)
+    service = observe(frame, at=at, warm_up=warm_up, from_sent=True, less_s=generator.lag_s) if late else None
     least = triggers.min_samples
     findings = [_error_rate(seen, triggers.error_rate, least), judge_p95(seen, triggers.p95, least, service)]
-    findings.append(judge_stall(seen, triggers.stalled))
+    findings.append(judge_stall(seen, triggers.stalled, generator.frozen))
     for endpoint, rules in triggers.per_endpoint.items():
         ours = seen.of(endpoint)
         if rules.error_rate:
@@ -61,9 +63,9 @@ def judge_load(
         if rules.p95:
             findings.append(_only(judge_p95(ours, rules.p95, least, service and service.of(endpoint)), endpoint))
     if frame.attrs.get("truncated"):
-        findings.append(_truncated(str(frame.attrs["truncated"])))
-    if generator.get("saturated"):
-        findings.append(_saturated(generator))
+        findings.append(truncated(str(frame.attrs["truncated"])))
+    if late:
+        findings.append(generator.finding(late))
     return Judgement.over(findings, windows(frame, triggers.p95.window, at=at, warm_up=warm_up))
 
 
@@ -161,31 +163,4 @@ def _error_rate(seen: Seen, rule: ErrorRate, least: int) -> Finding:
         guide=936,
         least=least,
         data={"threshold": rule.above, "value": value, "worst": worst},
-    )
-
-
-def _truncated(why: str) -> Finding:
-    return Finding(
-        id="LOAD-log",
-        title="The load log is whole",
-        status=Status.UNKNOWN,
-        severity=Severity.HIGH,
-        expected="an end marker from every worker",
-        observed=why,
-        why="what the lost worker saw is not known, so that nothing fired is no proof",
-        remedy="look at locust.log beside the log, and run the load again",
-    )
-
-
-def _saturated(generator: dict[str, Any]) -> Finding:
-    return Finding(
-        id="LOAD-generator",
-        title="The load generator kept up",
-        status=Status.UNKNOWN,
-        severity=Severity.MEDIUM,
-        expected="requests leave within 0.1 s of being due (p99), on less than 90 % of a core",
-        observed=f"p99 of the delay {generator.get('send_delay_p99_s')} s, {generator.get('cpu', 0):.0%} of a core",
-        why="response times hold some of the generator's own delay; service times (from sent) do not",
-        remedy="raise load.workers, lower load.arrivals_per_s, or run the generator on a machine of its own",
-        data=generator,
     )

@@ -61,7 +61,12 @@ class Seen:
 
 
 def observe(
-    frame: pd.DataFrame, *, at: float | None = None, warm_up: timedelta | None = None, from_sent: bool = False
+    frame: pd.DataFrame,
+    *,
+    at: float | None = None,
+    warm_up: timedelta | None = None,
+    from_sent: bool = False,
+    less_s: float = 0.0,
 ) -> Seen:
     """The log as it stood at `at` (its own end when None); what happened later is not seen.
 
@@ -70,6 +75,7 @@ def observe(
         at: epoch seconds.
         warm_up: how much of the beginning is warm-up; what the log itself says when None.
         from_sent: measure service time (from sent) instead of response time (from due).
+        less_s: by how much each answer may have been noticed late; taken off, as a lower bound.
     """
     attrs: dict[Any, Any] = dict(frame.attrs)
     times = frame[["due_s", "sent_s", "done_s"]].to_numpy(dtype=np.float64)
@@ -90,7 +96,7 @@ def observe(
     waits = ~never & ~(done <= now)  # NaN compares false: what is not done waits
     sent = np.where(np.isnan(sent) | (sent > now), due, sent)
     ended = np.where(waits, now, done)
-    response = np.round(ended - (sent if from_sent else due), TICK_DIGITS)
+    response = np.round(ended - (sent if from_sent else due) - less_s, TICK_DIGITS)
     response[never] = np.nan
     return Seen(
         due=due,

@@ -26,6 +26,7 @@ from cutover.load.recorder import Recorder, clock
 from cutover.load.settings import Settings
 
 FLUSH_EVERY_S = 0.5
+PULSE_S = 0.02
 SESSIONS_WITHIN_S = 2.0
 NO_PLACE = "(no place for a request)"
 _log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class _Process:
             path = Path(self.settings.folder) / f"worker-{self._pid}.arrows"
             self._recorder = Recorder(path, self.settings.public())
             gevent.spawn(self._flush_for_ever, self._recorder)
+            gevent.spawn(self._feel_the_pulse, self._recorder)
         return self._recorder
 
     def close(self, reason: str) -> None:
@@ -64,6 +66,14 @@ class _Process:
             gevent.sleep(FLUSH_EVERY_S)
             if not recorder.closed:
                 recorder.flush()
+
+    @staticmethod
+    def _feel_the_pulse(recorder: Recorder) -> None:
+        """How late a greenlet wakes up: every answer may have been noticed as late as that."""
+        while not recorder.closed:
+            asleep = clock()
+            gevent.sleep(PULSE_S)
+            recorder.lag_s = max(recorder.lag_s, clock() - asleep - PULSE_S)
 
 
 PROCESS = _Process()

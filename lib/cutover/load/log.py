@@ -9,7 +9,7 @@ The frame's `attrs` say what the rows cannot:
     truncated       why the log is not whole, in words; empty when it is
     workers         how many logs were read
     arrivals_per_s  what was asked for
-    generator       what the load generator says of itself: send_delay_p99_s, cpu (share of a core), saturated
+    generator       what the load generator says of itself (see `audit`)
 """
 
 from __future__ import annotations
@@ -25,15 +25,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cutover.errors import LoadError
+from cutover.load.audit import Beat, audit
 from cutover.load.recorder import OUTCOMES, SCHEMA
-from cutover.load.summary import nearest_rank
 
 COLUMNS = ("due_s", "sent_s", "done_s", "endpoint", "outcome", "status", "bytes", "worker")
 SUFFIX = ".arrows"
-SEND_DELAY_LIMIT_S = 0.1
-CPU_LIMIT = 0.9
-"""Above one of these the generator itself may be what was slow (Locust warns at 90 % of a core)."""
-
 __all__ = ["COLUMNS", "OUTCOMES", "LogReader", "read_log"]
 
 
@@ -131,7 +127,7 @@ class LogReader:
             "truncated": "; ".join(reasons),
             "workers": len(tails),
             "arrivals_per_s": max((float(t.about.get("arrivals_per_s", 0)) for t in tails), default=0.0),
-            "generator": _audit(frame, [share for t in tails for share in t.cpu[1:]]),
+            "generator": audit(frame, [tail.pulse for tail in tails]),
         }
 
 
@@ -145,7 +141,7 @@ class _Tail:
     horizon: float = 0.0
     end: str = ""
     broken: str = ""
-    cpu: list[float] = field(default_factory=list)
+    pulse: list[Beat] = field(default_factory=list)
     _head: bytes = b""
     _offset: int = 0
     _done: list[pa.Table] = field(default_factory=list)
@@ -226,9 +222,11 @@ class _Tail:
 
     def _take(self, batch: pa.RecordBatch, metadata: dict[bytes, bytes]) -> None:
         says = {k.decode(): v.decode() for k, v in metadata.items()}
+        since = self.at
         self.at, self.horizon = float(says["at"]), float(says["horizon"])
         self.end = says.get("end", "")
-        self.cpu.append(float(says.get("cpu", 0)))
+        numbers = {name: float(says.get(name, 0)) for name in ("cpu", "lag", "rss", "files")}
+        self.pulse.append(Beat(since, self.at, self.at - self.horizon, **numbers))
         if not batch.num_rows:
             return
         waits = pc.equal(batch.column("outcome"), "in_flight")
@@ -245,12 +243,3 @@ class _Tail:
 
 
 _EMPTY = pa.schema([*list(SCHEMA)[1:], pa.field("worker", pa.utf8())]).empty_table()
-
-
-def _audit(frame: pd.DataFrame, cpu: list[float]) -> dict[str, Any]:
-    delay = (frame["sent_s"] - frame["due_s"]).to_numpy()
-    delay = delay[~np.isnan(delay)]
-    p99 = nearest_rank(delay, 99) if len(delay) else 0.0
-    share = float(np.mean(cpu)) if cpu else 0.0
-    saturated = bool(p99 > SEND_DELAY_LIMIT_S or share > CPU_LIMIT)
-    return {"send_delay_p99_s": round(float(p99), 6), "cpu": round(share, 3), "saturated": saturated}

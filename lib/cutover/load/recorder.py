@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 
 OUTCOMES = ("ok", "http_5xx", "http_4xx", "timeout", "connection", "check", "in_flight", "never_sent")
@@ -55,6 +56,11 @@ class Recorder:
         path: the file; it must not exist, so that two processes can never share one.
         about: what the file says of its run (`Settings.public()` and the like); no secret.
 
+    Attributes:
+        next_due: when the next visitor is due, epoch seconds; None before the first.
+        lag_s: how late the event loop was at worst since the last flush; the caller measures it.
+        closed: whether the end marker is written.
+
     Raises:
         FileExistsError: another process writes there.
     """
@@ -72,8 +78,10 @@ class Recorder:
         self._open: dict[int, tuple[float, float, int]] = {}
         self._announced: set[int] = set()
         self._cpu, self._cpu_at = time.process_time(), self._started
+        self._process = psutil.Process()
         self._empty()
         self.next_due: float | None = None
+        self.lag_s = 0.0
         self.closed = False
 
     def sent(self, due_s: float, sent_s: float, endpoint: str) -> int:
@@ -103,10 +111,17 @@ class Recorder:
         cpu = time.process_time()
         share = (cpu - self._cpu) / max(now - self._cpu_at, 1e-6)
         horizon = now if self.next_due is None else min(now, self.next_due)
-        about = {"at": repr(now), "horizon": repr(horizon), "cpu": f"{share:.3f}", "end": end}
+        about = {
+            "at": repr(now),
+            "horizon": repr(horizon),
+            "cpu": f"{share:.3f}",
+            "lag": f"{self.lag_s:.4f}",
+            "end": end,
+        }
+        about |= {"rss": str(self._process.memory_info().rss), "files": str(self._process.num_fds())}
         self._writer.write_batch(self._batch(), custom_metadata=about)
         self._write()
-        self._cpu, self._cpu_at = cpu, now
+        self._cpu, self._cpu_at, self.lag_s = cpu, now, 0.0
         self._empty()
 
     def close(self, reason: str) -> None:
