@@ -64,7 +64,7 @@ class Generator:
             title="The load generator kept up",
             status=Status.UNKNOWN,
             severity=Severity.HIGH,
-            expected=f"delays of its own below {DELAY_SHARE:.0%} of the p95 threshold, {CPU_LIMIT:.0%} of a core at most",
+            expected=f"own delays below {DELAY_SHARE:.0%} of the p95 threshold, at most {CPU_LIMIT:.0%} of a core",
             observed=why,
             why="a platform is neither slow because its visitors came late, nor fast because fewer came than were due",
             remedy="raise load.workers, lower load.arrivals_per_s, or run the generator on a machine of its own",
