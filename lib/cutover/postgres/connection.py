@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import quote, urlsplit
 
 import psycopg
@@ -75,7 +75,8 @@ def connect(
         timeout_s: seconds to wait for the server's answer.
 
     Raises:
-        DatabaseError: no connection; the message holds no password and says what to look at.
+        DatabaseError: no connection, or only by a pooler that lends sessions out by the transaction; the message
+            holds no password and says what to look at.
     """
     try:
         connection = psycopg.connect(
@@ -91,13 +92,19 @@ def connect(
     except (psycopg.Error, ValueError) as error:
         raise explain(error, url, "cannot be reached") from error
     try:
+        if connection.info.backend_pid != _backend(connection):  # something stands in between
+            _refuse_pooler(url, timeout_s, connection)
         _pin(connection)
+        _watch_the_client(connection)
         if readonly:
             connection.execute("SELECT set_config('default_transaction_read_only', 'on', false)")
         connection.autocommit = autocommit
     except psycopg.Error as error:
         connection.close()
         raise explain(error, url, "refused its first statement") from error
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -192,6 +199,51 @@ def without_secrets(url: str) -> tuple[str, dict[str, str]]:
 def with_database(url: str, database: str) -> str:
     """The same connection to another database of that server."""
     return make_conninfo("", **(parameters(url) | {"dbname": database}))
+
+
+WATCHED = {
+    "client_connection_check_interval": "5s",
+    "tcp_keepalives_idle": "60",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "6",
+}
+"""By these a server notices that we were killed, or that our machine is gone, and ends what it does for us."""
+
+
+def _watch_the_client(connection: psycopg.Connection[TupleRow]) -> None:
+    with suppress(psycopg.Error):  # not every platform can, and older servers do not know the first
+        connection.execute(
+            "SELECT set_config(v.name, v.value, false) FROM unnest(%s::text[], %s::text[]) AS v(name, value) "
+            "JOIN pg_catalog.pg_settings s ON s.name = v.name",
+            (list(WATCHED), list(WATCHED.values())),
+        )
+
+
+def _backend(connection: psycopg.Connection[TupleRow]) -> int:
+    """The server process that answers, now."""
+    row = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _refuse_pooler(url: str, timeout_s: int, connection: psycopg.Connection[TupleRow]) -> None:
+    """Two sessions at once that one server process answers: a pooler lends it out by the transaction.
+
+    What we set in a session (read-only, search_path, TimeZone) would then fall to the application's transactions.
+
+    Raises:
+        DatabaseError: it is so.
+        psycopg.Error: a second session is not to be had.
+    """
+    with psycopg.connect(url, autocommit=True, application_name=APPLICATION_NAME, connect_timeout=timeout_s) as other:
+        shared = any(_backend(connection) == _backend(other) for _ in range(3))
+    if shared:
+        raise DatabaseError(
+            f"{describe(url)} is a connection pooler that lends its sessions out by the transaction",
+            why="the settings of our sessions (read-only among them) would fall to the application's, "
+            "and two statements of ours might be answered under different ones.",
+            todo="give the database's direct URL (Neon: the host without -pooler; Supabase: port 5432; "
+            "PgBouncer: the server behind it, or a pool with pool_mode=session).",
+        )
 
 
 def _pin(connection: psycopg.Connection[TupleRow]) -> None:
