@@ -103,10 +103,12 @@ def _execute(
     only_changing: bool = False,
     **options: Any,
 ) -> Any:
-    from cutover.runbook import PHASES, execute, find_notebooks  # noqa: PLC0415
+    from cutover.runbook import execute, find_notebooks, load_params  # noqa: PLC0415
+    from cutover.runbook.phases import notebooks_of  # noqa: PLC0415
 
     folder = find_notebooks()
-    named = [name for word in what for name in PHASES.get(word, (word,))]
+    transfer = load_params(params).migration.transfer
+    named = [name for word in what for name in notebooks_of(word, transfer)]
     notebooks = [path if (path := Path(name)).suffix else _notebook(folder, name) for name in named]
     if only_changing:  # a plan looks at what would be changed; it sends no load and walks no flows
         notebooks = [path for path in notebooks if not path.exists() or "apply: bool" in path.read_text()] or notebooks[

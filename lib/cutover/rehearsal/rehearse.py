@@ -60,7 +60,7 @@ def rehearse(
             f"The folder {outputs} cannot be used: {error.strerror}.", todo="give another one with --outputs"
         ) from error
     notebooks = find_notebooks()
-    raw = _migration(params or notebooks.parent / "params" / "rehearsal.yml", fast=fast)
+    raw = _migration(params or notebooks.parent / "params" / "rehearsal.yml", fast=fast) | scenario.migration
     rows = rows or (_FAST["rows"] if fast else ROWS)
     say(f"Rehearsing {scenario.name}: {scenario.title}.")
     visitors = 6.0 if scenario.visitors else 0.0

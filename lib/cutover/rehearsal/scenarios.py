@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from cutover.finding import Verdict
 from cutover.rehearsal import faults
 from cutover.rehearsal.stage import Stage
-from cutover.runbook.phases import PHASES
+from cutover.runbook.phases import PHASES, REPLICATED_DAY
 
 Fault = Callable[[Stage], None]
 
@@ -28,6 +29,7 @@ class Scenario:
         before: what happens to the stage right before a notebook begins.
         empty_cloud: the AWS account has nothing in it.
         visitors: whether anybody uses the platform meanwhile.
+        migration: what this story says otherwise than the rehearsal's parameters.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Scenario:
     before: Mapping[str, Fault] = field(default_factory=dict)
     empty_cloud: bool = False
     visitors: bool = True
+    migration: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _lose_rows(stage: Stage) -> None:
@@ -54,6 +57,19 @@ SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         Scenario("clean", "everything goes well: GO", _WHOLE, Verdict.GO),
+        Scenario(
+            "replicated",
+            "the copy follows its source, and users are refused for seconds only: GO",
+            (
+                "01_prerequisites",
+                "04_data_sync_test",
+                "07_lower_ttl",
+                *PHASES["replicate"],
+                *(name for name in REPLICATED_DAY if name != "16_validation"),
+            ),
+            Verdict.GO,
+            migration={"transfer": "replicate", "watch": {"after_cutover": "8s", "validation": "8s", "every": "1s"}},
+        ),
         Scenario(
             "lost-rows",
             "rows vanish during the import, without an error: NO_GO",

@@ -107,7 +107,8 @@ def start_stage(
         mark = hold(stage.network)
         if mark is not None:
             stage._cleanups.callback(mark.close)
-        _Builder(stage, rows, empty_cloud, visitors_per_s, say).build()
+        replicates = (migration or {}).get("transfer") == "replicate"
+        _Builder(stage, rows, empty_cloud, visitors_per_s, say, replicates=replicates).build()
         _announce(stage, dict(migration or {}))
     except BaseException:
         stage.stop()
@@ -131,7 +132,10 @@ def _announce(stage: Stage, migration: dict[str, Any]) -> None:
 class _Builder:
     """Builds a stage: databases and queues first, then the cloud, then the applications, then the visitors."""
 
-    def __init__(self, stage: Stage, rows: int, empty_cloud: bool, visitors_per_s: float, say: Say) -> None:
+    def __init__(
+        self, stage: Stage, rows: int, empty_cloud: bool, visitors_per_s: float, say: Say, *, replicates: bool = False
+    ) -> None:
+        self.replicates = replicates
         self.stage, self.network, self.rows, self.say = stage, stage.network, rows, say
         self.empty_cloud, self.visitors_per_s = empty_cloud, visitors_per_s
         self.password = {role: secrets.token_urlsafe(18) for role in ("source", "target", "visitor", "admin")}
@@ -204,7 +208,9 @@ class _Builder:
         )
         self.stage._cleanups.callback(server.stop)
         self.stage.source = server
-        server.create_role("shadowtwin_app", password=self.password["source"])
+        # As an administrator grants it on Neon, before a replication: the rest the owner of the tables has.
+        options = "REPLICATION" if self.replicates else ""
+        server.create_role("shadowtwin_app", password=self.password["source"], options=options)
         data.write_reports(self.stage.folder / "reports")
 
     def _target(self) -> None:
@@ -220,7 +226,8 @@ class _Builder:
         self.stage.target = server
         server.create_role("shadowtwin_admin", options="CREATEDB CREATEROLE")
         server.create_role("shadowtwin_readonly")
-        server.create_role("shadowtwin_app", password=self.password["target"])
+        subscribes = ("pg_create_subscription",) if self.replicates else ()
+        server.create_role("shadowtwin_app", password=self.password["target"], member_of=subscribes)
         for name in ("shadowtwin", "shadowtwin_staging"):
             server.create_database(name, owner="shadowtwin_app")
 

@@ -53,6 +53,7 @@ STATES: dict[str, tuple[str, str, str]] = {
 
 PHASES = {
     "prepare": "Preparation",
+    "replicate": "Replication",
     "day": "Migration day",
     "review": "Review after the migration",
     "rollback": "Rollback",

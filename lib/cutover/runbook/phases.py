@@ -12,6 +12,7 @@ PHASES: dict[str, tuple[str, ...]] = {
         "05_load_test",
         "07_lower_ttl",
     ),
+    "replicate": ("08_replication",),
     "day": (
         "10_final_backup",
         "11_write_freeze",
@@ -24,7 +25,18 @@ PHASES: dict[str, tuple[str, ...]] = {
     "review": ("20_post_migration_review",),
     "rollback": ("90_rollback_decision",),
 }
-"""The notebooks of each phase, in the order in which they run."""
+"""The notebooks of each phase, in the order in which they run; `replicate` is for `transfer: replicate` alone."""
+
+REPLICATED_DAY = (
+    "10_final_backup",
+    "14_deploy",
+    "12_data_migration",
+    "13_data_integrity",
+    "15_dns_cutover",
+    "16_validation",
+)
+"""The day with `transfer: replicate`: the release waits at the new home before anybody is refused, and the freeze and
+the switch of the name are parts of 12."""
 
 WHEN = {
     "00": "any time",
@@ -33,6 +45,7 @@ WHEN = {
     "04": "T-7 d",
     "05": "T-7 d, T-1 d",
     "07": "T-2 d",
+    "08": "T-1 d",
     "10": "T-2 h",
     "11": "T-1 h",
     "12": "T-0",
@@ -43,6 +56,16 @@ WHEN = {
     "20": "T+24 h",
     "90": "on a trigger",
 }
+
+
+def notebooks_of(phase: str, transfer: str) -> tuple[str, ...]:
+    """The notebooks of a phase, by the way of the transfer; a word that is no phase is a notebook itself.
+
+    Args:
+        phase: `day`, or a notebook's name.
+        transfer: `dump` or `replicate`, as in the parameters.
+    """
+    return REPLICATED_DAY if (phase, transfer) == ("day", "replicate") else PHASES.get(phase, (phase,))
 
 
 def find_notebooks() -> Path:

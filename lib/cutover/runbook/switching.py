@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from cutover.errors import ActionRefused, CutoverError
 from cutover.finding import Finding, Severity, Status
 from cutover.migration import ExpectedDifference
 from cutover.postgres import replication
+from cutover.postgres.position import movement
 from cutover.postgres.progress import Listener
 from cutover.runbook.decision import remember_cutover
 from cutover.runbook.freezing import POSITION_KEY, maintenance, report_locations
@@ -132,12 +133,13 @@ class SwitchOver:
         Raises:
             ActionRefused: nothing follows the source, so there is nothing to switch to.
         """
-        resumed = self._resumable()
-        run = _Progressing(time.monotonic())
-        if not resumed:
+        proven = self._resumable()
+        if not proven:
             objects.copy(**self._reports())  # what is copied before need not be copied while users wait
+        run = _Progressing(time.monotonic(), str(proven.get("from", "")), released=bool(proven))
         try:
-            self._fence_and_prove(run, resumed)
+            if not proven:
+                self._fence_and_prove(run)
             self._release(run)
         except BaseException as error:
             if run.released:
@@ -148,8 +150,8 @@ class SwitchOver:
             self._findings = [*run.findings, _taken_back(self._link.subject, error, run.timeline)]
             return {"switched": False, "reason": str(error), "timeline": run.timeline}
         refusal = self._first_write(run)
-        views = replication.fill_views(self._link, again=True)
-        run.mark("materialised views filled")
+        self._end(run)
+        views = self._fill_views(run)
         self._findings = [*run.findings, *self._after(), refusal_finding(self._step, refusal)]
         return {"switched": True, "timeline": run.timeline, "refusal": refusal, "views": views}
 
@@ -173,27 +175,30 @@ class SwitchOver:
         parts += [queue.PauseQueues(redis), postgres.Freeze(self._link.source_url)]
         return [*parts, aws.SwitchDns(self._account, step.migration.target.load_balancer)]
 
-    def _resumable(self) -> bool:
-        """Whether an earlier attempt proved the copy and broke off after it; then only its end is wanted.
+    def _resumable(self) -> dict[str, Any]:
+        """What an earlier attempt proved before it let the copy go and broke off: only its end is wanted; or {}.
 
         Raises:
-            ActionRefused: nothing follows, and nothing is proven or the source was written to since.
+            ActionRefused: nothing follows the source.
         """
-        state, proven = replication.link_state(self._link), self._step.recall(PROVEN_KEY)
-        if state.subscription:
-            return False
-        if proven:
-            before = postgres.WritePosition.from_dict(proven["position"])
-            now = postgres.write_position(self._link.source_url, since=before, settle_s=0)
-            if not any(f.closes_gate for f in postgres.check_no_writes(before, now)):
-                return True
+        proven = proven_at_fence(self._step, self._link)
+        if proven.get("released"):
+            return proven  # users may write at the new home already: never back, never compared again
+        if replication.link_state(self._link).subscription:
+            return {}
         raise ActionRefused(
-            f"{self._link.subject}: nothing follows, and no fence of an earlier attempt still holds.",
+            f"{self._link.subject}: nothing follows the source.",
             why="there is no copy to switch to.",
             todo="run 08_replication with apply, or take the other way: transfer: dump.",
         )
 
-    def _fence_and_prove(self, run: _Progressing, resumed: bool) -> None:
+    def _written_since(self, proven: Mapping[str, Any]) -> list[str]:
+        """What of users moved on the source since the fence; that publication and slot went is not users' doing."""
+        before = postgres.WritePosition.from_dict(proven["position"])
+        now = postgres.write_position(self._link.source_url, since=before, settle_s=0)
+        return replace(movement(before, now), schema=False).words()
+
+    def _fence_and_prove(self, run: _Progressing) -> None:
         """Everything up to the point where the new home may take writes; raises TakenBack when it may not."""
         step, link = self._step, self._link
         run.from_at = datetime.now(UTC).isoformat()
@@ -205,8 +210,6 @@ class SwitchOver:
             run.mark(action.name)
         freeze, frozen = run.done[-1]
         self._require(run, freeze.verify(frozen))
-        if resumed:
-            return
         fence = replication.raise_fence(link)
         fence = replication.wait_replayed(link, fence, timeout_s=self._left(run), progress=self._progress)
         sequences = replication.bring_sequences(link)
@@ -225,18 +228,20 @@ class SwitchOver:
             _reports_copied(failed),
         ])  # fmt: skip
         self._left(run)
-        step.remember(POSITION_KEY, position.to_dict())
-        step.remember(PROVEN_KEY, {"fence": fence.to_dict(), "position": position.to_dict(), "run": step.run.name})
+        begun = _begun(step, link)
+        proven = {"fence": fence.to_dict(), "position": position.to_dict(), "run": step.run.name, "begun": begun}
+        step.remember(PROVEN_KEY, proven | {"from": run.from_at})
 
     def _release(self, run: _Progressing) -> None:
-        """Cut the copy loose, let it take writes, carry jobs that wait for later, switch the name."""
+        """Let the copy take writes, carry jobs that wait for later, switch the name: no way back from here."""
+        step, link = self._step, self._link
         carry = self._carry()
         jobs = carry.plan()  # refused while it can still be taken back, where the new home's queues hold other jobs
-        replication.end_replication(self._link, guard=False)
-        run.mark("replication ended")
+        replication.pause_replication(link)
+        step.remember(PROVEN_KEY, proven_at_fence(step, link) | {"released": True})
         run.released = True
-        if replication.link_state(self._link).guarded:
-            replication.lift_guard(self._link)
+        if replication.link_state(link).guarded:
+            replication.lift_guard(link)
         run.mark("new home takes writes")
         try:
             run.findings += carry.verify(self._make(carry, jobs))
@@ -244,9 +249,21 @@ class SwitchOver:
             run.findings.append(_not_carried(jobs, error))
         action, plan = self._parts[-1]
         change = self._make(action, plan)
-        remember_cutover(self._step, change)
-        run.findings += action.verify(change)
+        remember_cutover(step, change)
         run.mark(action.name)
+
+    def _end(self, run: _Progressing) -> None:
+        """With users at the new home: nothing of the replication stays, and nothing was written behind the fence."""
+        step, link = self._step, self._link
+        proven = proven_at_fence(step, link)
+        if late := self._written_since(proven):
+            run.findings.append(_behind_the_fence(link.subject, late))
+        replication.end_replication(link, guard=False)
+        step.remember(POSITION_KEY, postgres.write_position(link.source_url, settle_s=0).to_dict())
+        run.mark("replication ended")
+        name, plan = self._parts[-1]
+        made = step.journal.last_change(plan.action, plan.subject) or {}
+        run.findings += name.verify(Change(plan, made.get("result", {}), str(made.get("started", "")), 0.0))
 
     def _carry(self) -> queue.CarryQueues:
         sides = (self._step.migration.source, self._step.migration.target)
@@ -339,6 +356,15 @@ class SwitchOver:
         self._step.remember(REFUSAL_KEY, refusal)
         return refusal
 
+    def _fill_views(self, run: _Progressing) -> list[str]:
+        try:
+            views = replication.fill_views(self._link, again=True)
+        except CutoverError as error:
+            run.findings.append(_views_not_filled(self._link.subject, error))
+            return []
+        run.mark("materialised views filled")
+        return views
+
     def _after(self) -> list[Finding]:
         """What can be seen of it afterwards: nothing is left, nobody is refused."""
         found = [replication.check_ended(self._link)]
@@ -363,6 +389,18 @@ class SwitchOver:
         return report_locations(self._step)
 
 
+def proven_at_fence(step: Step, link: replication.Link) -> dict[str, Any]:
+    """What notebook 12 proved of the replication that runs, or ran last; {} when nothing."""
+    proven = dict(step.recall(PROVEN_KEY) or {})
+    return proven if proven.get("begun") == _begun(step, link) else {}
+
+
+def _begun(step: Step, link: replication.Link) -> str:
+    """When the replication was begun: what was proven of an earlier one says nothing of this one."""
+    made = step.journal.last_change(replication.StartReplication.name, link.subject) or {}
+    return str(made.get("started", ""))
+
+
 def first_accepted_write(step: Step, account: aws.Account, *, timeout_s: float = _ACCEPTED_S) -> str:
     """Sign in behind the balancer until it works, which writes a session; when it did, "" when it never did."""
     at, (login, _) = target(step, account), logins(step)
@@ -380,8 +418,7 @@ def first_accepted_write(step: Step, account: aws.Account, *, timeout_s: float =
 def refusal_finding(step: Step, refusal: Mapping[str, Any]) -> Finding:
     """How long writes were refused, beside the trial's forecast for the other way. Finding id: RFS-01."""
     seconds, way = refusal.get("seconds"), str(refusal.get("way"))
-    forecast = (step.recall("forecast") or {}).get("seconds") or {}
-    by_dump = forecast.get("write freeze, at least")
+    by_dump = (step.recall("forecast") or {}).get("seconds")
     beside = f"; by dump and restore, at least {by_dump:.1f} s by the trial" if way != "dump" and by_dump else ""
     return Finding(
         "RFS-01",
@@ -407,7 +444,7 @@ def _taken_back(subject: str, error: BaseException, timeline: Mapping[str, float
         subject,
         "the copy proven at the fence, and the name switched",
         f"taken back after {timeline.get('taken back', 0):.1f} s: {str(error).splitlines()[0]}",
-        "Users are at the old home again, which takes writes; the copy goes on following.",
+        "Users are at the old home again, which takes writes; the copy goes on following where it still can.",
         "Mend what is named, then run this notebook again; nothing was lost.",
         data={"timeline": dict(timeline)},
     )
@@ -424,6 +461,34 @@ def _not_undone(action: Action, change: Change, error: Exception) -> Finding:
         f"{type(error).__name__}: {str(error).splitlines()[0]}",
         "Users are still refused.",
         f"By hand, at once: {change.plan.undo}",
+    )
+
+
+def _behind_the_fence(subject: str, late: list[str]) -> Finding:
+    return Finding(
+        "SWO-late",
+        "Nothing was written to the source behind the fence",
+        Status.FAIL,
+        Severity.BLOCKER,
+        subject,
+        "no write after the comparison",
+        "; ".join(late[:10]),
+        "It is on the old home only: the new home took over without it.",
+        "Find the rows (the tables are named; the source is frozen) and insert them at the new home by hand.",
+    )
+
+
+def _views_not_filled(subject: str, error: CutoverError) -> Finding:
+    return Finding(
+        "SWO-views",
+        "The materialised views hold what the tables held at the switch",
+        Status.FAIL,
+        Severity.MEDIUM,
+        subject,
+        "each refreshed",
+        error.what,
+        "They show what they held when the copy was begun.",
+        "REFRESH MATERIALIZED VIEW … on the new home's database",
     )
 
 

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 
-from cutover import app, aws, postgres
+from cutover import app, aws, objects, postgres
 from cutover.action import Action
 from cutover.errors import CutoverError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres import replication
 from cutover.postgres.progress import Listener
+from cutover.runbook.freezing import report_locations
 from cutover.runbook.step import Step
 from cutover.runbook.switching import (
-    PROVEN_KEY,
     REFUSAL_KEY,
     Limits,
     SwitchOver,
     first_accepted_write,
+    proven_at_fence,
     refusal_finding,
 )
+from cutover.runbook.ttl import check_ttl_lowered
 from cutover.runbook.watching import logins, target
 
 _START = replication.StartReplication.name
@@ -47,13 +52,24 @@ def replicates(step: Step) -> bool:
     return step.migration.transfer == "replicate"
 
 
-def check_way(step: Step) -> list[Finding]:
-    """Whether the way that the parameters name can be gone; for the dump the preflight of notebook 01 is enough."""
-    if not replicates(step):
-        why = "transfer: dump is chosen; its own checks are those of the databases"
-        title = "The source and the target can replicate"
-        return [Finding("REP-00", title, Status.NOT_APPLICABLE, Severity.LOW, step.migration.name, why=why)]
-    return replication.check_replication(link_of(step))
+def check_way(step: Step, *, stop: bool = False) -> list[Finding]:
+    """Whether the way that the parameters name can be gone; for the dump the preflight of notebook 01 is enough.
+
+    Args:
+        step: notebook 01 or 08.
+        stop: the replication is to be ended, so nothing need be fit for it.
+
+    Returns:
+        Tables without a replica identity are NOT_DUE: a change of notebook 08 gives them one before it publishes.
+    """
+    if stop or not replicates(step):
+        return [_not_wanted("REP-00", "The source and the target can replicate", step)]
+    findings = replication.check_replication(link_of(step))
+    why = "notebook 08 gives them one, as a change of its own, before anything is published"
+    return [
+        replace(f, status=Status.NOT_DUE, why=why) if f.id == "REP-identity" and f.status is Status.FAIL else f
+        for f in findings
+    ]
 
 
 def follow_change(step: Step, *, jobs: int = 2, stop: bool = False, progress: Listener | None = None) -> Action | None:
@@ -72,9 +88,18 @@ def identity_change(step: Step) -> Action | None:
     return replication.GiveReplicaIdentity(link_of(step).source_url) if replicates(step) else None
 
 
-def check_followed(step: Step, *, settle_s: float = 5.0, progress: Listener | None = None) -> list[Finding]:
+def reports_change(step: Step) -> Action | None:
+    """What copies the PDF reports; None for a replicated copy, whose switch-over does it before and in the freeze."""
+    return None if replicates(step) else objects.CopyObjects(**report_locations(step))  # type: ignore[arg-type]
+
+
+def check_followed(
+    step: Step, *, stop: bool = False, settle_s: float = 5.0, progress: Listener | None = None
+) -> list[Finding]:
     """Whether the copy follows its source now, and whether the schema is what it was when it was begun."""
     link = link_of(step)
+    if stop:
+        return [replication.check_ended(link)]
     begun = step.journal.last_change(_START, link.subject) or {}
     return replication.check_following(
         link,
@@ -98,10 +123,18 @@ def watch_lag(step: Step, seconds: float) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("at")
 
 
-def check_ready(step: Step, account: aws.Account) -> list[Finding]:
-    """Before users are refused: the copy is close behind, and the release waits at the new home."""
+def check_ready(step: Step) -> list[Finding]:
+    """Before a switch-over refuses users: the copy is close behind, the release waits at the new home, the name too."""
+    if not replicates(step) or proven_at_fence(step, link_of(step)).get("released"):
+        return [_not_wanted("SWO-00", "A replicated copy is ready for the switch-over", step)]
+    account = aws.Account(step.migration, raw=step.run.raw("aws"))
     at, version = target(step, account), step.migration.release.version
-    return [*check_followed(step), *app.check_health(str(at["base_url"]), host=at["host"], expected_version=version)]
+    return [
+        *check_followed(step),
+        *app.check_health(str(at["base_url"]), host=at["host"], expected_version=version),
+        *aws.check_requirements(account, phase="day", services=["dns"]),
+        *check_ttl_lowered(step),
+    ]
 
 
 def transfer_change(
@@ -128,24 +161,66 @@ def transfer_change(
     return postgres.Transfer(source, goal, step.backup_folder("transfer"), jobs=jobs, progress=progress)
 
 
-def check_proven(step: Step) -> list[Finding]:
-    """What notebook 12 proved at the fence: users write at the new home now, so it cannot be compared again."""
-    title = "The copy was proven at the fence"
-    proven: Mapping[str, Any] | None = step.recall(PROVEN_KEY)
-    if not proven:
-        why = "the comparison is made while nobody writes; it is not on record"
-        todo = "run 12_data_migration with apply"
-        return [Finding("SWO-03", title, Status.UNKNOWN, Severity.BLOCKER, step.migration.name, why=why, remedy=todo)]
-    kept = step.run.raw("postgres") / "comparison.json"
-    fence = proven["fence"]
-    said = f"every object and row at {fence['lsn']}, {fence['at']}, in the run {proven['run']}"
-    evidence = (str(kept),) if kept.exists() else ()
-    return [Finding("SWO-03", title, Status.PASS, Severity.BLOCKER, step.migration.name, observed=said,
-                    evidence=evidence)]  # fmt: skip
+def compare_databases(
+    step: Step, *, jobs: int = 2, show: int = 20, progress: Listener | None = None
+) -> postgres.Comparison:
+    """Every object and row of both sides, now; or, once users write at the new home, as notebook 12 compared them.
+
+    Args:
+        step: notebook 13.
+        jobs: parallel connections on each side.
+        show: differing rows named for each table.
+        progress: told of every piece.
+    """
+    if not replicates(step) or not proven_at_fence(step, link_of(step)).get("released"):
+        source, goal = (step.resolve(side.database_url) for side in (step.migration.source, step.migration.target))
+        expected, evidence = step.migration.expected_differences, step.run.raw("postgres")
+        return postgres.compare(
+            source, goal, jobs=jobs, show=show, evidence=evidence, expected=expected, progress=progress
+        )
+    kept = _kept_comparison(step)
+    names = ("name", "kind", "source_rows", "target_rows", "missing", "extra", "different", "not_compared")
+    tables = [postgres.TableComparison(**{k: t[k] for k in names}) for t in kept.get("tables", [])]
+    findings = [Finding.from_dict(f) for f in kept.get("findings", [])]
+    return postgres.Comparison(
+        findings=[_proven(step, kept), *findings],
+        tables=tables,
+        seconds=float(kept.get("seconds", 0.0)),
+        source=dict(kept.get("source", {})),
+        target=dict(kept.get("target", {})),
+        algorithm=str(kept.get("algorithm", "")),
+    )
+
+
+def _kept_comparison(step: Step) -> dict[str, Any]:
+    """The comparison at the fence, from this run's folder or the one that made it; {} when neither is here."""
+    made = str(proven_at_fence(step, link_of(step)).get("run", ""))
+    for folder in (step.run.path.parent / made, step.run.path):
+        with suppress(OSError, ValueError):
+            return dict(json.loads((folder / "raw" / "postgres" / "comparison.json").read_text()))
+    return {}
+
+
+def _proven(step: Step, kept: Mapping[str, Any]) -> Finding:
+    """What notebook 12 proved at the fence; UNKNOWN where its comparison is not on this machine."""
+    proven = proven_at_fence(step, link_of(step))
+    title, fence, run = "The copy was proven at the fence", proven["fence"], proven["run"]
+    status = Status.PASS if kept.get("findings") else Status.UNKNOWN
+    return Finding(
+        "SWO-03",
+        title,
+        status,
+        Severity.BLOCKER,
+        step.migration.name,
+        "every object and every row compared while nobody wrote",
+        f"at {fence['lsn']}, {fence['at']}, in the run {run}",
+        "" if status is Status.PASS else "the comparison itself is not on this machine, and cannot be made again",
+        "" if status is Status.PASS else f"bring the folder of the run {run} here, beside this run's",
+    )
 
 
 def check_flows(step: Step, account: aws.Account) -> list[Finding]:
-    """The critical flows behind the balancer; while the copy follows they cannot write, and are walked in 13 and 15."""
+    """The critical flows behind the balancer; while the copy follows they cannot write, and are walked in 15."""
     at = target(step, account)
     login, admin = logins(step)
     try:
@@ -176,3 +251,8 @@ def check_refusal(step: Step, account: aws.Account) -> list[Finding]:
         if seconds is not None:
             step.remember(REFUSAL_KEY, known)
     return [refusal_finding(step, known)]
+
+
+def _not_wanted(identifier: str, title: str, step: Step) -> Finding:
+    why = f"transfer: {step.migration.transfer}, and nothing is to be replicated here"
+    return Finding(identifier, title, Status.NOT_APPLICABLE, Severity.LOW, step.migration.name, why=why)

@@ -100,6 +100,17 @@ def end_replication(link: Link, *, guard: bool = True) -> dict[str, Any]:
     return dropped
 
 
+def pause_replication(link: Link) -> None:
+    """Let nothing more arrive; the rest can be taken down when nobody waits. Safe to repeat.
+
+    Raises:
+        DatabaseError: the target refused.
+    """
+    with writer(link.target_url) as connection:
+        if connection.execute("SELECT FROM pg_subscription WHERE subname = %s", (link.name,)).fetchone():
+            connection.execute(sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(link.identifier))
+
+
 def lift_guard(link: Link) -> bool:
     """Let others write into the target; their open sessions are ended, so that they come back as writers."""
     freeze = Freeze(link.target_url)
