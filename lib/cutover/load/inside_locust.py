@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import signal
+import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from geventhttpclient.client import HTTPClientPool
 from locust import FastHttpUser, events, task
 from locust.exception import StopUser
 
+from cutover.load import together
 from cutover.load.recorder import Recorder, clock
 from cutover.load.settings import Settings
 
@@ -41,16 +43,27 @@ class _Process:
         self.rng = random.Random()  # noqa: S311 - arrivals, not secrets
         self._recorder: Recorder | None = None
         self._pid = 0
+        self._folder = self.settings.folder
+        self.reports = False
+
+    def join(self, environment: Any) -> None:
+        """Take part in a run of several workers, if this is one."""
+        self.reports = together.is_worker(environment)
+        if self.reports and not self._folder and self.settings.arrivals_per_s > 0:
+            self._folder = tempfile.mkdtemp(prefix="cutover-load-")  # on another machine: the rows are sent along
+        together.begin_collecting(environment, self.settings.folder)
 
     @property
     def recorder(self) -> Recorder | None:
         """The log of this process: opened at the first use, because `--processes` forks after the import."""
         if self._recorder is None or self._pid != os.getpid():
-            if not self.settings.folder:
+            if not self._folder:
                 return None
             self._pid = os.getpid()
-            path = Path(self.settings.folder) / f"worker-{self._pid}.arrows"
+            path = Path(self._folder) / f"worker-{self._pid}.arrows"
             self._recorder = Recorder(path, self.settings.public())
+            if self.reports:
+                together.begin_reporting(self._recorder, None if self.settings.folder else path)
             gevent.spawn(self._flush_for_ever, self._recorder)
             gevent.spawn(self._feel_the_pulse, self._recorder)
         return self._recorder
@@ -248,6 +261,10 @@ class OpenArrivals(RecordedUser):
             recorder.done(recorder.sent(due, now, f"({type(visitor).__name__})"), clock(), "check", 0, 0)
 
 
+def _join(environment: Any, **_: Any) -> None:
+    PROCESS.join(environment)
+
+
 def _hold_the_lifeline(**_: Any) -> None:
     """End with the driver, however it ends, and obey SIGINT even where the shell had it ignored."""
     if PROCESS.settings.lifeline < 0:
@@ -266,5 +283,7 @@ def _end_the_log(**_: Any) -> None:
     PROCESS.close("stopped")
 
 
+together.report_often()
+events.init.add_listener(_join)  # type: ignore[no-untyped-call]
 events.init.add_listener(_hold_the_lifeline)  # type: ignore[no-untyped-call]
 events.quitting.add_listener(_end_the_log)  # type: ignore[no-untyped-call]

@@ -15,12 +15,16 @@ import json
 import os
 import time
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import psutil
 import pyarrow as pa
+
+Floats = npt.NDArray[np.float64]
 
 OUTCOMES = ("ok", "http_5xx", "http_4xx", "timeout", "connection", "check", "in_flight", "never_sent")
 _CODES = {name: code for code, name in enumerate(OUTCOMES)}
@@ -58,6 +62,7 @@ class Recorder:
 
     Attributes:
         next_due: when the next visitor is due, epoch seconds; None before the first.
+        on_done: told at each flush of what is done: response times, ends (seconds), whether it failed.
         lag_s: how late the event loop was at worst since the last flush; the caller measures it.
         closed: whether the end marker is written.
 
@@ -82,6 +87,7 @@ class Recorder:
         self._empty()
         self.next_due: float | None = None
         self.lag_s = 0.0
+        self.on_done: Callable[[Floats, Floats, npt.NDArray[np.bool_]], None] | None = None
         self.closed = False
 
     def sent(self, due_s: float, sent_s: float, endpoint: str) -> int:
@@ -122,6 +128,10 @@ class Recorder:
         self._writer.write_batch(self._batch(), custom_metadata=about)
         self._write()
         self._cpu, self._cpu_at, self.lag_s = cpu, now, 0.0
+        if self.on_done is not None and len(self._done):
+            done, due = np.array(self._done), np.array(self._due)
+            over = ~np.isnan(done)
+            self.on_done((done - due)[over], done[over], np.array(self._outcomes)[over] != _CODES["ok"])
         self._empty()
 
     def close(self, reason: str) -> None:
