@@ -7,6 +7,7 @@ import json
 import os
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,8 +18,10 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import ReadTimeoutError
 from botocore.loaders import create_loader
 
+from cutover.aws.patience import OutOfTime, Patience
 from cutover.aws.problem import Problem, describe_error
 from cutover.aws.scrub import scrub
 from cutover.errors import AwsError
@@ -29,6 +32,12 @@ WORKERS = 8
 """Concurrent calls in all: 132 calls with 80 ms each take 1.9 s with 8 threads, 1.1 s with 16, 33.9 s one by one."""
 WORKERS_PER_SERVICE = 4
 """Concurrent calls to one service: below every documented throttle for that many calls."""
+CALL_BUDGET = 140
+"""Distinct calls that a look at all requirements may take."""
+CALL_LIMIT_S = 60.0
+"""What one call may take in all, with every retry and every page's first byte; after it, it is not tried again."""
+READ_TIMEOUT_S = 20.0
+"""How long one attempt may be silent."""
 PAGES = 60
 """A listing that is longer than this is refused rather than judged on its beginning."""
 
@@ -134,14 +143,20 @@ class Account:
     Args:
         migration: whose account, region and endpoint.
         raw: the folder that keeps every response (`raw/aws` of a run), or None to keep none.
+        limit_s: what one call may take in all, with its retries.
     """
 
-    def __init__(self, migration: Migration, *, raw: Path | None = None) -> None:
+    def __init__(self, migration: Migration, *, raw: Path | None = None, limit_s: float = CALL_LIMIT_S) -> None:
         self.migration = migration
         self.region = migration.region
         self.endpoint = migration.endpoint
         self.raw = raw
+        self.limit_s = limit_s
+        self.calls: Counter[str] = Counter()
         self._session = _session(migration, self.endpoint)
+        self._patience = Patience(limit_s)
+        self._silent: dict[str, str] = {}
+        self._workers = threading.BoundedSemaphore(WORKERS)
         self._clients: dict[tuple[str, str], Any] = {}
         self._answers: dict[str, Future[Response]] = {}
         self._gates: dict[str, threading.BoundedSemaphore] = {}
@@ -153,12 +168,14 @@ class Account:
         key = (service, region or self.region)
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = self._session.client(
+                client = self._session.client(
                     service,  # type: ignore[call-overload]
                     region_name=key[1],
                     endpoint_url=self.endpoint,
-                    config=_config(self.endpoint),
+                    config=_config(self.endpoint, self.limit_s),
                 )
+                self._patience.watch(client)
+                self._clients[key] = client
             return self._clients[key]
 
     def call(
@@ -225,6 +242,11 @@ class Account:
         return self.call("sts", "get_caller_identity")
 
     @property
+    def budget(self) -> str:
+        """What was spent so far, in words: calls and services."""
+        return f"{self.calls.total()} calls to {len(+self.calls)} services, at most {CALL_BUDGET} planned"
+
+    @property
     def emulator(self) -> str | None:
         """The emulator's version when one answers (it names itself in the Server header), else None."""
         found = _EMULATOR.search(self.identity().server)
@@ -233,10 +255,13 @@ class Account:
     def _ask(self, call: Call, *, fresh: bool = False) -> Response:
         with self._lock:
             gate = self._gates.setdefault(call.service, threading.BoundedSemaphore(WORKERS_PER_SERVICE))
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        with gate:
+        # The service's gate before the common one: who waits for a slow service keeps nobody else from being asked.
+        with gate, self._workers:
+            at = datetime.now(UTC).isoformat(timespec="milliseconds")
             try:
-                data = self._send(call)
+                self._refuse_what_is_silent(call, fresh=fresh)
+                with self._patience:
+                    data = self._send(call)
                 metadata = data.pop("ResponseMetadata", {})
                 response = Response(
                     call,
@@ -248,6 +273,8 @@ class Account:
                 )
             except Exception as error:
                 problem, code, message = describe_error(error)
+                if isinstance(error, ReadTimeoutError | OutOfTime):
+                    self._silent.setdefault(call.service, f"{call.operation} was not answered within its time")
                 metadata = getattr(error, "response", {}).get("ResponseMetadata", {})
                 response = Response(
                     call,
@@ -260,7 +287,14 @@ class Account:
                     at,
                     server=str(metadata.get("HTTPHeaders", {}).get("server", "")),
                 )
-        return self._keep(response, fresh=fresh)
+        return self._keep(response)
+
+    def _refuse_what_is_silent(self, call: Call, *, fresh: bool) -> None:
+        """One call that ran out of time is waited for; the others to that service are not asked at all."""
+        self.calls[call.service] += call.service != "files"
+        if not fresh and call.service in self._silent:
+            self.calls[call.service] -= 1
+            raise OutOfTime(f"not asked: {call.service} is silent, {self._silent[call.service]}")
 
     def _send(self, call: Call) -> dict[str, Any]:
         if call.service == "files":  # a file of the application's repository: evidence like any other answer
@@ -282,15 +316,22 @@ class Account:
                     _extend(whole, expression.expression, more)
         return whole
 
-    def _keep(self, response: Response, *, fresh: bool) -> Response:
+    def _keep(self, response: Response) -> Response:
         if self.raw is None:
             return response
         key = response.call.key
         with self._lock:
-            number = self._kept[key] = self._kept.get(key, 0) + 1
-        name = f"{key}.json" if number == 1 or not fresh else f"{key}-{number:03d}.json"
-        write_json(self.raw / name, response.to_dict())
+            number = self._kept.get(key, 0) + 1
+            while (self.raw / _raw_name(key, number)).exists():
+                number += 1  # an earlier step of the same run asked the same
+            self._kept[key] = number
+            name = _raw_name(key, number)
+            write_json(self.raw / name, response.to_dict())
         return Response(**{f: getattr(response, f) for f in Response.__slots__} | {"evidence": name})
+
+
+def _raw_name(key: str, number: int) -> str:
+    return f"{key}.json" if number == 1 else f"{key}-{number:03d}.json"
 
 
 def _shorten(text: str, most: int = 300) -> str:
@@ -332,11 +373,11 @@ def _session(migration: Migration, endpoint: str | None) -> boto3.Session:
     )
 
 
-def _config(endpoint: str | None) -> Config:
+def _config(endpoint: str | None, limit_s: float) -> Config:
     """Standard retries with 8 attempts; against the emulator 3, for its "not implemented" is a 500 that stays one."""
     common: dict[str, Any] = {
-        "connect_timeout": 10,
-        "read_timeout": 60,
+        "connect_timeout": min(10.0, limit_s),
+        "read_timeout": min(READ_TIMEOUT_S, limit_s),
         "max_pool_connections": WORKERS * 2,
         "ignore_configured_endpoint_urls": True,
         "user_agent_extra": "cutover",

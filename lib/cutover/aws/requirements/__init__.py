@@ -30,13 +30,16 @@ from cutover.aws.requirements import (
     watching,
 )
 from cutover.aws.requirements.check import check_identity, check_requirements, check_stack, judge
+from cutover.aws.requirements.look import Look, Read, looks
 from cutover.aws.requirements.requirement import REGISTRY, Outcome, Requirement
 from cutover.aws.requirements.stack import Phase, Recording, Stack
 
 __all__ = [
     "REGISTRY",
+    "Look",
     "Outcome",
     "Phase",
+    "Read",
     "Recording",
     "Requirement",
     "Stack",
@@ -58,6 +61,7 @@ __all__ = [
     "interfaces",
     "judge",
     "listeners",
+    "looks",
     "network",
     "principals",
     "rds",

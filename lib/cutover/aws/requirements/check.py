@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import logging
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import cache, partial
+from itertools import count
 
-from cutover.aws.account import WORKERS, Account, Call
+from cutover.aws.account import Account
+from cutover.aws.requirements.look import Read, Told, keep_look
 from cutover.aws.requirements.requirement import REGISTRY, Requirement
-from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Phase, Stack, Unreadable
+from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Phase, Stack, Unreadable, View
 from cutover.errors import UsageError
 from cutover.finding import Finding, Status
 
@@ -23,8 +29,13 @@ def check_requirements(
     services: Iterable[str] | None = None,
     source_major: int | None = None,
     now: datetime | None = None,
+    progress: Told | None = None,
 ) -> list[Finding]:
-    """Every requirement of the architecture, looked at now: one Finding each, in the order of the registry.
+    """Every requirement of the architecture, looked at now: exactly one Finding each, in the guide's order.
+
+    The first call is STS; in another account than the planned one, nothing more is asked. Each distinct call is made
+    once. Where the account keeps its responses, the look itself is kept beside them, so that `cutover recheck` can
+    judge it again.
 
     Args:
         account: where to look; responses are cached and kept there.
@@ -32,6 +43,7 @@ def check_requirements(
         services: names of the requirement modules to run (`rds`, `network`, `cross`, …); all when None.
         source_major: the source's PostgreSQL major; without it (and `expect.rds.engine_major`) RDS-03 is UNKNOWN.
         now: the time ages are counted from; the clock's when None.
+        progress: told of each view that was read (from the thread that read it).
 
     Raises:
         UsageError: an unknown phase or service.
@@ -41,8 +53,11 @@ def check_requirements(
     except ValueError as error:
         raise UsageError(f"There is no phase {phase!r}.", todo=f"one of {', '.join(Phase)}") from error
     stack = Stack(account, account.migration, now or datetime.now(UTC), due, source_major)
-    account.prefetch(first_calls(stack))
-    return check_stack(stack, services=services)
+    chosen = None if services is None else list(services)
+    findings = check_stack(stack, services=chosen, progress=progress)
+    if account.raw is not None:
+        keep_look(account.raw, stack, findings, chosen)
+    return findings
 
 
 def check_identity(account: Account) -> list[Finding]:
@@ -51,21 +66,58 @@ def check_identity(account: Account) -> list[Finding]:
     return [judge(REGISTRY[identifier], stack) for identifier in ("ACC-01", "ACC-08")]
 
 
-def check_stack(stack: Stack, *, services: Iterable[str] | None = None) -> list[Finding]:
-    """As `check_requirements`, over any reader: an account, or the recorded responses of an earlier run."""
+def check_stack(stack: Stack, *, services: Iterable[str] | None = None, progress: Told | None = None) -> list[Finding]:
+    """As `check_requirements`, over any reader: an account, or the recorded responses of an earlier look."""
     known = list(dict.fromkeys(r.service for r in REGISTRY.values()))
     wanted = list(known if services is None else services)
     strange = sorted(set(wanted) - set(known))
     if strange:
         raise UsageError(f"There are no requirements of {', '.join(strange)}.", todo=f"known: {', '.join(known)}")
     chosen = sorted((r for r in REGISTRY.values() if r.service in wanted), key=lambda r: _order(r.id))
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="requirements") as pool:
-        findings = list(pool.map(lambda r: judge(r, stack), chosen))
-    if services is not None:
-        return findings
-    from cutover.aws.remedy import fill  # noqa: PLC0415 - it stands above the requirements
+    stack.closed = why_closed(stack)
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="requirements") as pool:
+        kinds = list(dict.fromkeys(k for r in chosen if r.due.reached(stack.phase) for k in r.views))
+        read = partial(_read, stack, len(kinds), count(1), progress)
+        list(pool.map(read, sorted(kinds, key=_depth)))
+        return list(pool.map(lambda r: judge(r, stack), chosen))
 
-    return fill(findings, stack)
+
+def why_closed(stack: Stack) -> str:
+    """Why nothing of this account is looked at: it is not the planned one, or nobody says whose it is. "" when it is.
+
+    The region, too: one that is not enabled refuses every call, which would read like missing rights.
+    """
+    told = stack.ask("sts", "get_caller_identity")
+    if not told.ok:
+        return f"sts.get_caller_identity: {told.problem} ({told.error_code}: {told.message}); sign in first"
+    if told.data.get("Account") != stack.migration.account_id:
+        return f"the credentials are of account {told.data.get('Account')}, not of {stack.migration.account_id}"
+    zones = stack.ask("ec2", "describe_availability_zones")
+    if not zones.ok and _DISABLED.search(zones.error_code):
+        return f"region {stack.migration.region} is not enabled ({zones.error_code}: {zones.message})"
+    return ""
+
+
+_DISABLED = re.compile(r"AuthFailure|OptInRequired|InvalidClientTokenId|UnrecognizedClient")
+"""What a region that is not enabled answers to credentials that are good elsewhere."""
+
+THREADS = 24
+"""More than calls at a time: most of them wait, for a call or for a view that another one reads."""
+
+
+def _read(stack: Stack, total: int, done: Iterator[int], progress: Told | None, kind: type[View]) -> None:
+    """Read one view, whatever comes of it: the requirements that need it will say."""
+    with contextlib.suppress(Exception):
+        stack.view(kind)
+    if progress:
+        progress(Read(next(done), total, kind.__name__))
+
+
+@cache
+def _depth(kind: type[View]) -> int:
+    """Views that need no other first, so that the calls on which most hang are the first to be made."""
+    source = inspect.getsource(kind)
+    return source.count("stack.view(")
 
 
 _CHAPTERS = {
@@ -148,41 +200,3 @@ def judge(rule: Requirement, stack: Stack) -> Finding:
         remedy="" if outcome.ok else outcome.remedy,
         evidence=evidence,
     )
-
-
-def first_calls(stack: Stack) -> list[Call]:
-    """What can be asked before anything is known: names from the expectations, and plain listings."""
-    e = stack.expect
-    names = [
-        e.secrets.database,
-        e.secrets.redis,
-        e.secrets.openai,
-        e.secrets.admin_email,
-        e.secrets.admin_password_hash,
-    ]
-    calls = [
-        Call("rds", "describe_db_instances", {"DBInstanceIdentifier": e.rds.instance}),
-        Call("elasticache", "describe_replication_groups", {"ReplicationGroupId": e.redis.replication_group}),
-        Call("ecs", "describe_clusters", {"clusters": [e.ecs.cluster], "include": ["SETTINGS"]}),
-        Call("ecs", "describe_services", {"cluster": e.ecs.cluster, "services": [e.ecs.service]}),
-        Call("elbv2", "describe_load_balancers", {"Names": [stack.migration.target.load_balancer]}),
-        Call("elbv2", "describe_target_groups", {"Names": [e.alb.target_group]}),
-        Call("cloudwatch", "describe_alarms"),
-        Call("logs", "describe_log_groups", {"logGroupNamePrefix": e.logs.group}),
-        Call("route53", "list_hosted_zones"),
-        Call("acm", "list_certificates"),
-        Call("ecr", "describe_repositories", {"repositoryNames": [e.ecr.repository]}),
-        Call("iam", "get_role", {"RoleName": e.ecs.execution_role}),
-        Call("iam", "get_role", {"RoleName": e.ecs.task_role}),
-        Call("sns", "list_topics"),
-        Call("sts", "get_caller_identity"),
-        Call("rds", "describe_db_subnet_groups", {"DBSubnetGroupName": e.rds.subnet_group}),
-        Call("elasticache", "describe_cache_subnet_groups", {"CacheSubnetGroupName": e.redis.subnet_group}),
-    ]
-    calls += [
-        Call("ec2", operation)
-        for operation in ("describe_vpcs", "describe_subnets", "describe_route_tables", "describe_security_groups")
-    ]
-    calls += [Call("secretsmanager", "describe_secret", {"SecretId": name}) for name in (*names, *e.secrets.smtp)]
-    calls += [Call("secretsmanager", "get_secret_value", {"SecretId": name}) for name in names]
-    return calls

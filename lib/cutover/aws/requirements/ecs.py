@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Self
 
+from cutover.aws.account import Response
 from cutover.aws.requirements.compute import only_on_ecs
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -273,6 +274,7 @@ class InjectedSecrets(View):
             raise NotThere("the container gets no secret", evidence=container.evidence)
         found: dict[str, str] = {}
         answers = []
+        known = _known_secrets(stack)
         for name, source in sorted(container.secrets.items()):
             if ":ssm:" in source or not source.startswith("arn:"):
                 parameter = source.rsplit(":parameter", 1)[-1]
@@ -280,13 +282,22 @@ class InjectedSecrets(View):
                 answer = stack.need("ssm", "describe_parameters", ParameterFilters=filters)
                 found[name] = "there" if answer.data.get("Parameters") else "not there"
             else:
-                answer = stack.ask("secretsmanager", "describe_secret", SecretId=":".join(source.split(":")[:7]))
+                arn = ":".join(source.split(":")[:7])
+                answer = known.get(arn) or stack.ask("secretsmanager", "describe_secret", SecretId=arn)
                 if not answer.ok and answer.problem != "not found":
                     raise Unreadable(f"{source}: {answer.problem} ({answer.error_code})")
                 gone = not answer.ok or answer.data.get("DeletedDate")
                 found[name] = "not there" if gone else "there"
             answers.append(answer)
         return cls({"found": found}, container.subject, container, *answers)
+
+
+def _known_secrets(stack: Stack) -> dict[str, Response]:
+    """The planned secrets by their ARN: they are asked for by name anyway."""
+    e = stack.expect.secrets
+    names = [e.database, e.redis, e.openai, e.admin_email, e.admin_password_hash, *e.smtp]
+    answers = [stack.ask("secretsmanager", "describe_secret", SecretId=name) for name in names]
+    return {str(a.data.get("ARN")): a for a in answers if a.ok}
 
 
 @requirement("TD-14", title="Every injected secret exists", severity=BLOCKER, guide=357)

@@ -60,6 +60,13 @@ class Requirement:
     service: str
     check: Check
 
+    @property
+    def views(self) -> list[type[View]]:
+        """The views that the predicate's signature asks for."""
+        wanted = typing.get_type_hints(self.check)
+        kinds = [wanted[name] for name in inspect.signature(self.check).parameters]
+        return [k for k in kinds if isinstance(k, type) and issubclass(k, View)]
+
     def arguments(self, stack: Stack) -> tuple[dict[str, Any], list[View]]:
         """What the predicate's signature asks for, read from the stack; and the views among it.
 

@@ -71,6 +71,7 @@ class Stack:
         phase: what is due.
         source_major: the source's PostgreSQL major, when it is known.
         closed: why nothing more is asked (the wrong account), "" while all is well.
+        evidence: the raw files of every response that was asked for.
     """
 
     reader: Reader
@@ -79,6 +80,7 @@ class Stack:
     phase: Phase = Phase.PREPARE
     source_major: int | None = None
     closed: str = ""
+    evidence: set[str] = field(default_factory=set)
     _views: dict[type[View], View | Exception] = field(default_factory=dict)
     _locks: dict[type[View], threading.RLock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -96,7 +98,11 @@ class Stack:
         """
         if self.closed and (service, operation) not in _ABOUT_THE_PLACE:
             raise Unreadable(f"{service}.{operation} was not asked: {self.closed}")
-        return self.reader.call(service, operation, region=region, **arguments)
+        elsewhere = region if region != self.migration.region else None
+        response = self.reader.call(service, operation, region=elsewhere, **arguments)
+        if response.evidence:
+            self.evidence.add(response.evidence)
+        return response
 
     def need(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cutover.rehearsal.cloud import balancers, cloudwatch, ecs, elasticache, gaps, iam, rds
+from cutover.rehearsal.cloud import balancers, cloudwatch, ecs, elasticache, gaps, iam, rds, survey
 from cutover.rehearsal.cloud.scheduler import Scheduler
 from cutover.rehearsal.cloud.tasks import Runtime
 
@@ -18,5 +18,6 @@ def install(state: Path, runtime: Runtime | None = None) -> Scheduler:
     if not _installed:
         for module in (cloudwatch, elasticache, gaps, iam, rds):
             module.install()
+        survey.install(state)
         _installed = True
     return ecs.install(runtime)

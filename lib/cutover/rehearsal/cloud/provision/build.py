@@ -40,6 +40,7 @@ def provision(endpoint: str, plan: Plan | None = None) -> dict[str, Any]:
         service.build_scaling(hands)
         watch.build_dashboard(hands)
         watch.build_books(hands)
+        watch.build_guards(hands)
         edge.build_distribution(hands)
         access.build_deployer(hands, edge.build_name(hands))
         service.wait_for_service(hands)

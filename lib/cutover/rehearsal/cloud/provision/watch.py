@@ -166,6 +166,38 @@ def build_dashboard(hands: Hands) -> None:
     hands.client("cloudwatch").put_dashboard(DashboardName="shadowtwin", DashboardBody=json.dumps({"widgets": widgets}))
 
 
+def build_guards(hands: Hands) -> None:
+    """What watches from outside: a detector, a firewall before the balancer, a check of the public name."""
+    hands.client("guardduty").create_detector(Enable=True, Tags={"Project": "shadowtwin"})
+    waf = hands.client("wafv2")
+    seen = {"SampledRequestsEnabled": True, "CloudWatchMetricsEnabled": True, "MetricName": "shadowtwin"}
+    rule = {
+        "Name": "rate",
+        "Priority": 1,
+        "Statement": {"RateBasedStatement": {"Limit": 2000, "AggregateKeyType": "IP"}},
+        "Action": {"Block": {}},
+        "VisibilityConfig": seen,
+    }
+    acl = waf.create_web_acl(
+        Name="shadowtwin",
+        Scope="REGIONAL",
+        DefaultAction={"Allow": {}},
+        Rules=[rule],
+        VisibilityConfig=seen,
+        Tags=tags(),
+    )["Summary"]["ARN"]
+    waf.associate_web_acl(WebACLArn=acl, ResourceArn=hands.made["load_balancer"])
+    hands.client("route53").create_health_check(
+        CallerReference="shadowtwin",
+        HealthCheckConfig={
+            "Type": "HTTPS",
+            "FullyQualifiedDomainName": hands.plan.hostname,
+            "Port": 443,
+            "ResourcePath": "/api/health",
+        },
+    )
+
+
 def build_books(hands: Hands) -> None:
     """Budget and trail."""
     hands.client("budgets").create_budget(

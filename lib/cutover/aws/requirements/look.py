@@ -1,0 +1,124 @@
+"""One look at the requirements, kept beside its responses: when, what was due, and what was found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from cutover.aws.requirements.recording import Recording
+from cutover.aws.requirements.stack import Phase, Stack
+from cutover.errors import UsageError
+from cutover.files import write_json
+from cutover.finding import Finding
+from cutover.migration import Migration
+
+_FOLDER = "looks"
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """How far a look has come; the fields that a progress bar wants.
+
+    Attributes:
+        done: views read so far.
+        total: views to read.
+        note: the one that was just read.
+    """
+
+    done: int
+    total: int
+    note: str = ""
+    stage: str = "requirements"
+    unit: str = "resources"
+    rows: int = 0
+    rows_total: int = 0
+    bytes: int = 0
+    bytes_total: int = 0
+    started: float = 0.0
+
+
+Told = Callable[[Read], None]
+"""Told of each view that was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A look of an earlier run.
+
+    Attributes:
+        path: the file that it was kept in.
+        at: when; ages are counted from here.
+        phase: what was due.
+        services: the requirement modules that were run; all when None.
+        source_major: the source's PostgreSQL major, as it was known.
+        responses: the raw files that it stands on.
+        findings: what was found, before any waiver.
+    """
+
+    path: Path
+    at: datetime
+    phase: Phase
+    services: tuple[str, ...] | None
+    source_major: int | None
+    responses: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """A look from its file.
+
+        Raises:
+            UsageError: the file cannot be read, or is none.
+        """
+        try:
+            raw: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            services = raw["services"]
+            return cls(
+                path,
+                datetime.fromisoformat(raw["at"]),
+                Phase(raw["phase"]),
+                None if services is None else tuple(services),
+                raw["source_major"],
+                tuple(raw["responses"]),
+                tuple(Finding.from_dict(f) for f in raw["findings"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path} is no look that was kept: {error}.", todo="cutover verify RUN") from error
+
+    def stack(self, migration: Migration) -> Stack:
+        """What it stood on, to be judged again.
+
+        Raises:
+            UsageError: a response is gone or cannot be read.
+        """
+        try:
+            recording = Recording.load(self.path.parent.parent, self.responses)
+        except (OSError, ValueError, KeyError) as error:
+            raise UsageError(
+                f"A response of {self.path.name} cannot be read: {error}.", todo="cutover verify RUN says what is gone"
+            ) from error
+        return Stack(recording, migration, self.at, self.phase, self.source_major)
+
+
+def keep_look(raw: Path, stack: Stack, findings: Iterable[Finding], services: list[str] | None) -> Path:
+    """Write a look beside its responses; never over another."""
+    found = list(findings)
+    name = f"{stack.now:%Y%m%dT%H%M%S}{stack.now.microsecond:06d}-{stack.phase}.json"
+    content = {
+        "at": stack.now.isoformat(),
+        "phase": str(stack.phase),
+        "services": services,
+        "source_major": stack.source_major,
+        "responses": sorted(stack.evidence),
+        "findings": [f.to_dict() for f in found],
+    }
+    return write_json(raw / _FOLDER / name, content)
+
+
+def looks(raw: Path) -> list[Look]:
+    """The looks that a run kept, oldest first."""
+    return [Look.load(path) for path in sorted((raw / _FOLDER).glob("*.json"))]
