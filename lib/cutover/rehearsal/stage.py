@@ -227,7 +227,9 @@ class _Builder:
         server.create_role("shadowtwin_admin", options="CREATEDB CREATEROLE")
         server.create_role("shadowtwin_readonly")
         subscribes = ("pg_create_subscription",) if self.replicates else ()
-        server.create_role("shadowtwin_app", password=self.password["target"], member_of=subscribes)
+        server.create_role(
+            "shadowtwin_app", password=self.password["target"], options="CREATEDB", member_of=subscribes
+        )  # CREATEDB, as the master user of RDS has it: for the scratch restore of the preflight
         for name in ("shadowtwin", "shadowtwin_staging"):
             server.create_database(name, owner="shadowtwin_app")
 

@@ -1,0 +1,152 @@
+"""Each side by itself: reached, how, with what rights, with how many connections to spare."""
+
+from __future__ import annotations
+
+from cutover.errors import DatabaseError
+from cutover.finding import Finding, Severity, Status
+from cutover.postgres.connection import describe, parameters
+from cutover.postgres.facts import ServerFacts
+from cutover.postgres.preflight.looks import Connection
+from cutover.postgres.tools import find_tools
+
+_KEPT = 3
+_BY_NAME = ("require", "verify-ca", "verify-full")
+
+
+def reached(side: str, facts: ServerFacts) -> Finding:
+    """`PRE-source`, `PRE-target`: what it is."""
+    return Finding(
+        id=f"PRE-{side}",
+        title=f"The {side} database answers",
+        status=Status.PASS,
+        severity=Severity.BLOCKER,
+        subject=facts.described,
+        observed=f"PostgreSQL {facts.version}, {facts.size_bytes / 2**20:,.1f} MiB, {facts.tables} tables, "
+        f"about {facts.rows_estimated:,} rows, as {facts.user}",
+        data={"major": facts.major, "bytes": facts.size_bytes, "tables": facts.tables},
+    )
+
+
+def not_reached(side: str, url: str, error: DatabaseError) -> Finding:
+    """The same when nobody answers."""
+    return Finding(
+        id=f"PRE-{side}",
+        title=f"The {side} database answers",
+        status=Status.UNKNOWN,
+        severity=Severity.BLOCKER,
+        subject=describe(url),
+        observed=error.what,
+        why="Nothing can be said about a database that cannot be reached.",
+        remedy=error.todo,
+    )
+
+
+def connections(side: str, facts: ServerFacts, connection: Connection, jobs: int) -> Finding:
+    """`PRE-connections-SIDE`: of the server, of the database and of the role, whichever is the least."""
+    row = connection.execute(
+        "SELECT d.datconnlimit, r.rolconnlimit, current_setting('reserved_connections', true)::int, "
+        "(SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.oid), "
+        "(SELECT count(*) FROM pg_stat_activity a WHERE a.usesysid = r.oid) "
+        "FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = session_user"
+    ).fetchone()
+    of_database, of_role, reserved, in_database, as_role = row or (-1, -1, 0, 0, 0)
+    limits = {"max_connections": (facts.max_connections - _KEPT - int(reserved or 0), facts.used_connections)}
+    if of_database >= 0:
+        limits["the database's CONNECTION LIMIT"] = (int(of_database), int(in_database))
+    if of_role >= 0:
+        limits[f"the CONNECTION LIMIT of {facts.user}"] = (int(of_role), int(as_role))
+    which, (limit, used) = min(limits.items(), key=lambda item: item[1][0] - item[1][1])
+    free, needed = limit - used, jobs * 2 + 2
+    enough = free >= needed
+    raised = "raise max_connections" if which == "max_connections" else f"raise {which} (ALTER … CONNECTION LIMIT -1)"
+    return Finding(
+        id=f"PRE-connections-{side}",
+        title=f"The {side} has connections to spare",
+        status=Status.PASS if enough else Status.FAIL,
+        severity=Severity.HIGH,
+        subject=facts.described,
+        expected=f"at least {needed} free",
+        observed=f"{free} of {limit} free, by {which}",
+        why="" if enough else "The transfer would be refused in its middle.",
+        remedy="" if enough else f"Close idle sessions, lower `jobs`, or {raised}.",
+    )
+
+
+def tls(side: str, url: str, facts: ServerFacts) -> list[Finding]:
+    """`PRE-tls-SIDE`: encrypted now, by pg_stat_ssl; `PRE-tls-kept-SIDE`: and never without it, by sslmode."""
+    known = parameters(url)
+    host, mode = known.get("host", "localhost"), known.get("sslmode", "prefer")
+    local = host.startswith(("127.", "/")) or host in ("localhost", "::1")
+    status = Status.PASS if facts.tls else Status.NOT_APPLICABLE if local else Status.FAIL
+    insists, knows = mode in _BY_NAME, mode == "verify-full"
+    kept = Status.NOT_APPLICABLE if local and not facts.tls else Status.PASS if knows else Status.FAIL
+    here = "The server is on this machine." if Status.NOT_APPLICABLE in (status, kept) else ""
+    why = (
+        "Anybody on the way may pose as the server: encryption alone does not say with whom."
+        if insists
+        else "Without `require`, a server that offers no TLS is spoken to in clear, password and rows."
+    )
+    return [
+        Finding(
+            id=f"PRE-tls-{side}",
+            title=f"The connection to the {side} is encrypted",
+            status=status,
+            severity=Severity.HIGH,
+            subject=facts.described,
+            expected="TLS",
+            observed=facts.tls or "no TLS",
+            why=here,
+            remedy="Add sslmode=verify-full and sslrootcert to the URL." if status is Status.FAIL else "",
+        ),
+        Finding(
+            id=f"PRE-tls-kept-{side}",
+            title=f"The {side} is never spoken to without TLS, nor by another's certificate",
+            status=kept,
+            severity=Severity.MEDIUM,
+            subject=facts.described,
+            expected="sslmode=verify-full",
+            observed=f"sslmode={mode}",
+            why=why if kept is Status.FAIL else here,
+            remedy="Add sslmode=verify-full&sslrootcert=… to the URL (RDS: global-bundle.pem; others: system)."
+            if kept is Status.FAIL
+            else "",
+        ),
+    ]
+
+
+def pooler(url: str) -> Finding:
+    """`PRE-pooler`: the source is spoken to directly."""
+    known = parameters(url)
+    pooled = "-pooler" in known.get("host", "") or known.get("port") == "6432"
+    return Finding(
+        id="PRE-pooler",
+        title="The source is reached directly, not through a connection pooler",
+        status=Status.FAIL if pooled else Status.PASS,
+        severity=Severity.HIGH,
+        subject=describe(url),
+        expected="the server's own address",
+        observed=f"{known.get('host', '')}:{known.get('port', '5432')}",
+        why="A pooler mixes sessions, so a snapshot cannot be held and settings leak." if pooled else "",
+        remedy="Take `-pooler` out of the host name, or use the server's own port." if pooled else "",
+    )
+
+
+def client(source: ServerFacts, target: ServerFacts | None) -> Finding:
+    """`PRE-tools`: pg_dump and pg_restore are at least the source's major, and rather not above the target's."""
+    title = "pg_dump and pg_restore are new enough for the source"
+    try:
+        tools = find_tools(source.major)
+    except DatabaseError as error:
+        return Finding(
+            "PRE-tools", title, Status.MISSING, Severity.BLOCKER, observed=error.what, why=error.why, remedy=error.todo
+        )
+    above = target is not None and tools.major > target.major
+    return Finding(
+        "PRE-tools",
+        title,
+        Status.PASS,
+        Severity.BLOCKER,
+        expected=f"at least {source.major}",
+        observed=f"{tools.version}" + (", newer than the target" if above else ""),
+        why="What a newer pg_dump writes, an older target may not know: see PRE-schema." if above else "",
+    )
