@@ -21,12 +21,12 @@ from cutover.postgres.integrity import (
     fingerprint,
 )
 from cutover.postgres.position import WritePosition, check_no_writes, write_position
-from cutover.postgres.preflight import preflight
+from cutover.postgres.preflight import preflight, scratch_catalog, scratch_restore
 from cutover.postgres.progress import Progress
 from cutover.postgres.restore_errors import RestoreError, check_restore
 from cutover.postgres.snapshot import Snapshot, exported_snapshot
 from cutover.postgres.tools import Tools, find_tools
-from cutover.postgres.transfer import Restore, dump, restore
+from cutover.postgres.transfer import Restore, check_unmarked, dump, restore
 
 __all__ = [
     "BackUp",
@@ -58,6 +58,7 @@ __all__ = [
     "check_refused",
     "check_restore",
     "check_sequences",
+    "check_unmarked",
     "compare",
     "compare_catalogs",
     "connect",
@@ -73,6 +74,8 @@ __all__ = [
     "read_dump",
     "restore",
     "same_database",
+    "scratch_catalog",
+    "scratch_restore",
     "second_look",
     "server_facts",
     "trial_transfer",

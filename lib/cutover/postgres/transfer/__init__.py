@@ -2,7 +2,17 @@
 
 from cutover.postgres.restore_errors import check_restore
 from cutover.postgres.transfer.dumping import dump
-from cutover.postgres.transfer.mark import MARKER, Unfinished, read_mark, unfinished_restore
+from cutover.postgres.transfer.mark import MARKER, Unfinished, check_unmarked, read_mark, unfinished_restore
 from cutover.postgres.transfer.restoring import Restore, restore
 
-__all__ = ["MARKER", "Restore", "Unfinished", "check_restore", "dump", "read_mark", "restore", "unfinished_restore"]
+__all__ = [
+    "MARKER",
+    "Restore",
+    "Unfinished",
+    "check_restore",
+    "check_unmarked",
+    "dump",
+    "read_mark",
+    "restore",
+    "unfinished_restore",
+]

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from cutover.errors import DatabaseError
+from cutover.finding import Finding, Severity, Status
 from cutover.postgres.archive import Dump
 from cutover.postgres.connection import connect, describe, explain, session
 from cutover.postgres.restore_errors import RestoreError
@@ -236,3 +237,49 @@ def _refuse_unless_empty(connection: psycopg.Connection[Any], url: str) -> None:
             why="a restore over existing objects mixes two states, and neither can be proven afterwards.",
             todo=_RECREATE,
         )
+
+
+def check_unmarked(url: str) -> list[Finding]:
+    """`RST-mark`: no restore has stopped half-way in this database; whoever lets users into it must look first.
+
+    Args:
+        url: the target.
+    """
+    title = "No restore has stopped half-way in the target"
+    expected = "no schema cutover_restore"
+    try:
+        with session(url) as connection:
+            mark = read_mark(connection)
+    except DatabaseError as error:
+        return [
+            Finding(
+                "RST-mark",
+                title,
+                Status.UNKNOWN,
+                Severity.BLOCKER,
+                describe(url),
+                expected,
+                error.what,
+                "A target that cannot be asked is not trusted.",
+                error.todo,
+            )
+        ]
+    if mark is None:
+        return [Finding("RST-mark", title, Status.PASS, Severity.BLOCKER, describe(url), expected, "no mark")]
+    lost = [error for errors in mark.phases.values() for error in errors if error.loss]
+    ended = ", ".join(mark.phases) or "none"
+    return [
+        Finding(
+            "RST-mark",
+            title,
+            Status.FAIL,
+            Severity.BLOCKER,
+            describe(url),
+            expected,
+            f"a restore started {mark.note.get('started', 'at an unknown time')}: phases ended: {ended}; "
+            f"{len(mark.loaded)} tables loaded; {len(lost)} objects lost",
+            "What is in it may be half of the data.",
+            "Run 12_data_migration again: it goes on where the restore stopped. Or drop and create the database, and "
+            "transfer anew.",
+        )
+    ]
