@@ -42,6 +42,7 @@ CREATE FUNCTION shop.mod_ne(a int, b int) RETURNS boolean LANGUAGE sql IMMUTABLE
 CREATE OPERATOR shop.=~ (LEFTARG = int, RIGHTARG = int, FUNCTION = shop.mod_eq, COMMUTATOR = OPERATOR(shop.=~),
     RESTRICT = eqsel, JOIN = eqjoinsel);
 CREATE OPERATOR shop.<>~ (LEFTARG = int, RIGHTARG = int, FUNCTION = shop.mod_ne, NEGATOR = OPERATOR(shop.=~));
+CREATE OPERATOR shop.%% (RIGHTARG = int, FUNCTION = int4abs);
 COMMENT ON OPERATOR shop.=~ (int, int) IS 'The same weekday';
 CREATE OPERATOR FAMILY shop.backwards USING btree;
 CREATE OPERATOR CLASS shop.int_backwards FOR TYPE int USING btree FAMILY shop.backwards AS
@@ -126,6 +127,9 @@ CREATE TABLE shop.derived (b int) INHERITS (shop.base, shop.other);
 CREATE TABLE shop.typed OF shop.address (PRIMARY KEY (zip));
 CREATE UNLOGGED TABLE shop.cache (k text PRIMARY KEY, v text);
 CREATE TABLE shop."Odd.Table" ("a.b" int, "c d" text);
+CREATE TABLE shop.links (user_id int REFERENCES shop.users, word text, why text);
+CREATE TABLE shop.spare (a int, b text);
+CREATE SCHEMA attic;
 CREATE INDEX "Odd Index" ON shop."Odd.Table" ("a.b");
 
 -- Views, triggers, rules, policies
@@ -135,7 +139,7 @@ CREATE VIEW shop.recent (who, how_many) AS
     SELECT u.name, count(*) FILTER (WHERE n.body ~ 'x') FROM shop.users u LEFT JOIN shop.notes n ON n.owner = u.id
     WHERE u.since > '2020-02-03 04:05:06+07' AND u.waits > '3 mons 04:00:00'::interval
     GROUP BY u.name HAVING count(*) > 1 ORDER BY 1;
-CREATE VIEW shop.joined AS SELECT * FROM shop.notes JOIN shop.users u USING (id) WHERE EXISTS (
+CREATE VIEW shop.joined AS SELECT id, n.body, u.name FROM shop.notes n JOIN shop.users u USING (id) WHERE EXISTS (
     SELECT FROM shop.bag b WHERE b.word = u.name AND b.weight = ANY (ARRAY[1, 2]));
 CREATE VIEW shop.unioned AS WITH RECURSIVE r(n) AS (VALUES (1) UNION ALL SELECT r.n + 1 FROM r WHERE r.n < 5)
     SELECT n, CASE n WHEN 1 THEN 'one' ELSE 'more' END AS words, row_number() OVER w AS place,
@@ -193,11 +197,10 @@ CREATE USER MAPPING FOR CURRENT_USER SERVER warehouse;
 CREATE FOREIGN TABLE shop.stock (id int OPTIONS (column_name 'nr') NOT NULL, place text) SERVER warehouse
     OPTIONS (table_name 'stock', password 'fish-in-the-sea');
 GRANT USAGE ON FOREIGN SERVER warehouse TO PUBLIC;
-CREATE SUBSCRIPTION feed CONNECTION 'host=127.0.0.1 port=1 password=fish-in-the-sea' PUBLICATION upstream
-    WITH (connect = false, slot_name = NONE);
 SELECT lo_from_bytea(777, '\x00010203');
 COMMENT ON LARGE OBJECT 777 IS 'A picture';
 GRANT SELECT ON LARGE OBJECT 777 TO PUBLIC;
+SELECT lo_from_bytea(778, '\x04');
 
 INSERT INTO shop.users (email, name, size, born) SELECT 'u' || n || '@x.y', 'name ' || n, 'large',
     date '1990-01-01' + n FROM generate_series(1, 20) n;

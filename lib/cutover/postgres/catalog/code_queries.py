@@ -24,7 +24,8 @@ def code_queries(major: int) -> dict[str, str]:
                 'parsed', p.prosqlbody IS NOT NULL,
                 {owner("p.proowner")}, 'acl', {acl("f", "p.proacl", "p.proowner")})
             FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-            WHERE p.prokind <> 'a' AND {USER} AND {own("pg_proc", "p.oid")}""",
+            WHERE p.prokind <> 'a' AND NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = 'pg_proc'::regclass
+                AND i.objid = p.oid AND i.deptype = 'i') AND {USER} AND {own("pg_proc", "p.oid")}""",
         "aggregate": f"""
             SELECT p.oid::regprocedure::text, '', jsonb_strip_nulls(jsonb_build_object(
                 'arguments', pg_get_function_arguments(p.oid), 'kind', CASE a.aggkind WHEN 'n' THEN 'plain'

@@ -15,7 +15,7 @@ from cutover.postgres.catalog.words import describe_change, describe_presence, t
 
 Problem = Literal["missing", "extra", "different", "unsure"]
 
-_NOT_COMPARED = {"readable", "unreadable", "table owner", "parsed", "counts down", "name", "involved", "connected"}
+_NOT_COMPARED = {"readable", "unreadable", "table owner", "parsed", "counts down", "name", "involved", "connected", "extension"}
 """Attributes that help to read an object or to mend it, and say nothing by themselves."""
 
 _SINCE = {
@@ -124,6 +124,10 @@ class _Pair:
     def goes_with_another(self, one: CatalogObject) -> bool:
         """Whether something else that is on one side only, or differs, says it already."""
         has = one.attributes
+        if one.kind in ("trigger", "constraint") and self._hangs_elsewhere(one.parent):
+            return True
+        if one.kind == "column" and self._is_of_a_type_that_differs(one.parent):
+            return True
         carriers = [("table", one.parent), ("constraint", str(has.get("of constraint") or ""))]
         carriers += [(kind, one.parent) for kind in ("view", "materialized view")]
         if one.kind in ("sequence", "sequence value"):
@@ -135,9 +139,42 @@ class _Pair:
                 return True
         if one.kind in ("role membership", "role setting", "database setting"):
             carriers += [("role", str(has.get(name))) for name in ("role", "member")]
+        if one.kind == "grant beside":
+            carriers.append(("extension", str(has["extension"])))
         if one.kind == "user mapping":
             carriers.append(("foreign server", one.name.rpartition(" SERVER ")[2]))
         return any(carrier in self._alone for carrier in carriers)
+
+    def _is_of_a_type_that_differs(self, table: str) -> bool:
+        """Whether a table was made of a composite type whose attributes differ: its columns are those."""
+        holder = self._source.objects.get(("table", table))
+        kind = str(holder.attributes["of type"] or "") if holder else ""
+        return bool(kind) and self._differs(("type", kind), "attributes")
+
+    def _hangs_elsewhere(self, table: str) -> bool:
+        """Whether a table has other parents on the target: what it inherits then comes and goes with them."""
+        return self._differs(("table", table), "inherits")
+
+    def _said_by_another(self, ours: CatalogObject, name: str) -> bool:
+        """Whether an index differs because its constraint or its table's parent does, a family because of its class."""
+        if ours.kind == "operator family":
+            return any(
+                f"{side.objects[key].attributes['family']} USING {key[1].rpartition(' USING ')[2]}" == ours.name
+                for key in self._alone
+                if key[0] == "operator class"
+                for side in (self._source, self._target)
+                if key in side.objects
+            )
+        if ours.kind != "index":
+            return False
+        constraint = str(ours.attributes["of constraint"] or "")
+        if name in ("definition", "unique") and self._differs(("constraint", constraint), "definition"):
+            return True
+        return name == "attached to" and self._hangs_elsewhere(ours.parent)
+
+    def _differs(self, key: tuple[str, str], name: str) -> bool:
+        ours, theirs = self._source.objects.get(key), self._target.objects.get(key)
+        return bool(ours and theirs and ours.attributes[name] != theirs.attributes[name])
 
     def alone(self, one: CatalogObject, problem: Problem) -> CatalogDifference:
         """An object that is on one side only."""
@@ -145,6 +182,8 @@ class _Pair:
         value = self._source.objects.get(("sequence value", one.name))
         if problem == "missing" and one.kind == "sequence" and value:
             mended += "\n" + remedy(value, problem)
+        if problem == "missing" and one.kind in ("view", "materialized view"):
+            mended += "".join("\n" + remedy(o, problem) for o in self._source.objects.values() if o.parent == one.name)
         return CatalogDifference(
             one.kind,
             one.name,
@@ -158,6 +197,8 @@ class _Pair:
 
     def within(self, ours: CatalogObject, theirs: CatalogObject) -> Iterator[CatalogDifference]:
         """Differences of an object that is on both sides."""
+        if ours.attributes == theirs.attributes:
+            return
         changed: dict[str, tuple[Any, Any]] = {}
         unsure: dict[str, tuple[Any, Any]] = {}
         hidden = {*(ours.attributes.get("unreadable") or ()), *(theirs.attributes.get("unreadable") or ())}
@@ -167,7 +208,7 @@ class _Pair:
             mine, its = (self._plain(name, one.attributes.get(name)) for one in (ours, theirs))
             if name == "column order":
                 mine, its = _common(mine, its)
-            if mine == its or self._printed_the_same(ours, name, its):
+            if mine == its or self._printed_the_same(ours, name, its) or self._said_by_another(ours, name):
                 continue
             if name in APART:
                 yield self._apart(ours, theirs, name, mine, its)

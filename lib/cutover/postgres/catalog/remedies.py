@@ -39,6 +39,10 @@ def remedy(
     if problem == "extra":
         return f"-- only if it is not meant to be there:\n{drop(one, database)}"
     if problem == "missing":
+        if one.kind == "default privileges":
+            return "\n".join(_default_privileges(one, one.attributes["grants"] or (), ()))
+        if one.kind == "grant beside":
+            return "\n".join(_beside(one, one.attributes["grants"], ()))
         return "\n".join([create(one, database), *_dress(one)])
     lines = [_alter(one, name, one.attributes.get(name), target, database) for name in changed]
     if all(lines):
@@ -86,25 +90,23 @@ def drop(one: CatalogObject, database: str = "") -> str:
 def _dress(one: CatalogObject) -> Iterable[str]:
     """What a statement that makes an object leaves out of it."""
     has = one.attributes
-    for name in ("owner", "comment", "acl", "enabled", "target", "clustered", "statistics", "attached to", "owned by"):
+    if has.get("kind") == "shell":
+        return
+    for name in ("owner", "comment", "enabled", "target", "clustered", "statistics", "attached to", "owned by"):
         value = has.get(name)
         if one.kind in ("table", "column", "extension") or value in (None, [], {}, False, "enabled", "default"):
             continue
-        if name == "acl" and value == _born_with(one):
-            continue
         if line := _alter(one, name, value, None, ""):
             yield line
+    if "acl" in has and one.kind not in ("table", "column"):
+        # Said in full, for default privileges on the target may have given or taken some.
+        public = any(str(line).startswith("PUBLIC ") for line in has["acl"])
+        yield from [] if public else [f"REVOKE ALL ON {_on(one)} FROM PUBLIC;"]
+        yield from _grants(one, has["acl"], ())
     if one.kind == "constraint" and has.get("triggers disabled"):
         yield _alter(one, "triggers disabled", True, None, "")
     if beside := has.get("on columns"):
         yield from _beside_columns(one, beside)
-
-
-def _born_with(one: CatalogObject) -> list[str]:
-    """The grants of an object that nobody granted anything on."""
-    if one.kind in ("function", "aggregate"):
-        return ["PUBLIC EXECUTE"]
-    return ["PUBLIC USAGE"] if one.kind in ("type", "language") else []
 
 
 def _alter(one: CatalogObject, name: str, value: Any, target: CatalogObject | None, database: str) -> str:
@@ -118,7 +120,7 @@ def _alter(one: CatalogObject, name: str, value: Any, target: CatalogObject | No
     if name == "comment":
         return _comment(one, value)
     if name == "acl":
-        return "\n".join(_grants(one, value, held if target else _born_with(one)))
+        return "\n".join(_grants(one, value, held))
     if name == "tablespace" and one.kind in ("table", "index", "materialized view"):
         return f"ALTER {one.kind.upper()} {one.name} SET TABLESPACE {value or 'pg_default'};"
     match one.kind, name:
@@ -321,7 +323,7 @@ def _statement(verb: str, role: str, privilege: str, option: bool, on: str) -> s
 
 
 def _grants(one: CatalogObject, wanted: Any, held: Any) -> Iterable[str]:
-    on = f"{_ON.get(one.kind, _word(one.kind))} {one.name}"
+    on = _on(one)
     for verb, who, what, option in _changes(wanted, held):
         role, privilege = who, what
         if role == "owner without":
@@ -332,6 +334,11 @@ def _grants(one: CatalogObject, wanted: Any, held: Any) -> Iterable[str]:
             if who == "owner without":
                 role = str(one.attributes["table owner"])
         yield _statement(verb, role, privilege, option, on)
+
+
+def _on(one: CatalogObject) -> str:
+    """An object as GRANT names it."""
+    return f"{_ON.get(one.kind, _word(one.kind))} {one.name}"
 
 
 _ON = {"view": "TABLE", "materialized view": "TABLE", "foreign server": "FOREIGN SERVER", "aggregate": "FUNCTION"}
@@ -357,13 +364,16 @@ def _beside_columns(one: CatalogObject, wanted: Mapping[str, Any], held: Mapping
 
 
 def _beside(one: CatalogObject, wanted: Iterable[str], held: Iterable[str]) -> list[str]:
-    """Statements for grants on what the server or an extension brought; `role without RIGHT` is a revocation."""
-    lines = []
+    """Statements for grants on what the server or an extension brought."""
+    return [_statement(*change, one.name) for change in _turned(wanted, held)]
+
+
+def _turned(wanted: Iterable[str], held: Iterable[str]) -> Iterable[tuple[str, str, str, bool]]:
+    """As `_changes`, where `role without PRIVILEGE` is a revocation."""
     for verb, who, privilege, option in _changes(wanted, held):
         role = who.removesuffix(" without")
         turned = {"GRANT": "REVOKE", "REVOKE": "GRANT"}[verb] if role != who else verb
-        lines.append(_statement(turned, role, privilege, option, one.name))
-    return lines
+        yield turned, role, privilege, option
 
 
 def _default_privileges(one: CatalogObject, wanted: Iterable[str], held: Iterable[str]) -> list[str]:
@@ -371,7 +381,7 @@ def _default_privileges(one: CatalogObject, wanted: Iterable[str], held: Iterabl
     schema = f" IN SCHEMA {has['schema']}" if has["schema"] else ""
     start = f"ALTER DEFAULT PRIVILEGES FOR ROLE {has['role']}{schema}"
     on = one.name.rpartition(" on ")[2].upper()
-    return [f"{start} {_statement(*change, on)}" for change in _changes(wanted, held)]
+    return [f"{start} {_statement(*change, on)}" for change in _turned(wanted, held)]
 
 
 def _settings(start: str, value: Any, held: Any) -> Iterable[str]:
@@ -412,7 +422,10 @@ def _type(one: CatalogObject, name: str, value: Any, held: Any) -> str:
         case "constraints":
             want, have = value or {}, held or {}
             lines = [f"{alter} DROP CONSTRAINT {k};" for k in have if want.get(k) != have[k]]
-            return "\n".join(lines + [f"{alter} ADD CONSTRAINT {k} {v};" for k, v in want.items() if have.get(k) != v])
+            again = {k: v for k, v in want.items() if have.get(k) != v}
+            said = {k: v for k, v in (one.attributes["constraint comments"] or {}).items() if k in again}
+            lines += [f"{alter} ADD CONSTRAINT {k} {v};" for k, v in again.items()]
+            return "\n".join(lines + [_type(one, "constraint comments", said, None)] if said else lines)
         case "not null" if one.attributes["kind"] == "domain":
             return f"{alter} {'SET' if value else 'DROP'} NOT NULL;"
         case "default" if one.attributes["kind"] == "domain":
@@ -429,8 +442,8 @@ def _type(one: CatalogObject, name: str, value: Any, held: Any) -> str:
         case "attributes":
             want, have = (dict(str(a).split(" ", 1) for a in given or ()) for given in (value, held))
             lines = [f"{alter} DROP ATTRIBUTE {k};" for k in have if k not in want]
-            lines += [f"{alter} ADD ATTRIBUTE {k} {v};" for k, v in want.items() if k not in have]
-            lines += [f"{alter} ALTER ATTRIBUTE {k} TYPE {v};" for k, v in want.items() if have.get(k, v) != v]
+            lines += [f"{alter} ADD ATTRIBUTE {k} {v} CASCADE;" for k, v in want.items() if k not in have]
+            lines += [f"{alter} ALTER ATTRIBUTE {k} TYPE {v} CASCADE;" for k, v in want.items() if have.get(k, v) != v]
             return "\n".join(lines)
     return ""
 

@@ -35,6 +35,11 @@ members of."""
 
 def server_queries(major: int) -> dict[str, str]:
     """Queries by kind of object, for a server of this major."""
+    # In a schema, privileges are added to the usual ones; elsewhere they take their place.
+    before = (
+        "CASE WHEN d.defaclnamespace = 0 THEN acldefault((CASE d.defaclobjtype WHEN 'S' THEN 's' ELSE d.defaclobjtype "
+        "END)::\"char\", d.defaclrole) END"
+    )
     return {
         "event trigger": f"""
             SELECT quote_ident(g.evtname), '', jsonb_build_object('event', g.evtevent, 'tags', to_jsonb(g.evttags),
@@ -89,7 +94,11 @@ def server_queries(major: int) -> dict[str, str]:
                 'grants', (SELECT jsonb_agg(line ORDER BY line COLLATE "C") FROM (
                     SELECT {grantee("x.grantee")} || ' ' || x.privilege_type ||
                         (CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) AS line
-                    FROM aclexplode(d.defaclacl) x) lines))
+                    FROM (SELECT grantee, privilege_type, is_grantable FROM aclexplode(d.defaclacl)
+                          EXCEPT SELECT grantee, privilege_type, is_grantable FROM aclexplode({before})) x
+                    UNION ALL SELECT {grantee("x.grantee")} || ' without ' || x.privilege_type
+                    FROM (SELECT grantee, privilege_type FROM aclexplode({before})
+                          EXCEPT SELECT grantee, privilege_type FROM aclexplode(d.defaclacl)) x) lines))
             FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace""",
         "large object": f"""
             SELECT name, '', CASE WHEN count(*) = 1 THEN (array_agg(found))[1] ELSE jsonb_build_object('count', count(*),
@@ -170,24 +179,27 @@ _BESIDE = f"""
         UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, w.oid, 'FOREIGN DATA WRAPPER ' || quote_ident(w.fdwname),
             w.fdwacl, 'F', w.fdwowner, NULL FROM pg_foreign_data_wrapper w WHERE w.fdwacl IS NOT NULL
     ), changed AS (
-        SELECT s.name, s.owner, s.acl, s.kind, coalesce(i.initprivs, acldefault(s.kind::"char", s.owner)) AS before
+        SELECT s.name, s.owner, s.acl, coalesce(i.initprivs, acldefault(s.kind::"char", s.owner)) AS before,
+            (SELECT quote_ident(x.extname) FROM pg_depend e JOIN pg_extension x ON x.oid = e.refobjid
+             WHERE e.classid = s.classid AND e.objid = s.oid AND e.deptype = 'e') AS extension
         FROM shipped s LEFT JOIN pg_namespace n ON n.oid = s.nsp
         LEFT JOIN pg_init_privs i ON i.objoid = s.oid AND i.classoid = s.classid AND i.objsubid = 0
         WHERE (EXISTS (SELECT FROM pg_depend e WHERE e.classid = s.classid AND e.objid = s.oid AND e.deptype = 'e')
-               OR n.nspname IN ('pg_catalog', 'information_schema'))
+               OR n.nspname = 'pg_catalog')
           AND s.acl IS DISTINCT FROM coalesce(i.initprivs, acldefault(s.kind::"char", s.owner))
     )
-    SELECT name, '', jsonb_build_object('grants', jsonb_agg(line ORDER BY line COLLATE "C")) FROM (
-        SELECT c.name, {grantee("x.grantee")} || ' ' || x.privilege_type || (CASE WHEN x.is_grantable THEN
+    SELECT name, '', jsonb_build_object('extension', extension, 'grants', jsonb_agg(line ORDER BY line COLLATE "C"))
+    FROM (
+        SELECT c.name, c.extension, {grantee("x.grantee")} || ' ' || x.privilege_type || (CASE WHEN x.is_grantable THEN
             ' WITH GRANT OPTION' ELSE '' END) AS line
         FROM changed c CROSS JOIN LATERAL (
             SELECT grantee, privilege_type, is_grantable FROM aclexplode(c.acl)
             EXCEPT SELECT grantee, privilege_type, is_grantable FROM aclexplode(c.before)) x WHERE x.grantee <> c.owner
-        UNION ALL SELECT c.name, {grantee("x.grantee")} || ' without ' || x.privilege_type
+        UNION ALL SELECT c.name, c.extension, {grantee("x.grantee")} || ' without ' || x.privilege_type
         FROM changed c CROSS JOIN LATERAL (
             SELECT grantee, privilege_type FROM aclexplode(c.before)
             EXCEPT SELECT grantee, privilege_type FROM aclexplode(c.acl)) x WHERE x.grantee <> c.owner) lines
-    GROUP BY name"""
+    GROUP BY name, extension"""
 """What was granted or revoked on objects that the server or an extension brought, against what they came with."""
 
 

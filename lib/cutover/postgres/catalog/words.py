@@ -149,7 +149,7 @@ def _detail(one: CatalogObject) -> str:
             return f": {has['type']}{' NOT NULL' if has['not null'] else ''}"
         case "extension":
             return f": version {has['version']}"
-        case "grant beside":
+        case "grant beside" | "default privileges":
             return f": {show(has['grants'])}"
     return ""
 
