@@ -169,7 +169,12 @@ class Load(Strict):
     speed: float = Field(default=1.0, gt=0, le=1000, description="how much faster than it happened it is replayed")
     duration: Duration = timedelta(minutes=10)
     warm_up: Duration = timedelta(seconds=30)
-    workers: int = Field(default=2, ge=1, le=256)
+    workers: int = Field(default=2, ge=1, le=256, description="processes that share the arrivals")
+    master: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9.:\[\]-]+:[0-9]{1,5}$",
+        description="host:port at which workers from other machines join; then none is started on this one",
+    )
     against: Literal["staging", "target"] = "staging"
     target_is_disposable: bool = Field(
         default=False, description="load a target whose database is the day's, knowingly"
@@ -294,6 +299,17 @@ class ExpectedDifference(Strict):
     reason: Annotated[str, Field(min_length=8)]
 
 
+class Restoring(Strict):
+    """How the dump is restored; what is left out here is a difference, to be declared under `expected_differences`."""
+
+    owner: bool = Field(default=False, description="restore ownership: every owner must exist, and be ours to SET ROLE")
+    acl: bool = Field(default=True, description="restore grants and default privileges: their roles must exist")
+    role: str | None = Field(default=None, description="become this role, so that it owns everything")
+    settings: dict[Annotated[str, Field(pattern=r"^[a-z_.]+$")], str] = Field(
+        default_factory=dict, description='of the restoring sessions: {maintenance_work_mem: "1GB"}'
+    )
+
+
 class Migration(Strict):
     """One migration, as the top-level key `migration` of a parameter file describes it."""
 
@@ -314,6 +330,7 @@ class Migration(Strict):
     test_user: SecretRef = Field(description="`email:password` of the user for the critical flows")
     admin_user: SecretRef | None = Field(default=None, description="`email:password` of an administrator")
     state: str = "outputs/state"
+    restore: Restoring = Restoring()
     backups: Endpoint = Field(
         default="file:///var/backups/cutover", description="folder for database dumps: private, never under outputs/"
     )

@@ -12,6 +12,8 @@ from cutover.migration import Triggers
 
 CPU_LIMIT = 0.9
 """Share of a core above which Locust itself warns."""
+SKEW_LIMIT_S = 0.5
+LATE_LIMIT_S = 5.0
 DELAY_SHARE = 0.1
 """Of the p95 threshold: a delay of the generator's own beyond it could decide the verdict."""
 
@@ -70,6 +72,31 @@ class Generator:
             remedy="raise load.workers, lower load.arrivals_per_s, or run the generator on a machine of its own",
             data=self.numbers,
         )
+
+
+def workers(frame: pd.DataFrame) -> list[Finding]:
+    """Whether the workers of a run were together: a clock that is off, or one that came late, mixes up moments."""
+    skew_s, late_s = float(frame.attrs.get("skew_s", 0.0)), float(frame.attrs.get("late_s", 0.0))
+    said = []
+    if skew_s > SKEW_LIMIT_S:
+        said.append(f"a worker's clock is {skew_s:.2f} s off the master's")
+    if late_s > LATE_LIMIT_S:
+        said.append(f"the last worker began {late_s:.1f} s after the first")
+    if not said:
+        return []
+    return [
+        Finding(
+            id="LOAD-workers",
+            title="The workers sent as one",
+            status=Status.UNKNOWN,
+            severity=Severity.HIGH,
+            expected=f"clocks within {SKEW_LIMIT_S:g} s of the master's, and a start within {LATE_LIMIT_S:g} s",
+            observed="; ".join(said),
+            why="windows hold requests of different moments, or fewer than were due",
+            remedy="synchronise the clocks (chrony, Amazon Time Sync Service), start all workers first, run it again",
+            data={"skew_s": skew_s, "late_s": late_s},
+        )
+    ]
 
 
 def truncated(why: str) -> Finding:

@@ -26,7 +26,7 @@ import pandas as pd
 
 from cutover.finding import Finding, Verdict
 from cutover.judgement.firing import decide, trigger_finding
-from cutover.judgement.generator import Generator, truncated
+from cutover.judgement.generator import Generator, truncated, workers
 from cutover.judgement.hold import hold
 from cutover.judgement.latency import judge_p95
 from cutover.judgement.stall import judge_stall
@@ -64,6 +64,7 @@ def judge_load(
             findings.append(_only(judge_p95(ours, rules.p95, least, service and service.of(endpoint)), endpoint))
     if frame.attrs.get("truncated"):
         findings.append(truncated(str(frame.attrs["truncated"])))
+    findings += workers(frame)
     if late:
         findings.append(generator.finding(late))
     return Judgement.over(findings, windows(frame, triggers.p95.window, at=at, warm_up=warm_up))

@@ -1,7 +1,7 @@
 """Load: arrivals that do not wait for answers, a log that survives a kill, and Locust as a subprocess."""
 
 from cutover.load.arrivals import Schedule, steady
-from cutover.load.driver import LoadRun, run
+from cutover.load.driver import LoadRun, run, worker
 from cutover.load.log import COLUMNS, OUTCOMES, LogReader, read_log
 from cutover.load.recorder import Recorder
 from cutover.load.settings import Settings
@@ -22,4 +22,5 @@ __all__ = [
     "schedule",
     "steady",
     "summary",
+    "worker",
 ]

@@ -32,6 +32,8 @@ from cutover.migration import Load
 LOCUSTFILE = Path(cutover.__file__).resolve().parents[2] / "locustfiles" / "shadowtwin.py"
 LOOK_EVERY_S = 0.5
 START_WITHIN_S = 60.0
+JOIN_WITHIN_S = 600.0
+"""Workers on other machines are started by people, or by ECS."""
 SILENT_AFTER_S = 10.0
 """A worker that has written nothing for this long is lost: it flushes every half second."""
 STOP_WITHIN_S = 5.0
@@ -109,9 +111,10 @@ def run(
     plan = write_whole(folder.resolve() / "schedule.json", arrivals.to_json())
     settings = dataclasses.replace(settings, folder=str(folder.resolve()), schedule=f"@{plan}")
     started, began = time.time(), time.monotonic()
-    group = _Group(_command(base_url, settings.workers, locustfile), settings, folder / "locust.log")
+    group = _Group(_command(base_url, settings.workers, load.master, locustfile), settings, folder / "locust.log")
     try:
-        why = _watch(group, LogReader(folder), settings, stop_when, progress)
+        within = START_WITHIN_S if load.master is None else JOIN_WITHIN_S
+        why = _watch(group, LogReader(folder), settings, stop_when, progress, within)
     finally:
         exit_code = group.stop()
     return LoadRun(folder, exit_code, why == "stopped early", time.monotonic() - began, started, why)
@@ -175,10 +178,35 @@ def _fresh(folder: Path) -> Path:
     raise AssertionError("unreachable")
 
 
-def _command(base_url: str, workers: int, locustfile: Path) -> list[str]:
+def worker(
+    load: Load, master: str, *, login: str, admin_login: str | None = None, locustfile: Path = LOCUSTFILE
+) -> tuple[list[str], dict[str, str]]:
+    """The command and the environment of one worker that joins a master on another machine.
+
+    Args:
+        load: the same as the master's.
+        master: `host:port`.
+        login, admin_login: the visitors'; they stand in the environment, never in the command.
+        locustfile: whose visitors come.
+
+    Raises:
+        UsageError: a login or a load that cannot work.
+    """
+    settings = _settings("http://master.decides", load, login, admin_login, 30.0, 1000, None)
+    settings = dataclasses.replace(settings, schedule=schedule(load).to_json())
+    host, _, port = master.rpartition(":")
+    command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--worker"]
+    return [*command, "--master-host", host, "--master-port", port, "OpenArrivals"], settings.environment()
+
+
+def _command(base_url: str, workers: int, master: str | None, locustfile: Path) -> list[str]:
     command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "--only-summary"]
     command += ["--host", base_url.rstrip("/"), "-u", str(workers), "-r", str(workers), "--exit-code-on-error", "0"]
-    if workers > 1:
+    if master is not None:
+        host, _, port = master.rpartition(":")
+        command += ["--master", "--master-bind-host", host, "--master-bind-port", port]
+        command += ["--expect-workers", str(workers), "--expect-workers-max-wait", f"{JOIN_WITHIN_S:.0f}"]
+    elif workers > 1:
         command += ["--processes", str(workers), "--master-bind-host", "127.0.0.1", "--master-host", "127.0.0.1"]
         port = str(_free_port())
         command += ["--master-bind-port", port, "--master-port", port, "--expect-workers-max-wait", "30"]
@@ -197,6 +225,7 @@ def _watch(
     settings: Settings,
     stop_when: Callable[[pd.DataFrame], bool] | None,
     progress: Callable[[float, float], None] | None,
+    within_s: float,
 ) -> str:
     """Look until the load is over; returns why it is."""
     began = time.monotonic()
@@ -217,9 +246,9 @@ def _watch(
             if not reader.workers:
                 raise LoadError(f"Locust ended with {code} before it sent anything", why=group.last_words())
             return f"Locust ended with {code} before the load was complete"
-        if first is None and looked - began > START_WITHIN_S:
+        if first is None and looked - began > within_s:
             if not reader.workers:
-                raise LoadError(f"Locust sent nothing within {START_WITHIN_S:g} s", why=group.last_words())
+                raise LoadError(f"Locust sent nothing within {within_s:g} s", why=group.last_words())
             return f"only {reader.workers} of {settings.workers} workers started"
         if first is not None and looked - first > settings.duration_s + settings.timeout_s + 2 * SILENT_AFTER_S:
             return "the load did not end in time"

@@ -98,8 +98,11 @@ class LiveView:
             del self.seconds[min(self.seconds)]
 
     def percentile(self, percent: float) -> float:
-        """Of the response times of everything that is done, seconds; NaN of nothing."""
-        return self.total.get_value_at_percentile(percent) / 1e6 if self.requests else math.nan
+        """Of the response times of everything that is done, by the nearest rank as for the rows, seconds; NaN of none."""
+        if not self.requests:
+            return math.nan
+        rank = max(1, math.ceil(percent / 100 * self.requests - 1e-9))
+        return float(self.total.get_value_at_percentile(100 * rank / self.requests)) / 1e6
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: counts, percentiles, and each worker's clock."""

@@ -9,6 +9,8 @@ The frame's `attrs` say what the rows cannot:
     truncated       why the log is not whole, in words; empty when it is
     workers         how many logs were read
     arrivals_per_s  what was asked for
+    late_s          how long after the first worker the last one started
+    skew_s          by how much a worker's clock and the master's differ at most; 0 without a master
     generator       what the load generator says of itself (see `audit`)
 """
 
@@ -27,6 +29,7 @@ import pyarrow.compute as pc
 from cutover.errors import LoadError
 from cutover.load.audit import Beat, audit
 from cutover.load.recorder import OUTCOMES, SCHEMA
+from cutover.load.settings import ABOUT_WORKERS
 
 COLUMNS = ("due_s", "sent_s", "done_s", "endpoint", "outcome", "status", "bytes", "worker")
 SUFFIX = ".arrows"
@@ -98,6 +101,13 @@ class LogReader:
                 self._tails[path] = _Tail(path)
         return sum(tail.poll() for tail in self._tails.values())
 
+    def _skew_s(self) -> float:
+        try:
+            said = json.loads((self._path / ABOUT_WORKERS).read_text()) if self._path.is_dir() else {}
+        except FileNotFoundError:
+            return 0.0
+        return max((abs(float(worker["skew_s"])) for worker in said.get("workers", {}).values()), default=0.0)
+
     def frame(self, *, final: bool = False) -> pd.DataFrame:
         """What was read so far. `final`: nothing will be added, so what has no end marker is truncated."""
         tails = [tail for tail in self._tails.values() if tail.about]
@@ -125,6 +135,8 @@ class LogReader:
             "started": min(started, default=0.0),
             "warm_up_until": max(warm_up, default=0.0),
             "truncated": "; ".join(reasons),
+            "late_s": max(started, default=0.0) - min(started, default=0.0),
+            "skew_s": self._skew_s(),
             "workers": len(tails),
             "arrivals_per_s": max((float(t.about.get("arrivals_per_s", 0)) for t in tails), default=0.0),
             "generator": audit(frame, [tail.pulse for tail in tails]),

@@ -12,6 +12,8 @@ from cutover.errors import UsageError
 from cutover.load.arrivals import Schedule, steady
 
 _PREFIX = "CUTOVER_LOAD_"
+ABOUT_WORKERS = "workers.json"
+"""In a run's folder: what the master knows of its workers."""
 
 
 @dataclass(frozen=True, slots=True)

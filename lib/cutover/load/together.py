@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ from locust import events
 from cutover.files import write_json
 from cutover.load.live import LiveView, Sketch
 from cutover.load.recorder import Recorder, clock
+from cutover.load.settings import ABOUT_WORKERS
 
 REPORT_EVERY_S = 1.0
 CHUNK = 4 << 20
 """Bytes of rows in one report at most: a burst is sent over several."""
-ABOUT_WORKERS = "workers.json"
 
 
 class Reporter:
@@ -36,7 +37,7 @@ class Reporter:
 
     def __init__(self, recorder: Recorder, rows_from: Path | None) -> None:
         self._sketch = Sketch()
-        self._rows_from, self._sent = rows_from, 0
+        self._recorder, self._rows_from, self._sent = recorder, rows_from, 0
         recorder.on_done = self._sketch.add
 
     def report(self, client_id: str, data: dict[str, Any]) -> None:
@@ -49,6 +50,9 @@ class Reporter:
                 rows = file.read(CHUNK)
             self._sent += len(rows)
             said["rows"] = rows
+            if self._recorder.closed and not rows:
+                shutil.rmtree(self._rows_from.parent)
+                self._rows_from = None
         data["cutover"] = said
 
 
