@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from small_platform import ADMIN_LOGIN, LOGIN, Behaviour, serve
+from test_cli import ROOT, cutover
 
 from cutover import load
 from cutover.finding import Verdict
@@ -163,3 +166,30 @@ def test_the_masters_memory_does_not_grow_with_the_run() -> None:
     assert len(view.seconds) == KEPT_SECONDS
     assert min(view.seconds) == 86_400 // 40 - KEPT_SECONDS
     assert (view.requests, view.errors) == (2 * 86_400 // 40, 86_400 // 40)
+
+
+def test_a_worker_is_started_from_the_same_parameters(tmp_path: Path) -> None:
+    """`cutover load-worker`: logins in the environment only; without a master it says what to give."""
+    said = cutover("load-worker", "--params", "params/staging.yml")
+    assert said.returncode == 2
+    assert "--master HOST:PORT" in said.stderr
+    plan = plan_of(3, count=1)
+    raw = yaml.safe_load((ROOT / "params" / "staging.yml").read_text())
+    raw["migration"] |= {"test_user": "env:VISITOR", "load": json.loads(plan.model_dump_json(exclude_none=True))}
+    raw["migration"]["load"] |= {"duration": "3s", "warm_up": "1s"}
+    raw["migration"].pop("admin_user")
+    params = tmp_path / "params.yml"
+    params.write_text(json.dumps(raw))
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("CUTOVER_")}
+    environment |= {"VISITOR": LOGIN, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "cutover.cli", "load-worker", "--params", str(params)]
+    with serve(Behaviour()) as url:
+        joined = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+        try:
+            run = load.run(url, plan, tmp_path / "run", login=LOGIN)
+            assert run.why == "complete"
+            assert joined.wait(30) is not None
+        finally:
+            joined.kill()
+            joined.communicate(timeout=10)
+    assert len(run.read()) > 60

@@ -98,7 +98,7 @@ class LiveView:
             del self.seconds[min(self.seconds)]
 
     def percentile(self, percent: float) -> float:
-        """Of the response times of everything that is done, by the nearest rank as for the rows, seconds; NaN of none."""
+        """Of the response times of everything that is done, by nearest rank as for the rows, seconds; NaN of none."""
         if not self.requests:
             return math.nan
         rank = max(1, math.ceil(percent / 100 * self.requests - 1e-9))
