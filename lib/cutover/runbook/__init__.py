@@ -38,6 +38,17 @@ __all__ = [
 ]
 
 _LATER = {
+    "costing": (
+        "check_cost",
+        "cost_beside_guide",
+        "cost_chart",
+        "cost_lines",
+        "last_load",
+        "month",
+        "real_size",
+        "remember_load",
+        "size_table",
+    ),
     "decision": ("advice", "decide", "fired", "fired_table", "remember_cutover", "written_since_cutover"),
     "freezing": (
         "check_frozen",

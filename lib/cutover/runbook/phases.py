@@ -8,6 +8,7 @@ PHASES: dict[str, tuple[str, ...]] = {
     "prepare": (
         "01_prerequisites",
         "02_provisioning_checks",
+        "03_cost_estimate",
         "04_data_sync_test",
         "05_load_test",
         "07_lower_ttl",
@@ -42,6 +43,7 @@ WHEN = {
     "00": "any time",
     "01": "T-7 d",
     "02": "T-7 d, T-1 d",
+    "03": "T-7 d",
     "04": "T-7 d",
     "05": "T-7 d, T-1 d",
     "07": "T-2 d",

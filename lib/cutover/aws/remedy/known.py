@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cutover.aws import requirements
-from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Stack, Unreadable
+from cutover.aws.requirements.view_by_name import view
 
 _GONE = (NotThere, Unreadable, NotApplicable, Absent)
 _VIEWS = {
@@ -45,19 +45,6 @@ def known(stack: Stack) -> dict[str, str]:
     note("LISTENERS", lambda: len(stack.view(view("Listeners")).rows("Listeners")) >= 2)
     note("ALARMS", lambda: _every_alarm(stack))
     return found
-
-
-def view(name: str) -> type[View]:
-    """A view of the requirements by its name, in whichever module it stands.
-
-    Raises:
-        KeyError: there is none.
-    """
-    for module in vars(requirements).values():
-        found = getattr(module, name, None)
-        if isinstance(found, type) and issubclass(found, View):
-            return found
-    raise KeyError(name)
 
 
 def _two(subnets: list[Any]) -> list[str]:
