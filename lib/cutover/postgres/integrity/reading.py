@@ -16,10 +16,11 @@ import psycopg
 from psycopg import sql
 
 from cutover.errors import DatabaseError
-from cutover.postgres.connection import one_line
+from cutover.postgres.connection import explain, one_line
 from cutover.postgres.integrity.digest import Algorithm, Cut, Digest, Piece, digest_query, pieces
 from cutover.postgres.integrity.politeness import Brake, Politeness
 from cutover.postgres.integrity.relations import Relation
+from cutover.postgres.integrity.rewritten import rewritten_since
 from cutover.postgres.progress import Listener, Progress
 from cutover.postgres.snapshot import Snapshot, join_snapshot
 
@@ -103,6 +104,11 @@ class Database:
         """
         try:
             connection = join_snapshot(self.url, self.snapshot.id)
+            try:
+                self.politeness.settle(connection)
+            except psycopg.Error as error:
+                connection.close()
+                raise explain(error, self.url, "ended the session that was to read") from error
         except DatabaseError as error:
             if self._gone():
                 raise Lost(
@@ -111,7 +117,6 @@ class Database:
                     todo="See that the server is up and ends no idle sessions, then compare again from the start.",
                 ) from error
             raise
-        self.politeness.settle(connection)
         return connection
 
     def _gone(self) -> bool:
@@ -179,6 +184,11 @@ def read_digests(
     crew.together([partial(line.work) for line in lines for _ in range(min(jobs, len(line.pieces)))])
     for line in lines:
         line.close()
+    for database in databases:
+        read = [relation for name, relation in database.relations.items() if name in shapes]
+        for name, why in rewritten_since(database.url, read).items():
+            reading = readings[database.where, name]
+            reading.failure = reading.failure or why
     return readings
 
 

@@ -26,6 +26,7 @@ class Leaf:
         pages: its size in blocks now, without what lies in its TOAST table.
         bytes: its size with TOAST.
         rows: the planner's estimate, or a guess from its size; at least 0.
+        oid, file: its number and the number of its file, in the snapshot; 0 for what is never rewritten.
     """
 
     schema: str
@@ -33,6 +34,8 @@ class Leaf:
     pages: int
     bytes: int = 0
     rows: int = 0
+    oid: int = 0
+    file: int = 0
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -145,7 +148,8 @@ ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts, i.indexrelid
 """
 
 _LEAVES = """
-SELECT r.root::bigint, n.nspname, c.relname, c.relkind::text, c.oid::bigint, c.relpages, c.reltuples::float8
+SELECT r.root::bigint, n.nspname, c.relname, c.relkind::text, c.oid::bigint, c.relpages, c.reltuples::float8,
+       c.relfilenode::bigint
 FROM unnest(%s::oid[]) AS r(root)
 CROSS JOIN LATERAL (SELECT relid FROM pg_partition_tree(r.root) UNION SELECT r.root) AS tree(oid)
 JOIN pg_class c ON c.oid = tree.oid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -171,7 +175,7 @@ def read_relations(connection: psycopg.Connection[Any]) -> dict[str, Relation]:
     foreign: dict[int, str] = {}
     physical = connection.execute(_LEAVES, (oids,)).fetchall()
     sizes = _sizes(connection, [row[4] for row in physical if row[3] in ("r", "m")])
-    for oid, schema, name, relkind, leaf, relpages, tuples in physical:
+    for oid, schema, name, relkind, leaf, relpages, tuples, file in physical:
         if relkind == "f":
             foreign[oid] = (
                 "its rows live on another server; what it is, the catalog compares"
@@ -180,7 +184,8 @@ def read_relations(connection: psycopg.Connection[Any]) -> dict[str, Relation]:
             )
             continue
         pages, size = sizes.get(leaf, (relpages, relpages * 8192))
-        leaves[oid].append(Leaf(schema, name, pages, size, int(tuples) if tuples >= 0 else pages * 64))
+        rows = int(tuples) if tuples >= 0 else pages * 64
+        leaves[oid].append(Leaf(schema, name, pages, size, rows, leaf, file))
     found: dict[str, Relation] = {}
     for oid, schema, plain, relkind, name, readable, hidden, populated, _, of_extension in heads:
         unreadable = foreign.get(oid, "")
