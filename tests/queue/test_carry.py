@@ -395,11 +395,12 @@ def test_a_source_that_still_works_is_not_copied(homes: Homes) -> None:
     """Not paused, or a job under way: it would be done in both homes."""
     homes.fill()
     with pytest.raises(ActionRefused, match=r"Not paused .*: reports"):
-        homes.action().plan()
+        homes.carry()
     homes.freeze()
     homes.here.lmove(homes.key("paused"), homes.key("active"))
     with pytest.raises(ActionRefused, match=r"worked on .*: reports \(1\)"):
-        homes.action().plan()
+        homes.carry()
+    assert read_contents(homes.target, homes.prefix) == {}
 
 
 def test_jobs_that_wait_now_are_not_handed_to_workers_that_listen_already(homes: Homes) -> None:
@@ -415,9 +416,9 @@ def test_jobs_that_wait_now_are_not_handed_to_workers_that_listen_already(homes:
                     break
                 await asyncio.sleep(0.05)
             with pytest.raises(ActionRefused, match="workers already listen"):
-                homes.action(paused_before=before).plan()
+                homes.carry(paused_before=before)
             homes.here.delete(homes.key("paused"), homes.key("prioritized"), *map(homes.key, "12345"))
-            homes.action(paused_before=before).plan()
+            homes.carry(paused_before=before)
         finally:
             await worker.close(True)
 

@@ -156,7 +156,7 @@ def test_a_paused_queue_is_paused_to_bullmq_and_its_worker_takes_nothing(place: 
     place.add("reports", *[{}] * 4)
     action, change = pause(place)
     assert isinstance(action, Action)
-    assert [f.status for f in action.verify(change)] == [Status.PASS]
+    assert [(f.id, f.status) for f in action.verify(change)] == [("QUE-04", Status.PASS), ("QUE-01", Status.PASS)]
 
     async def is_paused(queue: Callable[[str], Queue]) -> bool:
         return bool(await queue("reports").isPaused())
@@ -229,6 +229,19 @@ def test_a_queue_that_goes_on_is_found_by_verify(place: Place) -> None:
     place.add("late", {})
     (finding,) = action.verify(change)
     assert (finding.id, finding.status, finding.observed) == ("QUE-04", Status.FAIL, "not paused: late")
+
+
+def test_a_job_that_was_taken_before_the_pause_is_waited_for(place: Place) -> None:
+    """It goes on writing while the queue stands still: what is left of it after the wait closes the gate."""
+    place.add("reports", {})
+    key = f"{place.prefix}:reports:"
+    job = place.client.rpoplpush(key + "wait", key + "active")
+    place.client.set(f"{key}{job}:lock", "token", px=60_000)
+    action, change = pause(place)
+    findings = {f.id: f for f in action.verify(change)}
+    assert findings["QUE-01"].status is Status.FAIL
+    place.client.delete(key + "active")
+    assert all(f.status is Status.PASS for f in action.verify(change))
 
 
 def drained(place: Place, timeout_s: float = 0.3) -> dict[str, Any]:

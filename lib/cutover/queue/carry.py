@@ -55,7 +55,7 @@ class CarryQueues:
         """Which queues are to be carried, with how many jobs.
 
         Raises:
-            ActionRefused: a queue of the source is still at work, or one at the target holds jobs of its own.
+            ActionRefused: the source has no queue, or one at the target holds jobs of its own.
         """
         source, target = self._read(self._source), self._read(self._target)
         if not source:
@@ -64,9 +64,7 @@ class CarryQueues:
                 why="a wrong address or prefix would leave the real jobs behind.",
                 todo="redis-cli -u … --scan --pattern '*:meta'",
             )
-        self._refuse_moving(source)
         todo = [name for name in source if self._todo(source[name], target.get(name, Contents(name)))]
-        self._refuse_working(source, todo)
         # Completed jobs and those that come due change their state by themselves: the plan counts all of them.
         counts = {name: len(source[name].jobs) + len(source[name].schedulers) for name in sorted(source)}
         jobs = sum(counts[name] for name in todo)
@@ -87,9 +85,13 @@ class CarryQueues:
         """Copy, queue by queue; what broke off is taken up again by the next run.
 
         Raises:
-            ActionRefused: a server does not answer or refuses; what is there already stays, held still.
+            ActionRefused: a queue of the source is still at work; workers at the target would begin at once; a server
+                does not answer or refuses (what is there already stays, held still).
         """
+        source = self._read(self._source)
+        self._refuse_moving(source)
         names = [str(request["arguments"]["queue"]).removeprefix(f"{self._prefix}:") for request in plan.requests]
+        self._refuse_working(source, names)
         still = set(plan.after["paused"])
         carried: dict[str, Any] = {}
         try:

@@ -10,7 +10,7 @@ import redis
 from cutover.action import Change, Plan
 from cutover.errors import ActionRefused, InstrumentError
 from cutover.finding import Finding, Severity, Status
-from cutover.queue.depth import read_queues
+from cutover.queue.depth import check_drained, read_queues
 from cutover.queue.layout import connect, shown
 
 GUIDE_LINE = 912
@@ -68,12 +68,13 @@ class PauseQueues:
     Args:
         redis_url: where the queues are.
         prefix: BullMQ's key prefix.
+        settle_s: seconds that jobs under way when the pause came may take to end.
     """
 
     name = "pause-queues"
 
-    def __init__(self, redis_url: str, *, prefix: str = "bull") -> None:
-        self._url, self._prefix = redis_url, prefix
+    def __init__(self, redis_url: str, *, prefix: str = "bull", settle_s: float = 0.0) -> None:
+        self._url, self._prefix, self._settle_s = redis_url, prefix, settle_s
 
     def plan(self) -> Plan:
         """Which queues are there, and which of them are paused already; no depths, they change by themselves.
@@ -117,7 +118,7 @@ class PauseQueues:
         return {"paused": changed}
 
     def verify(self, change: Change) -> list[Finding]:
-        """Finding QUE-04: every queue is paused, also one that appeared after the plan."""
+        """Finding QUE-04: every queue is paused, also one that appeared after the plan; and QUE-01 after the pause."""
         try:
             queues = read_queues(self._url, self._prefix)
         except InstrumentError as error:
@@ -126,7 +127,9 @@ class PauseQueues:
         running = sorted({q.name for q in queues if not q.paused} | (planned - {q.name for q in queues}))
         if running:
             return [self._finding(Status.FAIL, f"not paused: {', '.join(running)}", "")]
-        return [self._finding(Status.PASS, f"paused: {', '.join(q.name for q in queues)}", "")]
+        # A job that was taken between the last look and the pause is still at work.
+        at_work = [f for f in check_drained(self._url, self._settle_s, prefix=self._prefix) if f.id == "QUE-01"]
+        return [self._finding(Status.PASS, f"paused: {', '.join(q.name for q in queues)}", ""), *at_work]
 
     def undo(self, change: Change) -> Mapping[str, Any]:
         """Resume exactly the queues that `apply` paused.

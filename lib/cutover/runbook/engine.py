@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cutover.runbook.kernel import Kernel
+from cutover.runbook.progress import line_in
 from cutover.runbook.record import Ending, NotebookRecord, State
 from cutover.runbook.session import Session, session
 
@@ -35,6 +36,7 @@ class CutoverEngine:
         kernel: Kernel | None = None,
         on_end: Callable[[Ending], None] | None = None,
         on_cell: Callable[[int, int], None] | None = None,
+        on_line: Callable[[str], None] | None = None,
         **options: Any,
     ) -> Any:
         """Execute a notebook; return a redacted copy, or raise when it did not complete.
@@ -48,6 +50,7 @@ class CutoverEngine:
             kernel: a kernel that was started before; the engine ends it.
             on_end: told how it ended, before anything is raised.
             on_cell: told the position of each cell that begins, and how many there are.
+            on_line: told the lines of progress that a cell has repeated, redacted.
             options: of papermill: `start_timeout`, `execution_timeout` (seconds for one cell), `log_output`,
                 `stdout_file`, `stderr_file`; of ours: `notebook_timeout` (seconds for all cells together).
 
@@ -70,6 +73,7 @@ class CutoverEngine:
                         shared=own,
                         on_end=on_end,
                         on_cell=on_cell,
+                        on_line=on_line,
                         **options,
                     )
 
@@ -97,7 +101,7 @@ class CutoverEngine:
                     shared.stop,
                     limits=limits,
                     on_cell=cell_begins,
-                    on_output=_repeater(shared.redact, options),
+                    on_output=_repeater(shared.redact, options, on_line),
                 )
             )
         if on_end:
@@ -150,14 +154,20 @@ def _error(ending: Ending, saved: Any) -> BaseException:
     return error
 
 
-def _repeater(redact: Callable[[str], str], options: dict[str, Any]) -> Callable[[Any], None] | None:
-    """Repeats outputs, redacted, in papermill's log and in the files it was asked to write."""
+def _repeater(
+    redact: Callable[[str], str], options: dict[str, Any], on_line: Callable[[str], None] | None
+) -> Callable[[Any], None] | None:
+    """Repeats outputs, redacted, in papermill's log and in the files it was asked to write; and lines of progress."""
     log, files = options.get("log_output"), {n: options.get(f"{n}_file") for n in ("stdout", "stderr")}
     if not log and not any(files.values()):
-        return None
+        return _lines(redact, on_line)
     from papermill.log import logger  # noqa: PLC0415
 
+    lines = _lines(redact, on_line)
+
     def repeat(output: Any) -> None:
+        if lines is not None:
+            lines(output)
         if output.output_type == "stream":
             text = redact("".join(output.text))
             if log:
@@ -167,6 +177,17 @@ def _repeater(redact: Callable[[str], str], options: dict[str, Any]) -> Callable
                 file.flush()
         elif log and "text/plain" in output.get("data", {}):
             logger.info(redact("".join(output.data["text/plain"])))
+
+    return repeat
+
+
+def _lines(redact: Callable[[str], str], on_line: Callable[[str], None] | None) -> Callable[[Any], None] | None:
+    if on_line is None:
+        return None
+
+    def repeat(output: Any) -> None:
+        if line := line_in(output):
+            on_line(redact(line))
 
     return repeat
 

@@ -31,12 +31,12 @@ class Event:
     """What happens during a run, for whoever shows it.
 
     Attributes:
-        kind: `run` (the folder is there), `started`, `cell`, `ended` or `finished`.
+        kind: `run` (the folder is there), `started`, `cell`, `progress` (of what a cell does), `ended` or `finished`.
         notebook: the step's name; empty for the run's own events.
         folder: the run's folder.
         done: cells before the one that begins; of the run, steps that are done.
         total: cells of the notebook; of the run, steps.
-        text: the step's or the run's headline.
+        text: the step's or the run's headline; of progress, its line.
         state: the step's state, or the run's verdict.
     """
 
@@ -56,6 +56,8 @@ def describe(event: Event) -> str:
     if event.kind == "ended":
         mark = {"completed": "✓", "gate-closed": "✗"}.get(event.state, "!")
         return f"  {mark} {event.notebook:<26} {event.text}"
+    if event.kind == "progress":
+        return f"    {event.notebook:<26} {event.text}"
     return ""
 
 
@@ -263,6 +265,7 @@ class _Run:
                 kernel=kernel,
                 on_end=ended.append,
                 on_cell=on_cell,
+                on_line=lambda line: self.tell(Event("progress", notebook.name, folder.path, text=line)),
                 **self.limits,
             )
         except OSError:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from cutover import app, objects, postgres
+from cutover import app, objects, postgres, queue
 from cutover.action import Action
+from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
+from cutover.postgres.progress import Listener
 from cutover.runbook.step import Step
 
 POSITION_KEY = "write-position"
@@ -49,8 +53,14 @@ def _wait_until_well(url: str) -> None:
         time.sleep(0.5)
 
 
-def check_still_frozen(step: Step) -> list[Finding]:
-    """Whether the source stands where the freeze left it; a write since then is named by its table."""
+def check_still_frozen(step: Step, *, jobs: int = 2, progress: Listener | None = None) -> list[Finding]:
+    """Whether the source holds anything that the copy does not have; a write since then is named, table and rows.
+
+    Args:
+        step: notebook 12 or 13.
+        jobs: sessions that read again what moved.
+        progress: told of it.
+    """
     remembered = step.recall(POSITION_KEY)
     if remembered is None:
         return [
@@ -67,15 +77,69 @@ def check_still_frozen(step: Step) -> list[Finding]:
             )
         ]
     before = postgres.WritePosition.from_dict(remembered)
-    source = step.resolve(step.migration.source.database_url)
-    return postgres.check_no_writes(before, postgres.write_position(source, since=before))
+    migration = step.migration
+    source, target = (step.resolve(side.database_url) for side in (migration.source, migration.target))
+    evidence = step.run.raw("postgres") / f"{step.name}-since-the-copy"
+    return postgres.second_look(
+        source, before, fingerprint_of(step), target_url=target, jobs=jobs, evidence=evidence, progress=progress
+    )
 
 
-def compare_reports(step: Step) -> list[Finding]:
-    """The PDF reports on both sides, by content."""
+def fingerprint_of(step: Step) -> postgres.Fingerprint | None:
+    """What the source held at the instant of the dump that was restored; None when none is at hand."""
+    sides = (step.migration.source, step.migration.target)
+    subject = " → ".join(postgres.describe(step.resolve(side.database_url)) for side in sides)
+    made = step.journal.last_change(postgres.Transfer.name, subject) or {}
+    where = str(made.get("result", {}).get("fingerprint") or "")
+    try:
+        return postgres.Fingerprint.read(Path(where)) if where else None
+    except DatabaseError:
+        return None
+
+
+def queues_change(step: Step) -> Action | None:
+    """What carries the queues over, as they stood before the freeze; None where the switch-over does it itself."""
+    migration = step.migration
+    if migration.transfer == "replicate":
+        return None
+    # A queue that any freeze of ours found running was paused by us, and is to run again.
+    found = [e["plan"]["before"]["paused"] for e in _begun(step, queue.PauseQueues.name)]
+    before = {name: all(one.get(name, True) for one in found) for one in found for name in one} if found else None
+    source, target = (step.resolve(side.redis_url) for side in (migration.source, migration.target))
+    return queue.CarryQueues(source, target, paused_before=before)
+
+
+def _begun(step: Step, action: str) -> list[dict[str, Any]]:
+    return [e for e in step.journal.entries("change-begun") if e["plan"]["action"] == action]
+
+
+def compare_queues(step: Step) -> list[Finding]:
+    """The queues on both sides, job by job; not due before they were carried over."""
+    migration = step.migration
+    source, target = (step.resolve(side.redis_url) for side in (migration.source, migration.target))
+    if migration.transfer == "replicate":
+        why = "the switch-over carried and compared them before it let users in: they order jobs there now"
+        return [replace(_not_carried(why), status=Status.NOT_APPLICABLE)]
+    if _begun(step, queue.CarryQueues.name):
+        return queue.compare_queues(source, target)
+    return [_not_carried("they have not been carried over yet: run 12_data_migration with apply")]
+
+
+def _not_carried(why: str) -> Finding:
+    title = "Every job of the source's queues is at the target"
+    return Finding("QUE-05", title, Status.UNKNOWN, Severity.BLOCKER, "the job queues", why=why, remedy=why)
+
+
+def compare_reports(step: Step, *, progress: objects.Listener | None = None) -> list[Finding]:
+    """The PDF reports on both sides, by content; both inventories are kept as evidence."""
     where = report_locations(step)
-    here = objects.inventory(str(where["source"]), endpoint=where["endpoint"], region=where["region"])
-    there = objects.inventory(str(where["target"]), endpoint=where["endpoint"], region=where["region"])
+    sides = [
+        objects.inventory(str(where[side]), endpoint=where["endpoint"], region=where["region"], progress=progress)
+        for side in ("source", "target")
+    ]
+    for side, found in zip(("source", "target"), sides, strict=True):
+        step.attach(f"raw/objects/{side}.json", found.to_dict())
+    here, there = sides
     findings = objects.compare(here, there)
     if step.migration.transfer != "replicate" or step.recall("replication-proven") is None:
         return findings

@@ -12,6 +12,7 @@ from typing import Any
 
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
 
 from cutover.errors import InstrumentError
 from cutover.runbook.kernel import Kernel
@@ -56,6 +57,11 @@ class _CellClient(NotebookClient):
         """Take an output in, and have it saved before long."""
         output = super().process_message(*arguments, **keywords)
         self._record.touch()
+        message = arguments[0] if arguments else keywords.get("msg")
+        if output is None and message and message["msg_type"] == "update_display_data":
+            output = NotebookNode(  # type: ignore[no-untyped-call]
+                output_type="update_display_data", **message["content"]
+            )
         if output is not None and self._on_output:
             self._on_output(output)
         return output

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,7 +19,7 @@ from cutover.errors import CutoverError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres import replication
 from cutover.postgres.progress import Listener
-from cutover.runbook.freezing import report_locations
+from cutover.runbook.freezing import fingerprint_of, report_locations
 from cutover.runbook.step import Step
 from cutover.runbook.switching import (
     REFUSAL_KEY,
@@ -33,6 +34,8 @@ from cutover.runbook.watching import logins, target
 
 _START = replication.StartReplication.name
 _WATCH_S = 1.0
+FINGERPRINT = "source.fingerprint.json.gz"
+"""Beside the dump: the digests of the source's every row at the dump's own instant."""
 
 
 def link_of(step: Step) -> replication.Link:
@@ -88,9 +91,9 @@ def identity_change(step: Step) -> Action | None:
     return replication.GiveReplicaIdentity(link_of(step).source_url) if replicates(step) else None
 
 
-def reports_change(step: Step) -> Action | None:
+def reports_change(step: Step, *, progress: objects.Listener | None = None) -> Action | None:
     """What copies the PDF reports; None for a replicated copy, whose switch-over does it before and in the freeze."""
-    return None if replicates(step) else objects.CopyObjects(**report_locations(step))  # type: ignore[arg-type]
+    return None if replicates(step) else objects.CopyObjects(**report_locations(step), progress=progress)  # type: ignore[arg-type]
 
 
 def check_followed(
@@ -158,13 +161,24 @@ def transfer_change(
         account = aws.Account(step.migration, raw=step.run.raw("aws"))
         return SwitchOver(step, account, link_of(step), jobs=jobs, limits=Limits(longest, drain), progress=progress)
     source, goal = (step.resolve(side.database_url) for side in (step.migration.source, step.migration.target))
-    return postgres.Transfer(source, goal, step.backup_folder("transfer"), jobs=jobs, progress=progress)
+    return postgres.Transfer(
+        source,
+        goal,
+        step.backup_folder("transfer"),
+        jobs=jobs,
+        progress=progress,
+        fingerprint=Path(FINGERPRINT),
+        **step.migration.restore.model_dump(),
+    )
 
 
 def compare_databases(
     step: Step, *, jobs: int = 2, show: int = 20, progress: Listener | None = None
 ) -> postgres.Comparison:
-    """Every object and row of both sides, now; or, once users write at the new home, as notebook 12 compared them.
+    """Every object and row of the target against the source as of the dump's own instant.
+
+    Without a fingerprint of that instant the source is read as it is now. Once users write at the new home of a
+    replicated copy, it is the comparison that notebook 12 made.
 
     Args:
         step: notebook 13.
@@ -176,7 +190,15 @@ def compare_databases(
         source, goal = (step.resolve(side.database_url) for side in (step.migration.source, step.migration.target))
         expected, evidence = step.migration.expected_differences, step.run.raw("postgres")
         return postgres.compare(
-            source, goal, jobs=jobs, show=show, evidence=evidence, expected=expected, progress=progress
+            source,
+            goal,
+            jobs=jobs,
+            show=show,
+            evidence=evidence,
+            expected=expected,
+            fingerprint=fingerprint_of(step),
+            live=False,  # the source is frozen: where its sequences stand is part of the proof
+            progress=progress,
         )
     kept = _kept_comparison(step)
     names = ("name", "kind", "source_rows", "target_rows", "missing", "extra", "different", "not_compared")
