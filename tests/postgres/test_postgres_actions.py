@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,22 @@ import pytest
 from cutover.action import Action, Change
 from cutover.errors import ActionRefused, DatabaseError
 from cutover.finding import Status, Verdict, verdict
-from cutover.postgres import BackUp, EmptyDatabase, Transfer, TrialTransfer, same_database, trial_transfer
+from cutover.postgres import (
+    BackUp,
+    EmptyDatabase,
+    Fingerprint,
+    Progress,
+    Transfer,
+    TrialTransfer,
+    check_unmarked,
+    compare,
+    dump,
+    fingerprint,
+    read_dump,
+    same_database,
+    trial_transfer,
+)
+from cutover.postgres.actions import _refuse_other_rows
 from cutover.rehearsal.postgres import Server
 
 Fresh = Callable[..., str]
@@ -96,6 +112,7 @@ def test_a_trial_empties_staging_and_keeps_an_earlier_dump(
         change = do(action)
         assert verdict(action.verify(change)) is Verdict.GO
         assert set(change.result["seconds"]) == {"dump", "restore", "comparison"}
+        assert change.result["measured"]["seconds"]["compare"] > 0
     assert (tmp_path / "trial" / "dump.json").exists()
     assert (tmp_path / "trial-2" / "dump.json").exists()
 
@@ -139,6 +156,65 @@ def test_a_trial_is_compared_as_of_one_instant(
     assert grown
     assert verdict(trial.findings) is Verdict.GO, [f for f in trial.findings if f.closes_gate]
     assert run(target, "SELECT count(*) FROM public.things WHERE name = 'late'")[0][0] < len(grown)
+
+
+def test_a_transfer_takes_the_sources_digests_at_the_dumps_own_instant(
+    source: str, pg18: Server, fresh_database: Fresh, tmp_path: Path
+) -> None:
+    """Users write on while it dumps: the copy equals the fingerprint, not the source as it is now."""
+    target = fresh_database(pg18)
+    grown = []
+
+    def grow(step: Progress) -> None:
+        if step.stage == "dump":
+            grown.append(run(source, "INSERT INTO public.things (name) VALUES ('late')"))
+
+    action = Transfer(source, target, tmp_path / "one", fingerprint=Path("source.json.gz"), progress=grow)
+    change = do(action)
+    assert grown
+    assert verdict(action.verify(change)) is Verdict.GO
+    where = Path(change.result["fingerprint"])
+    assert where == tmp_path / "one" / "source.json.gz"
+    taken = Fingerprint.read(where)
+    held = read_dump(tmp_path / "one")
+    assert (taken.instant["id"], taken.instant["lsn"]) == (held.snapshot, held.lsn)
+    assert held.rows == taken.rows
+    assert run(source, "SELECT count(*) FROM public.things")[0][0] > 500
+    compared = compare(source, target, fingerprint=taken)
+    assert [f.id for f in compared.findings if f.id.startswith("INT-rows") and f.status is not Status.PASS] == []
+
+
+def test_a_dump_with_other_rows_than_the_source_is_refused(source: str, tmp_path: Path) -> None:
+    """Counted in the dump's files, and by the server at the same instant: they must agree."""
+    held = dump(source, tmp_path / "d")
+    taken = fingerprint(source)
+    _refuse_other_rows(held, taken)
+    fewer = tuple(replace(table, rows=table.rows - 1) if table.name == "notes" else table for table in held.data)
+    with pytest.raises(ActionRefused, match=r"side\.notes 2 rows, the source 3"):
+        _refuse_other_rows(replace(held, data=fewer), taken)
+
+
+def test_a_marked_target_is_not_trusted(pg18: Server, fresh_database: Fresh) -> None:
+    """What stands before deploy and cutover: no mark passes, a mark fails, no answer is not known."""
+    url = fresh_database(pg18)
+    assert verdict(check_unmarked(url)) is Verdict.GO
+    run(url, "CREATE SCHEMA cutover_restore")
+    assert verdict(check_unmarked(url)) is Verdict.NO_GO
+    assert verdict(check_unmarked("postgresql://u@127.0.0.1:1/x")) is Verdict.INCONCLUSIVE
+
+
+def test_emptying_leaves_no_large_object_publication_or_event_trigger(pg18: Server, fresh_database: Fresh) -> None:
+    """They belong to no schema, and would stand in the way of the next trial."""
+    url = fresh_database(pg18)
+    run(
+        url,
+        "CREATE FUNCTION public.e() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; "
+        "CREATE EVENT TRIGGER t ON ddl_command_end EXECUTE FUNCTION public.e(); CREATE PUBLICATION p; "
+        "SELECT lo_create(815)",
+    )
+    action = EmptyDatabase(url, never=[])
+    assert verdict(action.verify(do(action))) is Verdict.GO
+    assert action.plan().empty
 
 
 def test_the_owner_of_a_database_may_empty_it_without_being_a_superuser(pg18: Server, fresh_database: Fresh) -> None:

@@ -262,6 +262,15 @@ def test_a_table_that_we_may_not_read_stops_the_dump_and_is_named(source: str, f
     assert password not in str(caught.value)
 
 
+def test_a_table_that_somebody_has_locked_is_not_waited_for_for_ever(source: str, tmp_path: Path) -> None:
+    """An ALTER TABLE that was left open: an error that says so, not a dump that hangs in the freeze."""
+    with psycopg.connect(source) as other:
+        other.execute("LOCK TABLE public.small IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(DatabaseError, match="lock timeout") as caught:
+            dump(source, tmp_path / "d", lock_wait_s=0.2)
+    assert "pg_locks" in caught.value.todo
+
+
 def test_a_role_like_the_master_user_of_rds_restores_everything(
     rich17: str, pg18: Server, fresh_database: Fresh, tmp_path: Path
 ) -> None:

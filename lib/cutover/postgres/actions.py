@@ -13,7 +13,7 @@ from cutover.finding import Finding
 from cutover.postgres.archive import Dump, read_dump, verify_dump
 from cutover.postgres.connection import describe, same_database, session
 from cutover.postgres.forecast import measured
-from cutover.postgres.integrity import Comparison, compare, fingerprint
+from cutover.postgres.integrity import Comparison, Fingerprint, compare, fingerprint
 from cutover.postgres.progress import Listener
 from cutover.postgres.restore_errors import check_restore
 from cutover.postgres.snapshot import exported_snapshot
@@ -259,6 +259,7 @@ class Transfer:
             taken = fingerprint(self._source, snapshot=snapshot, jobs=self._jobs, progress=self._progress)
         where = folder / self._fingerprint
         taken.write(where)
+        _refuse_other_rows(dumped, taken)
         return dumped, where
 
     def _printed(self, folder: Path) -> Path | None:
@@ -404,6 +405,31 @@ class TrialTransfer:
     def undo(self, change: Change) -> Mapping[str, Any]:
         """Cannot be undone."""
         return self._empty.undo(change)
+
+
+def _refuse_other_rows(dumped: Dump, taken: Fingerprint) -> None:
+    """The rows that were counted in the dump's files against those that the server counted, at the same instant.
+
+    Raises:
+        ActionRefused: a table has more or fewer; partitioned ones are compared whole, by the comparison.
+    """
+    counted = {
+        relation.plain_name: taken.digests[name].rows
+        for name, relation in taken.relations.items()
+        if name in taken.digests and len(relation.leaves) == 1
+    }
+    wrong = [
+        f"{name} {table.rows:,} rows, the source {counted[name]:,}"
+        for table in dumped.data
+        for name in [f"{table.schema}.{table.name}"]
+        if name in counted and counted[name] != table.rows
+    ]
+    if wrong:
+        raise ActionRefused(
+            f"The dump in {dumped.folder} does not hold what the source did: {'; '.join(wrong[:5])}.",
+            why="both were read at one instant, so one of them was read wrongly: a damaged index, or a damaged disk.",
+            todo="check the source (pg_amcheck --heapallindexed), then dump again.",
+        )
 
 
 def _fresh(folder: Path) -> Path:

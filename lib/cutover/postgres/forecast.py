@@ -250,8 +250,9 @@ def _between_tables(name: str, trial: Measured) -> tuple[float, float]:
         chosen = draw.choices(pairs, k=len(pairs))
         rates.append(sum(took for _, took in chosen) / sum(size for size, _ in chosen) / whole)
     rates.sort()
-    # Small tables take longer a byte (each costs a round trip); a sample of only such ones is not the day's database.
-    return max(0.5, rates[int(0.05 * _RESAMPLES)]), min(2.0, rates[int(0.95 * _RESAMPLES)])
+    # Small tables take longer a byte (each costs a round trip): a sample of only such ones says too much, so it is cut.
+    low, high = rates[int(0.05 * _RESAMPLES)], rates[int(0.95 * _RESAMPLES)]
+    return min(1.0, max(0.5, low)), max(1.0, min(2.0, high))
 
 
 def _basis(trial: Measured, scale: float, earlier: Sequence[Measured]) -> str:

@@ -30,6 +30,7 @@ def dump(
     progress: Listener | None = None,
     tools: Tools | None = None,
     compress: int = 1,
+    lock_wait_s: float = 60.0,
 ) -> Dump:
     """Dump a database into an empty folder (pg_dump's directory format), at one snapshot, and read it back.
 
@@ -42,6 +43,7 @@ def dump(
         snapshot: the instant to dump; one is taken (and recorded) when none is given.
         progress: told of every table, and of bytes about every second.
         tools: the programs to use; the lowest fitting version by default.
+        lock_wait_s: how long to wait for a table that somebody has locked.
         compress: gzip's level, 0 for none; 1 is about twice as fast as pg_dump's own 6 (`docs/transfer.md`).
 
     Raises:
@@ -61,6 +63,7 @@ def dump(
         conninfo, environment = without_secrets(source_url)
         command = [str(tools.pg_dump), "--format=directory", f"--jobs={max(1, jobs)}", f"--file={folder / 'archive'}"]
         command += [f"--compress={compress}", f"--snapshot={instant.id}", "--verbose", "--no-password"]
+        command += [f"--lock-wait-timeout={max(1, int(lock_wait_s * 1000))}"]
         started, clock = datetime.now(UTC).isoformat(), time.monotonic()
         watch = Watch("dump", dict(enumerate(about.loads)), serial=jobs <= 1, progress=progress)
         with watch.polling(source_url, APPLICATION_NAME):
