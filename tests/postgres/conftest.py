@@ -17,6 +17,9 @@ from cutover.rehearsal.processes import Reaper
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
 
+EVERYTHING = (Path(__file__).parent / "everything.sql").read_text()
+"""One of every kind of object, for any major from 15 on."""
+
 _SYSTEM_15 = ("/usr/lib/postgresql/15", "/usr/pgsql-15", "/opt/homebrew/opt/postgresql@15")
 """Where systems install PostgreSQL 15; no wheel has it."""
 
@@ -58,6 +61,17 @@ def rich17(pg17: Server) -> Iterator[str]:
     pg17.create_database(name)
     with psycopg.connect(pg17.url(name), autocommit=True) as connection:
         connection.execute(SCHEMA)
+    yield pg17.url(name)
+    pg17.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def everything17(pg17: Server) -> Iterator[str]:
+    """A PostgreSQL 17 database with the schema of everything.sql; not to be changed."""
+    name = f"everything_{secrets.token_hex(4)}"
+    pg17.create_database(name)
+    with psycopg.connect(pg17.url(name), autocommit=True) as connection:
+        connection.execute(EVERYTHING.encode())
     yield pg17.url(name)
     pg17.drop_database(name)
 

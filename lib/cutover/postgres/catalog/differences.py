@@ -15,7 +15,17 @@ from cutover.postgres.catalog.words import describe_change, describe_presence, t
 
 Problem = Literal["missing", "extra", "different", "unsure"]
 
-_NOT_COMPARED = {"readable", "unreadable", "table owner", "parsed", "counts down", "name", "involved", "connected", "extension"}
+_NOT_COMPARED = {
+    "readable",
+    "unreadable",
+    "table owner",
+    "parsed",
+    "counts down",
+    "name",
+    "involved",
+    "connected",
+    "extension",
+}
 """Attributes that help to read an object or to mend it, and say nothing by themselves."""
 
 _SINCE = {

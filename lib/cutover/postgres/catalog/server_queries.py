@@ -38,7 +38,7 @@ def server_queries(major: int) -> dict[str, str]:
     # In a schema, privileges are added to the usual ones; elsewhere they take their place.
     before = (
         "CASE WHEN d.defaclnamespace = 0 THEN acldefault((CASE d.defaclobjtype WHEN 'S' THEN 's' ELSE d.defaclobjtype "
-        "END)::\"char\", d.defaclrole) END"
+        'END)::"char", d.defaclrole) END'
     )
     return {
         "event trigger": f"""
