@@ -165,15 +165,30 @@ class Recorded:
         }
 
 
-class Refusing(Recording):
-    """Answers every call with the same problem."""
+class Counting(Recording):
+    """Remembers which operations were asked."""
 
-    def __init__(self, problem: Problem, code: str) -> None:
-        super().__init__({})
-        self.problem, self.code = problem, code
+    def __init__(self, responses: Mapping[str, Response]) -> None:
+        super().__init__(responses)
+        self.asked: set[str] = set()
+
+    def call(self, service: str, operation: str, /, **arguments: Any) -> Response:
+        """The recorded response."""
+        self.asked.add(f"{service}.{operation}")
+        return super().call(service, operation, **arguments)
+
+
+class Refusing(Recording):
+    """Answers every call with the same problem; STS as it is recorded in `but`."""
+
+    def __init__(self, problem: Problem, code: str, but: Mapping[str, Response] | None = None) -> None:
+        super().__init__(but or {})
+        self.problem, self.code, self.but = problem, code, but
 
     def call(self, service: str, operation: str, /, **arguments: Any) -> Response:
         """No answer."""
+        if self.but and service == "sts":
+            return super().call(service, operation, **arguments)
         call = Call(service, operation, arguments)
         return Response(call, False, problem=self.problem, error_code=self.code, message="as asked")
 

@@ -34,13 +34,14 @@ def test_the_same_read_by_many_threads_is_made_once(changing: Cloud) -> None:
 
 
 def test_all_requirements_are_asked_with_few_calls(changing: Cloud) -> None:
-    """225 requirements share their calls: none is made twice."""
+    """The requirements share their calls: none is made twice, and all stay within the budget."""
     account = Account(describe_migration(changing.endpoint))
     journal = changing.state / "calls.jsonl"
     before = len(journal.read_text().splitlines())
-    findings = check_requirements(account)
+    findings = check_requirements(account, phase="review")
     made = len(journal.read_text().splitlines()) - before
-    assert made < 0.6 * len(findings)
+    assert made <= 140 < 0.6 * len(findings)
+    assert account.budget.startswith(f"{made} calls")
 
 
 def test_a_listing_is_read_to_its_end(changing_account: Account) -> None:
@@ -90,8 +91,8 @@ def test_a_denied_call_makes_its_requirements_unknown(changing: Cloud, changing_
     """Live, as from the recording: UNKNOWN with AWS's own code, and the gate is closed."""
     changing.fault({"service": "elasticache", "error": "AccessDenied"})
     findings = check_requirements(changing_account, services=["redis"])
-    assert {f.status for f in findings} == {Status.UNKNOWN}
-    assert all("AccessDenied" in f.observed for f in findings)
+    assert {f.status for f in findings} == {Status.UNKNOWN, Status.NOT_APPLICABLE}
+    assert all("AccessDenied" in f.observed for f in findings if f.status is Status.UNKNOWN)
 
 
 def test_what_is_not_there_and_what_is_not_implemented(account: Account) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,7 +42,11 @@ name: Deploy
 on:
   push: {{branches: [develop, staging]}}
   workflow_dispatch: {{}}
-env: {{AWS_REGION: us-east-1, ECR_REPOSITORY: shadowtwin, ECS_CLUSTER: shadowtwin-cluster, ECS_SERVICE: shadowtwin-service}}
+env:
+  AWS_REGION: us-east-1
+  ECR_REPOSITORY: shadowtwin
+  ECS_CLUSTER: shadowtwin-cluster
+  ECS_SERVICE: shadowtwin-service
 permissions: {{id-token: write, contents: read}}
 concurrency: deploy
 jobs:
@@ -227,8 +230,3 @@ def representable(variants: Mapping[str, Variant]) -> dict[str, str]:
             if finding.status is Status.PASS:
                 found.setdefault(identifier, name)
     return found
-
-
-def encoded(text: str) -> str:
-    """User data as EC2 gives it."""
-    return base64.b64encode(text.encode()).decode()

@@ -73,7 +73,7 @@ def check_stack(stack: Stack, *, services: Iterable[str] | None = None, progress
     strange = sorted(set(wanted) - set(known))
     if strange:
         raise UsageError(f"There are no requirements of {', '.join(strange)}.", todo=f"known: {', '.join(known)}")
-    chosen = sorted((r for r in REGISTRY.values() if r.service in wanted), key=lambda r: _order(r.id))
+    chosen = in_order(r for r in REGISTRY.values() if r.service in wanted)
     stack.closed = why_closed(stack)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="requirements") as pool:
         kinds = list(dict.fromkeys(k for r in chosen if r.due.reached(stack.phase) for k in r.views))
@@ -130,6 +130,11 @@ _CHAPTERS = {
     )
 }
 """The guide's order."""
+
+
+def in_order(rules: Iterable[Requirement]) -> list[Requirement]:
+    """Requirements in the guide's order."""
+    return sorted(rules, key=lambda r: _order(r.id))
 
 
 def _order(identifier: str) -> tuple[int, int]:

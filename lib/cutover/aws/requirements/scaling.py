@@ -159,10 +159,12 @@ class ScalingActivities(View):
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
-        """None is an answer: nothing had to be scaled."""
-        only_on_ecs(stack)
-        wanted = {"ServiceNamespace": "ecs", "ResourceId": resource_id(stack), "ScalableDimension": DIMENSION}  # fmt: skip
-        return Ask("application-autoscaling", "describe_scaling_activities", wanted, name=resource_id(stack))
+        """None is an answer for a target that exists: nothing had to be scaled."""
+        target = stack.view(ScalableTarget)
+        wanted = {"ServiceNamespace": "ecs", "ResourceId": target.subject, "ScalableDimension": DIMENSION}
+        return Ask(
+            "application-autoscaling", "describe_scaling_activities", wanted, name=target.subject, after=(target,)
+        )
 
 
 @requirement("ASG-06", title="No scaling has failed", severity=MEDIUM, guide=545)

@@ -145,7 +145,7 @@ class Names:
 
     def test_dns_answer(self: Any) -> Any:
         """TestDNSAnswer: what the zone holds, an alias as the name that it stands for."""
-        params = self._get_params()
+        params = {k.lower(): v for k, v in self._get_params().items()}
         zone = route53_backends[self.current_account][self.partition].get_hosted_zone(params["hostedzoneid"])
         name, kind = params["recordname"].rstrip(".") + ".", params["recordtype"]
         mine = [r for r in zone.rrsets if r.name.rstrip(".") + "." == name and r.type == kind]
