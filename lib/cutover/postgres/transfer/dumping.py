@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
+
 from cutover.errors import DatabaseError
 from cutover.files import write_json
 from cutover.postgres.archive import Dump, read_back
-from cutover.postgres.connection import APPLICATION_NAME, describe, one_line, without_secrets
+from cutover.postgres.connection import APPLICATION_NAME, describe, explain, one_line, without_secrets
 from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import Snapshot, exported_snapshot
 from cutover.postgres.tools import Tools, find_tools
@@ -58,7 +60,10 @@ def dump(
         )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with exported_snapshot(source_url) if snapshot is None else nullcontext(snapshot) as instant:
-        about = _about(instant)
+        try:
+            about = _about(instant)
+        except psycopg.Error as error:
+            raise explain(error, source_url, "does not say what is in it") from error
         tools = tools or find_tools(about.major)
         conninfo, environment = without_secrets(source_url)
         command = [str(tools.pg_dump), "--format=directory", f"--jobs={max(1, jobs)}", f"--file={folder / 'archive'}"]
@@ -119,8 +124,9 @@ def _about(snapshot: Snapshot) -> _About:
     text, number, size = version.fetchone() or ("", "0", 0)
     tables = connection.execute(
         """
-        SELECT n.nspname, c.relname, greatest(c.reltuples, 0)::bigint, pg_table_size(c.oid)
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        SELECT n.nspname, c.relname, greatest(c.reltuples, 0)::bigint,
+               (greatest(c.relpages, 0) + greatest(coalesce(t.relpages, 0), 0)) * current_setting('block_size')::bigint
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
         WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
           AND (NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                            AND d.deptype = 'e')
@@ -150,12 +156,12 @@ def _about(snapshot: Snapshot) -> _About:
 
 _HINTS: Mapping[str, str] = {
     "permission denied": "grant SELECT on what is named, or connect as its owner",
+    "Query was: LOCK TABLE": "something holds a lock on a table (ALTER, VACUUM FULL): see pg_locks",
     "row-level security": "connect as the tables' owner, or as a role with BYPASSRLS",
     "No space left on device": "make room for the dump, or set `backups:` to a larger disk",
     "could not write": "make room for the dump, or set `backups:` to a larger disk",
     "server closed the connection": "see why the source dropped the connection (its log, a restart, the network)",
     "terminating connection": "see why the source ended the session (a restart, an administrator)",
-    "lock timeout": "something holds a lock on a table (ALTER, VACUUM FULL): see pg_locks",
     "invalid snapshot": "the session that held the snapshot was lost: see why",
 }
 
