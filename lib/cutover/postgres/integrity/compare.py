@@ -13,7 +13,6 @@ from cutover.files import write_json
 from cutover.finding import Finding
 from cutover.postgres.catalog import Catalog, Expected, compare_catalogs, printed_by, read_catalog_in
 from cutover.postgres.connection import describe
-from cutover.postgres.integrity.digest import Algorithm
 from cutover.postgres.integrity.evidence import DifferenceLog
 from cutover.postgres.integrity.fingerprint import Fingerprint
 from cutover.postgres.integrity.locating import locate_all
@@ -23,6 +22,7 @@ from cutover.postgres.integrity.politeness import Politeness
 from cutover.postgres.integrity.reading import Crew, Database, read_digests
 from cutover.postgres.integrity.relations import Relation
 from cutover.postgres.integrity.results import Comparison
+from cutover.postgres.integrity.rowhash import Algorithm
 from cutover.postgres.integrity.selection import Selection, left_out
 from cutover.postgres.integrity.sequences import check_sequences
 from cutover.postgres.integrity.words import row_findings

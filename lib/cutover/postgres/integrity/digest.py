@@ -1,8 +1,6 @@
-"""Digests of rows computed inside the servers: two 64-bit hashes of each row's exact text, summed by bucket.
+"""Digests of relations computed inside the servers: the hashes of all rows, summed by bucket.
 
-The text `ROW(columns by name)::text` tells apart what is told apart by any type's output (NULL, '' and 'NULL', 1.0 and
-1.00, -0 and 0, a float's last bit), and where one column ends and the next begins. A sum counts duplicates, needs no
-key and no order, and pieces of a table can be added. See `hashfn.c` (hash_bytes_extended) in PostgreSQL's sources.
+A sum counts duplicates, needs no key and no order, and pieces of a table can be added.
 """
 
 from __future__ import annotations
@@ -12,26 +10,15 @@ import binascii
 import sys
 import zlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
 
 from cutover.postgres.integrity.relations import Leaf, Relation
-
-Algorithm = Literal["hash", "sha256"]
-
-SEEDS = (0, 8_675_309)
-"""The seeds of the two hashes."""
-
-_KNOWN = (
-    ("", -6939563903564495251, -5834878809818669446),
-    ("a", 3591986179850072241, -3469827248059207740),
-    ('(1,"ab",,"")', -349112459350889472, 3837321308820845495),
-)
-"""Texts and their two hashes on a little-endian machine, PostgreSQL 16, 17 and 18."""
+from cutover.postgres.integrity.rowhash import Algorithm, mixed, raw_hashes, row_value
 
 PIECE_PAGES = 4096
 """Tables above this many blocks (32 MiB), TOAST included, are read in several pieces."""
@@ -147,35 +134,19 @@ _LARGEST = 1 << 30
 """No piece is larger than about this many bytes, so that a timeout, a lost session or a stop costs little."""
 
 
-def row_text(relation: Relation, columns: Sequence[str]) -> sql.Composable:
-    """The exact text of the row `t`; in byte order, so that no collation has a say."""
-    inside = sql.SQL(", ").join(relation.expression(column) for column in columns)
-    return sql.SQL('ROW({})::text COLLATE "C"').format(inside)
-
-
-def hashes(algorithm: Algorithm) -> tuple[sql.Composable, sql.Composable]:
-    """SQL for the two hashes of the text `x`."""
-    if algorithm == "hash":
-        first, second = (sql.SQL("hashtextextended(x, {})").format(sql.Literal(seed)) for seed in SEEDS)
-        return first, second
-    # Slower, the same on every machine and in every encoding; it needs neither pgcrypto nor md5 (refused under FIPS).
-    half = "('x' || substr(encode(sha256(convert_to(x, 'UTF8')), 'hex'), {}, 16))::bit(64)::bigint"
-    return sql.SQL(half).format(sql.SQL("1")), sql.SQL(half).format(sql.SQL("17"))
-
-
 @dataclass(frozen=True, slots=True)
 class ByHash:
-    """Buckets by the low bits of the first hash: they need no key."""
+    """Buckets by the low bits of a hash: they need no key."""
 
     count: int
 
     def inner(self) -> sql.Composable:
-        """What is read of the row `t` for it, beside its text."""
+        """What is read of the row `t` for it, beside its value."""
         return sql.SQL("")
 
     def bucket(self) -> sql.Composable:
-        """The bucket of a row with the hash `h1`."""
-        return sql.SQL("(h1 & {})::int").format(sql.Literal(self.count - 1))
+        """The bucket of a row with the hash `a`."""
+        return sql.SQL("(a & {})::int").format(sql.Literal(self.count - 1))
 
 
 class Cut(Protocol):
@@ -186,10 +157,10 @@ class Cut(Protocol):
         """How many buckets there are."""
 
     def inner(self) -> sql.Composable:
-        """Columns of the row `t` that the bucket depends on, beside its text, each with a comma before it."""
+        """Columns of the row `t` that the bucket depends on, beside its value, each with a comma before it."""
 
     def bucket(self) -> sql.Composable:
-        """The bucket, from those columns and the hashes `h1` and `h2`; 0 to `count` - 1."""
+        """The bucket, from those columns and the hash `a`; 0 to `count` - 1."""
 
 
 def digest_query(
@@ -197,6 +168,7 @@ def digest_query(
     columns: Sequence[str],
     piece: Piece,
     *,
+    exact: Collection[str],
     cut: Cut,
     algorithm: Algorithm,
     only: sql.Composable | None = None,
@@ -206,41 +178,29 @@ def digest_query(
     Args:
         relation, columns: what is read.
         piece: the blocks that are read.
+        exact: the columns that are hashed by a form of their own (see `rowhash`).
         cut: how rows are put into buckets.
         algorithm: how they are hashed.
         only: a condition on the row `t`; all rows by default.
     """
-    first, second = hashes(algorithm)
+    first, second = mixed(algorithm)
     inner = cut.inner()
     conditions = [condition for condition in (_range(piece), only) if condition is not None]
+    # OFFSET 0 keeps the planner from computing the value twice.
     return sql.SQL(
-        "SELECT {bucket}, count(*), sum(h1)::text, sum(h2)::text FROM (SELECT {first} AS h1, {second} AS h2{names} "
-        "FROM (SELECT {text} AS x{inner} FROM ONLY {leaf} t {where} OFFSET 0) q OFFSET 0) h GROUP BY 1"
+        "SELECT {bucket}, count(*), sum({first})::text, sum({second})::text FROM (SELECT {raw}{names} "
+        "FROM (SELECT {value} AS x{inner} FROM ONLY {leaf} t {where} OFFSET 0) q OFFSET 0) z GROUP BY 1"
     ).format(
         bucket=cut.bucket(),
         first=first,
         second=second,
-        names=sql.SQL(", b") if inner.as_string(None) else inner,
+        raw=raw_hashes(algorithm),
+        names=sql.SQL(", k") if inner.as_string(None) else inner,
         inner=inner,
-        text=row_text(relation, columns),
+        value=row_value(relation, columns, exact, algorithm),
         leaf=piece.leaf.identifier,
         where=sql.SQL("WHERE {}").format(sql.SQL(" AND ").join(conditions)) if conditions else sql.SQL(""),
     )
-
-
-def self_test(connection: psycopg.Connection[Any]) -> str:
-    """Compare this server's hashes with known answers; empty when they agree, else what differs."""
-    first, second = hashes("hash")
-    for text, one, two in _KNOWN:
-        query = sql.SQL('SELECT {}, {} FROM (SELECT %s::text COLLATE "C" AS x) q').format(first, second)
-        try:
-            with connection.transaction():
-                row = connection.execute(query, (text,)).fetchone()
-        except psycopg.Error as error:
-            return f"hashtextextended is not available: {' '.join(str(error).split())}"
-        if row != (one, two):
-            return f"hashtextextended({text!r}) gives {row}, known is {(one, two)}"
-    return ""
 
 
 PRINTED = (

@@ -16,11 +16,12 @@ from typing import Any, Self
 from cutover.errors import DatabaseError
 from cutover.files import write_whole
 from cutover.postgres.catalog import Catalog, CatalogObject, read_catalog_in
-from cutover.postgres.integrity.digest import Algorithm, ByHash, Digest, bucket_count
+from cutover.postgres.integrity.digest import Digest
 from cutover.postgres.integrity.opening import Server, choose, open_database
 from cutover.postgres.integrity.politeness import Politeness
-from cutover.postgres.integrity.reading import Crew, Shape, read_digests
+from cutover.postgres.integrity.reading import Crew, read_digests, whole_shape
 from cutover.postgres.integrity.relations import Relation
+from cutover.postgres.integrity.rowhash import Algorithm
 from cutover.postgres.integrity.selection import Selection
 from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import Snapshot
@@ -167,11 +168,7 @@ def fingerprint(
         database, algorithm = opened.database, choose(algorithm, opened.server)
         read = read_catalog_in(database.snapshot.connection, database.snapshot.database) if catalog else None
         failures = {name: relation.cannot for name, relation in database.relations.items() if relation.cannot}
-        shapes = {
-            name: Shape(tuple(relation.columns), ByHash(bucket_count(relation.estimated_rows)))
-            for name, relation in database.relations.items()
-            if name not in failures
-        }
+        shapes = {name: whole_shape(relation) for name, relation in database.relations.items() if name not in failures}
         readings = read_digests(
             [database], shapes, jobs=max(1, jobs), algorithm=algorithm, crew=Crew(), progress=progress
         )

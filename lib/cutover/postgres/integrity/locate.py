@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 
-from cutover.postgres.integrity.digest import Algorithm, hashes, row_text
 from cutover.postgres.integrity.relations import Relation
+from cutover.postgres.integrity.rowhash import Algorithm, mixed, raw_hashes, row_value
 
 Connection = psycopg.Connection[Any]
 Difference = Literal["missing", "extra", "different"]
@@ -101,6 +101,7 @@ def locate(
     columns: Sequence[str],
     differing: Sequence[int],
     *,
+    exact: Collection[str],
     buckets: int,
     algorithm: Algorithm = "hash",
     show: int = 20,
@@ -113,6 +114,7 @@ def locate(
         source, target: where to read.
         columns: the columns that are compared, which exist on both sides.
         differing: the buckets whose sums differ.
+        exact: the columns that the digests hashed by a form of their own.
         buckets: how many buckets there are in all.
         algorithm: the one that the digests used.
         show: how many rows to name in the result.
@@ -125,10 +127,9 @@ def locate(
     key = _common_key(source.relation, target.relation, columns)
     found = Located(key=key)
     query = _keyed_query if key else _keyless_query
-    streams = [
-        _stream(side.connection, query(side.relation, columns, key, differing, buckets, algorithm), number)
-        for number, side in enumerate((source, target))
-    ]
+    chosen = _filter(differing, buckets)
+    queries = [query(_hashed(side.relation, columns, key, exact, algorithm), key, chosen) for side in (source, target)]
+    streams = [_stream(side.connection, queries[number], number) for number, side in enumerate((source, target))]
     with ThreadPoolExecutor(2) as pool:  # both servers sort at the same time
         firsts = [future.result() for future in [pool.submit(next, stream, None) for stream in streams]]
     rows = [_chain(first, stream) for first, stream in zip(firsts, streams, strict=True)]
@@ -170,43 +171,38 @@ def _common_key(source: Relation, target: Relation, columns: Sequence[str]) -> t
     return ()
 
 
-def _keyed_query(
-    relation: Relation,
-    columns: Sequence[str],
-    key: Sequence[str],
-    differing: Sequence[int],
-    buckets: int,
-    algorithm: Algorithm,
-) -> sql.Composed:
+def _keyed_query(hashed: sql.Composable, key: Sequence[str], chosen: sql.Composable) -> sql.Composed:
     """Rows of (key as JSON in UTF-8, hash, hash, place), ordered by the key's bytes, which no collation touches."""
     texts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(f"k{n}")) for n in range(len(key)))
     return sql.SQL(
         "SELECT convert_to(array_to_json(ARRAY[{texts}])::text, 'UTF8') AS k, h1, h2, place::text FROM {hashed} h "
-        "WHERE {filter} ORDER BY 1, 2, 3"
-    ).format(texts=texts, hashed=_hashed(relation, columns, key, algorithm), filter=_filter(differing, buckets))
+        "WHERE {chosen} ORDER BY 1, 2, 3"
+    ).format(texts=texts, hashed=hashed, chosen=chosen)
 
 
-def _keyless_query(
-    relation: Relation,
-    columns: Sequence[str],
-    key: Sequence[str],
-    differing: Sequence[int],
-    buckets: int,
-    algorithm: Algorithm,
-) -> sql.Composed:
+def _keyless_query(hashed: sql.Composable, _: Sequence[str], chosen: sql.Composable) -> sql.Composed:
     """Rows of (hash, hash, copies, one place), ordered by the hashes."""
     return sql.SQL(
-        "SELECT h1, h2, count(*), min(place::text) FROM {hashed} h WHERE {filter} GROUP BY 1, 2 ORDER BY 1, 2"
-    ).format(hashed=_hashed(relation, columns, key, algorithm), filter=_filter(differing, buckets))
+        "SELECT h1, h2, count(*), min(place::text) FROM {hashed} h WHERE {chosen} GROUP BY 1, 2 ORDER BY 1, 2"
+    ).format(hashed=hashed, chosen=chosen)
 
 
-def _hashed(relation: Relation, columns: Sequence[str], key: Sequence[str], algorithm: Algorithm) -> sql.Composable:
-    first, second = hashes(algorithm)
+def _hashed(
+    relation: Relation, columns: Sequence[str], key: Sequence[str], exact: Collection[str], algorithm: Algorithm
+) -> sql.Composable:
+    first, second = mixed(algorithm)
     keys = [sql.Identifier(f"k{number}") for number in range(len(key))]
+    names = sql.SQL("").join(sql.SQL(", {}").format(name) for name in keys)
+    # Each leaf is hashed by itself: a union of the rows themselves would have to give them one type.
     reads = [
-        sql.SQL("SELECT {place} AS place, {text} AS x{keys} FROM ONLY {leaf} t").format(
+        sql.SQL(
+            "SELECT {raw}, place{names} FROM "
+            "(SELECT {place} AS place, {value} AS x{keys} FROM ONLY {leaf} t OFFSET 0) q"
+        ).format(
+            raw=raw_hashes(algorithm),
+            names=names,
             place=sql.SQL("({} || ':' || t.ctid::text)").format(sql.Literal(str(number))),
-            text=row_text(relation, columns),
+            value=row_value(relation, columns, exact, algorithm),
             keys=sql.SQL("").join(
                 sql.SQL(", {} AS {}").format(relation.expression(column), name)
                 for column, name in zip(key, keys, strict=True)
@@ -215,11 +211,8 @@ def _hashed(relation: Relation, columns: Sequence[str], key: Sequence[str], algo
         )
         for number, leaf in enumerate(relation.leaves)
     ]
-    return sql.SQL("(SELECT {h1} AS h1, {h2} AS h2, place{keys} FROM ({reads} OFFSET 0) q OFFSET 0)").format(
-        h1=first,
-        h2=second,
-        keys=sql.SQL("").join(sql.SQL(", {}").format(name) for name in keys),
-        reads=sql.SQL(" UNION ALL ").join(reads),
+    return sql.SQL("(SELECT a, {first} AS h1, {second} AS h2, place{names} FROM ({reads} OFFSET 0) z)").format(
+        first=first, second=second, names=names, reads=sql.SQL(" UNION ALL ").join(reads)
     )
 
 
@@ -227,7 +220,7 @@ def _filter(differing: Sequence[int], buckets: int) -> sql.Composable:
     if len(differing) * 2 > buckets:
         return sql.SQL("true")
     wanted = sql.Literal("{" + ",".join(map(str, differing)) + "}")
-    return sql.SQL("h1 & {} = ANY ({}::bigint[])").format(sql.Literal(buckets - 1), wanted)
+    return sql.SQL("a & {} = ANY ({}::bigint[])").format(sql.Literal(buckets - 1), wanted)
 
 
 def _stream(connection: Connection, query: sql.Composed, number: int) -> Iterator[tuple[Any, ...]]:

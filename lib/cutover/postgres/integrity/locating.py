@@ -9,11 +9,11 @@ from functools import partial
 import psycopg
 
 from cutover.errors import DatabaseError
-from cutover.postgres.integrity.digest import Algorithm
 from cutover.postgres.integrity.evidence import DifferenceLog
 from cutover.postgres.integrity.locate import Side, locate
 from cutover.postgres.integrity.matching import Match
 from cutover.postgres.integrity.reading import Counter, Crew, Database, joined, said
+from cutover.postgres.integrity.rowhash import Algorithm
 from cutover.postgres.progress import Listener
 
 
@@ -68,6 +68,7 @@ def _one(
                 Side(sessions[1], databases[1].relations[name]),
                 shape.columns,
                 differing,
+                exact=shape.exact,
                 buckets=shape.cut.count,
                 algorithm=algorithm,
                 show=show,

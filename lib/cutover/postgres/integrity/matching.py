@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from cutover.postgres.integrity.digest import ByHash, Digest, bucket_count
 from cutover.postgres.integrity.fingerprint import Fingerprint
-from cutover.postgres.integrity.reading import Readings, Shape, Where
+from cutover.postgres.integrity.reading import Readings, Shape, Where, whole_shape
 from cutover.postgres.integrity.relations import Relation
 from cutover.postgres.integrity.results import TableComparison
+from cutover.postgres.integrity.rowhash import form
 
 SIDES: tuple[Where, Where] = ("source", "target")
 
@@ -54,12 +55,8 @@ def match(source: Mapping[str, Relation], target: Mapping[str, Relation], then: 
             _shape(found, name, here, there, then)
         elif table.not_compared.startswith("it does not exist") and not known.cannot:
             # Its rows are counted where it is, for they are what is lost or too many.
-            found.shapes[name] = _whole(known)
+            found.shapes[name] = whole_shape(known)
     return found
-
-
-def _whole(relation: Relation) -> Shape:
-    return Shape(tuple(relation.columns), ByHash(bucket_count(relation.estimated_rows)))
 
 
 def _shape(found: Match, name: str, here: Relation, there: Relation, then: Fingerprint | None) -> None:
@@ -69,13 +66,21 @@ def _shape(found: Match, name: str, here: Relation, there: Relation, then: Finge
         only = sorted(here.columns.keys() ^ there.columns.keys())
         table.not_compared = f"columns on one side only: {', '.join(only)}"
     table.columns_compared = len(common)
+    alike = {column for column in common if here.columns[column] == there.columns[column]}
+    exact = frozenset(column for column in alike if form(here.columns[column]))
     if then is None:
         rows = max(here.estimated_rows, there.estimated_rows)
-        found.shapes[name] = Shape(common, ByHash(bucket_count(rows)))
-    elif not table.not_compared:
-        found.shapes[name] = Shape(common, ByHash(len(then.digests[name].counts)))
+        found.shapes[name] = Shape(common, exact, ByHash(bucket_count(rows)))
+        return
+    # A fingerprint's digest is over the columns and types that the source had.
+    whole = whole_shape(here)
+    if then.algorithm == "hash" and not table.not_compared and exact != whole.exact:
+        pairs = [f"{c} ({here.columns[c]} and {there.columns[c]})" for c in sorted(whole.exact - exact)]
+        table.not_compared = f"columns of other types than when the fingerprint was taken: {', '.join(pairs)}"
+    if table.not_compared:
+        table.columns_compared = 0
     else:
-        table.columns_compared = 0  # the source's digest is over other columns than the target has
+        found.shapes[name] = Shape(whole.columns, whole.exact, ByHash(len(then.digests[name].counts)))
 
 
 def judge(found: Match, readings: Readings, then: Fingerprint | None = None) -> None:

@@ -9,10 +9,11 @@ import psycopg
 
 from cutover.errors import DatabaseError, UsageError
 from cutover.postgres.connection import explain
-from cutover.postgres.integrity.digest import Algorithm, print_test, self_test
+from cutover.postgres.integrity.digest import print_test
 from cutover.postgres.integrity.politeness import Politeness
 from cutover.postgres.integrity.reading import Database, Where
 from cutover.postgres.integrity.relations import lock, read_relations
+from cutover.postgres.integrity.rowhash import Algorithm, self_test
 from cutover.postgres.integrity.selection import Selection
 from cutover.postgres.snapshot import Snapshot, exported_snapshot
 

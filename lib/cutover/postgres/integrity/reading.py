@@ -17,10 +17,11 @@ from psycopg import sql
 
 from cutover.errors import DatabaseError
 from cutover.postgres.connection import explain, one_line
-from cutover.postgres.integrity.digest import Algorithm, Cut, Digest, Piece, digest_query, pieces
+from cutover.postgres.integrity.digest import ByHash, Cut, Digest, Piece, bucket_count, digest_query, pieces
 from cutover.postgres.integrity.politeness import Brake, Politeness
 from cutover.postgres.integrity.relations import Relation
 from cutover.postgres.integrity.rewritten import rewritten_since
+from cutover.postgres.integrity.rowhash import Algorithm, form
 from cutover.postgres.progress import Listener, Progress
 from cutover.postgres.snapshot import Snapshot, join_snapshot
 
@@ -130,11 +131,21 @@ class Database:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How a relation is to be read, the same way on both sides: which columns, in which buckets, which rows."""
+    """How a relation is to be read, the same way on both sides: which columns, in which buckets, which rows.
+
+    Columns in `exact` are hashed by a form of their type; see `rowhash`.
+    """
 
     columns: tuple[str, ...]
+    exact: frozenset[str]
     cut: Cut
     only: sql.Composable | None = None
+
+
+def whole_shape(relation: Relation) -> Shape:
+    """All columns of a relation, each by its own type's form, in buckets by hash."""
+    exact = frozenset(name for name, kind in relation.columns.items() if form(kind))
+    return Shape(tuple(relation.columns), exact, ByHash(bucket_count(relation.estimated_rows)))
 
 
 @dataclass(slots=True)
@@ -302,6 +313,7 @@ class _Line:
             self.database.relations[name],
             shape.columns,
             piece,
+            exact=shape.exact,
             cut=shape.cut,
             algorithm=self.algorithm,
             only=shape.only,
