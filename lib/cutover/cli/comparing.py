@@ -82,14 +82,14 @@ def compare(
             politeness=_politeness(max_load, max_wait, rest, statement_timeout, lock_timeout),
         )
     answer = Answer(comparison, catalog=not rows_only and (kept is None or kept.catalog is not None), strict=strict)
-    if junit:
-        from cutover.report.junit import write_findings  # noqa: PLC0415
-
-        write_findings(junit, "cutover compare", answer.findings(), seconds=comparison.seconds)
     if as_json:
         print_out(answer.to_dict(), True)
     else:
         _tell(answer)
+    if junit:
+        from cutover.report.junit import write_findings  # noqa: PLC0415
+
+        write_findings(junit, "cutover compare", answer.findings(), seconds=comparison.seconds)
     raise typer.Exit(answer.code)
 
 
