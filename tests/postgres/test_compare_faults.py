@@ -193,12 +193,15 @@ def test_a_comparison_that_is_ended_while_it_reads_leaves_no_session(
 ) -> None:
     """All of its sessions are open, and wait for a busy server to be at leisure."""
     urls = on_both(TABLES, TABLES)
-    with psycopg.connect(urls[1], autocommit=True) as busy:
+    busy = psycopg.connect(urls[1], autocommit=True)
+    try:
         busy.pgconn.send_query(b"SELECT pg_sleep(600)")
         process = start(urls, "--max-load", "0", "--jobs", "2")
         wait_for(lambda: sessions(urls[1], "state LIKE 'idle in transaction%'") >= 2, "it does not begin to read")
         end(process, number, urls, code)
+    finally:
         busy.cancel_safe()
+        busy.close()
 
 
 CHANGES = {
