@@ -4,12 +4,13 @@ from cutover.aws.account import Account, Call, Response
 from cutover.aws.actions import DeployService, LowerTtl, SwitchDns, TakeSnapshot
 from cutover.aws.metrics import read_metrics
 from cutover.aws.problem import Problem
-from cutover.aws.requirements import Recording, check_identity, check_requirements
+from cutover.aws.requirements import Look, Recording, check_identity, check_requirements, drift, looks
 
 __all__ = [
     "Account",
     "Call",
     "DeployService",
+    "Look",
     "LowerTtl",
     "Problem",
     "Recording",
@@ -18,5 +19,7 @@ __all__ = [
     "TakeSnapshot",
     "check_identity",
     "check_requirements",
+    "drift",
+    "looks",
     "read_metrics",
 ]

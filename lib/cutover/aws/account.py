@@ -94,6 +94,12 @@ class Response:
     evidence: str = ""
     server: str = ""
 
+    @property
+    def emulator(self) -> str | None:
+        """The emulator's version when one answered (it names itself in the Server header), else None."""
+        found = _EMULATOR.search(self.server)
+        return found[1] if found else None
+
     def require(self, todo: str = "") -> Mapping[str, Any]:
         """The data, for a step that cannot do without it.
 
@@ -249,8 +255,7 @@ class Account:
     @property
     def emulator(self) -> str | None:
         """The emulator's version when one answers (it names itself in the Server header), else None."""
-        found = _EMULATOR.search(self.identity().server)
-        return found[1] if found else None
+        return self.identity().emulator
 
     def _ask(self, call: Call, *, fresh: bool = False) -> Response:
         with self._lock:

@@ -8,12 +8,12 @@ import traceback
 
 import typer
 
-from cutover.cli import comparing, evidence, joining, params, rehearsing, remedy, running
+from cutover.cli import comparing, evidence, joining, params, rehearsing, remedy, requirements, running
 from cutover.cli.root import app
 from cutover.cli.words import say
 from cutover.errors import CutoverError, ExitCode, UsageError
 
-GROUPS = (rehearsing, running, evidence, comparing, params, remedy, joining)
+GROUPS = (rehearsing, running, evidence, comparing, params, remedy, joining, requirements)
 """The modules that register their commands with `app`; a new group is added here."""
 
 

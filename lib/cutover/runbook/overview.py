@@ -15,6 +15,8 @@ import pandas as pd
 
 from cutover import postgres
 from cutover.action import Change
+from cutover.aws import Account, Look, looks
+from cutover.aws import drift as aws_drift
 from cutover.finding import Finding, Severity, Status
 from cutover.runbook.phases import WHEN, find_notebooks
 from cutover.runbook.step import Step
@@ -92,27 +94,27 @@ def tally(findings: Sequence[Finding]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=statuses)
 
 
-def drift(step: Step, findings: Sequence[Finding]) -> pd.DataFrame:
-    """Requirements whose status is another than at the last provisioning checks of this environment."""
-    before = _last_findings(step.run.path.parent, step.migration.environment, "02_provisioning_checks", step.run.path)
-    rows = [
-        {"id": f.id, "title": f.title, "then": before[f.id], "now": str(f.status)}
-        for f in findings
-        if f.id in before and before[f.id] != str(f.status)
-    ]
-    if not before:
-        rows = [{"id": "—", "title": "no provisioning checks are on record to compare with", "then": "", "now": ""}]
-    return pd.DataFrame(rows or [{"id": "—", "title": "nothing has changed", "then": "", "now": ""}]).set_index("id")
+def drift(step: Step, findings: Sequence[Finding], account: Account | None = None) -> pd.DataFrame:
+    """What changed since the last whole look at the requirements in this environment, and who changed it."""
+    before = _last_look(step.run.path.parent, step.migration.environment, step.run.path)
+    if before is None:
+        rows = [{"id": "—", "requirement": "no earlier look is on record", "then": "", "now": "", "who": ""}]
+        return pd.DataFrame(rows).set_index("id")
+    changes = aws_drift(before, findings, account, now=datetime.now(UTC))
+    rows = [{"id": d.id, "requirement": d.title, "then": d.then, "now": d.now, "who": d.who} for d in changes]
+    nothing = f"nothing has changed since {before.at:%Y-%m-%d %H:%M} UTC"
+    rows = rows or [{"id": "—", "requirement": nothing, "then": "", "now": "", "who": ""}]
+    return pd.DataFrame(rows).set_index("id")
 
 
-def _last_findings(outputs: Path, environment: str, name: str, current: Path) -> dict[str, str]:
-    """Status by id of the last run of one notebook; the current run counts."""
-    runs = [p for p in sorted(outputs.glob(f"*-{environment}-*")) if p.is_dir()] + [current]
-    for run in reversed(runs):
-        seen = {f["id"]: f["status"] for f in _lines(run / "findings.jsonl") if f.get("step") == name}
-        if seen:
-            return seen
-    return {}
+def _last_look(outputs: Path, environment: str, current: Path) -> Look | None:
+    """The newest whole look before the one just made; earlier steps of this run count."""
+    runs = [p for p in sorted(outputs.glob(f"*-{environment}-*")) if p.is_dir() and p.name < current.name]
+    for run, spare in [(current, 1), *((r, 0) for r in reversed(runs))]:
+        whole = [look for look in looks(run / "raw" / "aws") if look.services is None]
+        if len(whole) > spare:
+            return whole[-1 - spare]
+    return None
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -30,12 +30,14 @@ from cutover.aws.requirements import (
     watching,
 )
 from cutover.aws.requirements.check import check_identity, check_requirements, check_stack, judge
+from cutover.aws.requirements.drift import Drift, drift
 from cutover.aws.requirements.look import Look, Read, looks
 from cutover.aws.requirements.requirement import REGISTRY, Outcome, Requirement
 from cutover.aws.requirements.stack import Phase, Recording, Stack
 
 __all__ = [
     "REGISTRY",
+    "Drift",
     "Look",
     "Outcome",
     "Phase",
@@ -55,6 +57,7 @@ __all__ = [
     "check_stack",
     "cross",
     "dns",
+    "drift",
     "ecs",
     "images",
     "instances",
