@@ -64,15 +64,18 @@ def test_a_stage_says_how_much_how_fast_and_how_long_still(stage: Stage, line: s
 
 
 def test_lines_come_seldom_and_the_end_of_a_stage_always() -> None:
-    """At most one every five seconds, a bar more often, and nothing is lost of the last word."""
+    """One every five seconds, a bar more often, and the last word always; what is over at once says no line."""
     now, drawn = [0.0], []
     show = Show(lambda stages, line: drawn.append((now[0], stages[-1].done, line)), 5.0, clock=lambda: now[0])
     for tenth in range(101):
         now[0] = tenth / 10
         show(Told(done=tenth, total=100))
-    assert [at for at, _, line in drawn if line] == [0.0, 5.0, 10.0]
+    assert [at for at, _, line in drawn if line] == [5.0, 10.0]
     assert 15 <= len(drawn) <= 25
     assert drawn[-1] == (10.0, 100, True)
+    show(Told("schema", done=0, total=3))
+    show(Told("schema", done=3, total=3))
+    assert drawn[-1] == (10.0, 3, False)
 
 
 def test_a_second_stage_has_a_line_of_its_own_and_a_failure_to_draw_disturbs_nobody() -> None:
@@ -132,7 +135,7 @@ def test_in_a_headless_run_the_lines_reach_whoever_runs_it(
 
 def test_without_a_terminal_it_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """As in a pipeline's log; on standard error, for standard output may be JSON."""
-    show = progress()
+    show = progress(every_s=0.0)
     show(Told(done=1, total=2))
     show(Told(done=2, total=2))
     said = capsys.readouterr()

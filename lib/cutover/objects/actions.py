@@ -47,7 +47,7 @@ class CopyObjects:
         there = list_objects(open_location(self._target, **self._place))
         todo = sorted(n for n, one in here.items() if n not in there or there[n].size != one.size or one.problem)
         if not todo and here:
-            todo = _unequal(self._inventory(self._source), self._inventory(self._target))
+            todo = _unequal(*self._both())
         size = sum(here[name].size for name in todo)
         return Plan(
             self.name,
@@ -70,14 +70,15 @@ class CopyObjects:
 
     def verify(self, change: Change) -> list[Finding]:
         """Both sides read again and compared by content."""
-        return compare(self._inventory(self._source), self._inventory(self._target))
+        return compare(*self._both())
 
     def undo(self, change: Change) -> Mapping[str, Any]:
         """Copies are not removed by a program."""
         raise ActionRefused("Copied objects are not removed by a program.", todo="remove them by hand if they must go.")
 
-    def _inventory(self, location: str) -> Inventory:
-        return inventory(location, **self._options)
+    def _both(self) -> tuple[Inventory, Inventory]:
+        here = inventory(self._source, **self._options, stage="read the source's")
+        return here, inventory(self._target, **self._options, stage="read the target's")
 
 
 def _unequal(here: Inventory, there: Inventory) -> list[str]:

@@ -21,7 +21,7 @@ class Progress:
     """How far it has come.
 
     Attributes:
-        stage: `copy` or `read`.
+        stage: `copy`, `read`, or what the reading was called.
         done, total: objects.
         bytes, bytes_total: of the objects that are done, and of all.
         note: the name of the last one.
@@ -88,6 +88,7 @@ def inventory(
     region: str | None = None,
     workers: int = WORKERS,
     progress: Listener | None = None,
+    stage: str = "read",
 ) -> Inventory:
     """Read everything at a location.
 
@@ -97,6 +98,7 @@ def inventory(
         region: of the bucket.
         workers: objects read at the same time.
         progress: called after each object.
+        stage: what this reading is called there.
 
     Raises:
         UsageError: no such kind of location.
@@ -124,7 +126,7 @@ def inventory(
             unread[one.name] = problem
         read_bytes += one.size
         if progress is not None:
-            progress(Progress("read", done, len(listed), read_bytes, total, shown(one.name)))
+            progress(Progress(stage, done, len(listed), read_bytes, total, shown(one.name)))
     return Inventory(place.address, entries, unread)
 
 

@@ -32,6 +32,7 @@ from cutover.postgres.position import (
 from cutover.postgres.progress import Listener
 
 SHOWN = 10
+TITLE = "Nothing was written to the source that the copy does not have"
 
 
 def second_look(
@@ -70,7 +71,7 @@ def second_look(
     moved = movement(before, after)
     subject = describe(source_url)
     if not moved.any and not moved.unexplained:
-        return [finding(subject, Status.PASS, f"{quiet(moved)}, {moved.span}")]
+        return [finding(subject, Status.PASS, f"{quiet(moved)}, {moved.span}", title=TITLE)]
     if taken is None:
         return [_undecided(subject, moved, moved.words(), "no fingerprint of the copy's instant to judge it by")]
     try:
@@ -80,7 +81,7 @@ def second_look(
     tables = _changed_tables(moved, taken, now) if now else {}
     changed = _changed_objects(taken, catalog) if catalog else []
     if not tables and not changed and not moved.open:
-        return [finding(subject, Status.PASS, f"{_same(moved, taken, now)}; {moved.span}")]
+        return [finding(subject, Status.PASS, f"{_same(moved, taken, now)}; {moved.span}", title=TITLE)]
     rows, kept = _rows(source_url, target_url, tables, jobs=jobs, show=show, evidence=evidence)
     told = [rows.get(name) or f"{name}: {what}" for name, what in tables.items()]
     told += [*changed, *(f"still open: {who}" for who in moved.open)]
@@ -214,6 +215,7 @@ def _undecided(
         f"{'; '.join(told[:20])}" + (f"; and {len(told) - 20} more" if len(told) > 20 else "") + f"; {moved.span}",
         why or "It was written after the copy's instant, so the copy does not have it.",
         STOP_THE_WRITER,
+        title=TITLE,
         tables=sorted({*moved.tables, *moved.rewritten, *tables}),
         evidence=evidence,
     )

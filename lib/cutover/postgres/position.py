@@ -241,7 +241,7 @@ def movement(before: WritePosition, after: WritePosition) -> Movement:
         open=tuple(after.open),
         blind=blind,
         unexplained=taken != 0 and not explained,
-        span=f"from {before.at} ({before.lsn}) to {after.at} ({after.lsn})",
+        span=f"from {_moment(before)} to {_moment(after)}",
         taken=taken,
     )
 
@@ -298,13 +298,15 @@ def finding(
     observed: str,
     why: str = "",
     remedy: str = "",
+    *,
+    title: str = "Nothing was written to the source between two looks",
     tables: Sequence[str] = (),
     evidence: Sequence[str] = (),
 ) -> Finding:
     """FRZ-no-writes."""
     return Finding(
         id="FRZ-no-writes",
-        title="Nothing was written to the source that the copy does not have",
+        title=title,
         status=status,
         severity=Severity.BLOCKER,
         subject=subject,
@@ -315,6 +317,11 @@ def finding(
         evidence=tuple(evidence),
         data={"tables": list(tables)} if tables else {},
     )
+
+
+def _moment(position: WritePosition) -> str:
+    at = datetime.fromisoformat(position.at) if position.at else None
+    return (f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "an unknown time") + f" (WAL {position.lsn or 'unknown'})"
 
 
 def _rows(counts: tuple[int, int, int]) -> str:

@@ -14,7 +14,6 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from cutover.errors import InstrumentError
-from cutover.secrets import password_in
 
 MOST_KEYS = 2_000_000
 """Keys that the search for queues walks through at most."""
@@ -72,11 +71,9 @@ def find_queues(client: redis.Redis, prefix: str) -> list[str]:
 
 
 def shown(redis_url: str) -> str:
-    """The URL without its password."""
-    password = password_in(redis_url)
-    if not password:
-        return redis_url
-    scheme, _, rest = redis_url.partition("://")
+    """The URL without its password and its options."""
+    address = redis_url.partition("?")[0]
+    scheme, _, rest = address.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
 
 

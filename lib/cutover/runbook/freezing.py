@@ -133,14 +133,17 @@ def _not_carried(why: str) -> Finding:
 def compare_reports(step: Step, *, progress: objects.Listener | None = None) -> list[Finding]:
     """The PDF reports on both sides, by content; both inventories are kept as evidence."""
     where = report_locations(step)
-    sides = [
-        objects.inventory(str(where[side]), endpoint=where["endpoint"], region=where["region"], progress=progress)
-        for side in ("source", "target")
-    ]
-    for side, found in zip(("source", "target"), sides, strict=True):
-        step.attach(f"raw/objects/{side}.json", found.to_dict())
-    here, there = sides
-    findings = objects.compare(here, there)
+    found: dict[str, objects.Inventory] = {}
+    for side in ("source", "target"):
+        found[side] = objects.inventory(
+            str(where[side]),
+            endpoint=where["endpoint"],
+            region=where["region"],
+            progress=progress,
+            stage=f"read the {side}'s",
+        )
+        step.attach(f"raw/objects/{side}.json", found[side].to_dict())
+    findings = objects.compare(found["source"], found["target"])
     if step.migration.transfer != "replicate" or step.recall("replication-proven") is None:
         return findings
     why = "users are at the new home already, and order reports there"

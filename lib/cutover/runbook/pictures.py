@@ -98,7 +98,7 @@ class Sentence:
 
 def _took(step: Step, comparison: Comparison) -> str:
     where = f" at WAL position {comparison.source['lsn']}" if comparison.source.get("lsn") else ""
-    said = f"Source{where}; {comparison.rows_compared:,} rows by digest on both servers in {comparison.seconds:.1f} s"
+    said = f"Source{where}; every row by its digest, computed on both servers in {comparison.seconds:.1f} s"
     part = _forecast_parts(step).get("compare")
     return f"{said} (forecast: {part['low_s']:.1f} to {part['high_s']:.1f} s)." if part else f"{said}."
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from cutover.secrets import redact
 
 EVERY_S = 5.0
-"""Plain lines come at most so often, in seconds; the bars ten times as often."""
+"""Plain lines come so often, in seconds, and at the end of what took two or more; bars are drawn ten times as often."""
 MIME = "application/vnd.cutover.progress+json"
 """Marks the output that `cutover run` repeats as a line."""
 
@@ -119,7 +119,7 @@ class Show:
     stages: dict[str, Stage] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _drawn: float = float("-inf")
-    _said: float = float("-inf")
+    _said: float | None = None
 
     def __call__(self, told: Told) -> None:
         """Take it in; a failure to draw never disturbs the work."""
@@ -127,8 +127,10 @@ class Show:
         with self._lock:
             stage = self._stage(told, now)
             first, over = stage.told == stage.began, stage.ended
-            line = over or now - self._said >= self.every_s
-            if not (first or line or now - self._drawn >= self.every_s / 10):
+            if self._said is None:
+                self._said = now
+            line = (over and stage.seconds >= 0.4 * self.every_s) or now - self._said >= self.every_s
+            if not (first or over or line or now - self._drawn >= self.every_s / 10):
                 return
             self._drawn = now
             if line:
