@@ -9,7 +9,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cutover.rehearsal import postgres as pg
 from cutover.rehearsal import places
 from cutover.rehearsal import postgres as pg
 from cutover.rehearsal.postgres import Server

@@ -161,7 +161,8 @@ def code_queries(major: int) -> dict[str, str]:
             SELECT quote_ident(n.nspname) || '.' || quote_ident(k.dictname), '', jsonb_build_object(
                 'template', (SELECT quote_ident(s.nspname) || '.' || quote_ident(t.tmplname) FROM pg_ts_template t
                     JOIN pg_namespace s ON s.oid = t.tmplnamespace WHERE t.oid = k.dicttemplate),
-                'options', regexp_replace(k.dictinitoption, '"([a-z_][a-z0-9_]*)" =', '\\1 =', 'g'), {comment("pg_ts_dict", "k.oid")}, {owner("k.dictowner")})
+                'options', {_dictionary_options("k.dictinitoption")}, {comment("pg_ts_dict", "k.oid")},
+                {owner("k.dictowner")})
             FROM pg_ts_dict k JOIN pg_namespace n ON n.oid = k.dictnamespace
             WHERE {USER} AND {own("pg_ts_dict", "k.oid")}""",
         "text search configuration": f"""
@@ -210,6 +211,11 @@ def _oper(column: str) -> str:
 
 def _modify(column: str) -> str:
     return f"CASE {column} WHEN 's' THEN 'SHAREABLE' WHEN 'w' THEN 'READ_WRITE' ELSE NULL END"
+
+
+def _dictionary_options(column: str) -> str:
+    """The options without quotes that are not needed: they are kept as quote_all_identifiers made them."""
+    return f"regexp_replace({column}, '\"([a-z_][a-z0-9_]*)\" =', '\\1 =', 'g')"
 
 
 def _collation_locale(major: int) -> str:

@@ -54,7 +54,7 @@ def compare_catalogs(
     upgraded = [d for d in found if _is_upgrade(d)]
     differences = [d for d in found if not _is_upgrade(d)]
     if live:
-        differences = [replace(d, severity=Severity.LOW) if d.kind == "sequence value" else d for d in differences]
+        differences = [_moving(d) if d.kind == "sequence value" else d for d in differences]
     meant = Meant(tuple(expected), source, target, services=services, restored_as=restored_as)
     reasons = {id(d): meant.reason(d) for d in differences}
     by_kind: dict[str, list[CatalogDifference]] = {"owner": [], "acl": [], "comment": []}
@@ -80,6 +80,12 @@ def compare_catalogs(
     findings += meant.stale()
     findings.insert(0, _summary(source, target, findings, sum(counts.values()), reasons))
     return findings
+
+
+def _moving(difference: CatalogDifference) -> CatalogDifference:
+    """Where a sequence stands against one that is still drawn from: no more than information."""
+    words = f"{difference.words.rpartition(':')[0]}, which is still written to" if ":" in difference.words else ""
+    return replace(difference, severity=Severity.LOW, words=words or difference.words, remedy="")
 
 
 def _is_upgrade(difference: CatalogDifference) -> bool:
@@ -127,7 +133,7 @@ def _one(difference: CatalogDifference, meant: str, subject: str) -> Finding:
         expected=f"as on the source: {difference.source[:1500]}" if difference.problem != "extra" else "not there",
         observed=_seen(difference)[:2500],
         why=meant or _why(difference, subject),
-        remedy="" if meant else difference.remedy or _UNSURE_REMEDY,
+        remedy="" if meant else difference.remedy or (_UNSURE_REMEDY if difference.problem == "unsure" else ""),
         data={"kind": difference.kind, "object": difference.object, "problem": difference.problem},
     )
 
@@ -269,7 +275,7 @@ _NO_TABLE = "There is no table on the source, so there was nothing to compare."
 def _why(difference: CatalogDifference, subject: str) -> str:
     if difference.kind == "sequence value" and difference.severity is Severity.BLOCKER:
         return "A sequence that stands too low hands out numbers that exist: the first insert after the cutover fails."
-    if difference.kind == "sequence value":
+    if difference.kind == "sequence value" and difference.severity is Severity.HIGH:
         return f"Somebody drew numbers from it at {subject} after the copy."
     if difference.kind == "database":
         return "Text may sort otherwise and unique indexes may judge otherwise on the target."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol
@@ -43,6 +43,10 @@ class Service:
     name: str
     sign: str
     roles: str
+
+    def owns(self, role: str) -> bool:
+        """Whether a role, as SQL writes its name, is the service's."""
+        return re.fullmatch(self.roles, role.strip('"')) is not None
 
 
 SERVICES = (
@@ -95,9 +99,9 @@ class Meant:
             ):
                 self._used.add(number)
                 return f"Declared as expected: {one.reason}"
-        if difference.kind == "owner" and self._restored_as and difference.values:
-            if difference.values[0][1] == self._restored_as:
-                return f"Restored with --no-owner by choice: everything belongs to {self._restored_as}."
+        owners = difference.values[0] if difference.kind == "owner" else ()
+        if self._restored_as and owners and owners[1] == self._restored_as:
+            return f"Restored with --no-owner by choice: everything belongs to {self._restored_as}."
         return self._by_service(difference)
 
     def stale(self) -> list[Finding]:
@@ -120,24 +124,46 @@ class Meant:
 
     def _by_service(self, difference: CatalogDifference) -> str:
         for service in self._of:
-            own = re.compile(rf'"?(?:{service.roles})"?')
-            if difference.kind in ("role", "role membership", "role setting"):
-                if any(own.fullmatch(word) for word in re.split(r" in | ", difference.object)):
-                    return f"A role of {service.name} itself."
-            if difference.kind in ("acl", "default privileges", "grant beside", "database") and difference.values:
-                ours, theirs = ({str(line) for line in side or ()} for side in difference.values[0])
-                if difference.changed in (("acl",), ("grants",)) and all(
-                    own.fullmatch(line.split(" ", 1)[0]) for line in ours ^ theirs
-                ):
-                    return f"Grants to roles of {service.name} itself."
-            if difference.kind == "owner" and difference.values:
-                if any(own.fullmatch(str(side)) for side in difference.values[0]):
-                    return f"An owner that is {service.name}'s own role."
+            roles = list(_who(difference))
+            if roles and all(map(service.owns, roles)):
+                return _SERVICE_DOES[difference.kind].format(service.name)
         for service in self._there:
-            if difference.kind == "role" and difference.changed and set(difference.changed) <= _SUPERUSERS_ONLY:
-                if not any(its for _, its in difference.values):
-                    return f"{service.name} gives these rights to nobody."
+            taken = set(difference.changed) <= _SUPERUSERS_ONLY and not any(its for _, its in difference.values)
+            if difference.kind == "role" and difference.changed and taken:
+                return f"{service.name} gives these rights to nobody."
         return ""
+
+
+_SERVICE_DOES = {
+    "role": "A role of {} itself.",
+    "role membership": "A role of {} itself.",
+    "role setting": "A role of {} itself.",
+    "owner": "{} owns it itself.",
+    "acl": "Grants to roles of {} itself.",
+    "default privileges": "Grants to roles of {} itself.",
+    "grant beside": "Grants to roles of {} itself.",
+}
+"""Kinds of difference that a service makes by itself, and what is said of them."""
+
+
+def _who(difference: CatalogDifference) -> Iterator[str]:
+    """The roles of which a difference speaks; an empty name where it speaks of more than roles."""
+    match difference.kind:
+        case "role":
+            yield difference.object
+        case "role membership":
+            # One end is enough: who is in the service's role, or what the service's role is in.
+            member, _, role = difference.object.partition(" in ")
+            yield role if any(service.owns(role) for service in SERVICES) else member
+        case "role setting":
+            yield difference.object.partition(" ")[0]
+        case "owner":
+            yield str(difference.values[0][1])
+        case "acl" | "default privileges" | "grant beside" if difference.changed in (("acl",), ("grants",)):
+            ours, theirs = ({str(line) for line in side or ()} for side in difference.values[0])
+            yield from sorted(line.split(" ", 1)[0] for line in ours ^ theirs)
+        case _:
+            yield ""
 
 
 def _names(difference: CatalogDifference) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The source's texts as the target's server prints them, so that two majors can be compared as if they were one.
 
-PostgreSQL keeps views, rules and expressions as parse trees and prints them anew each time; what is printed changes from
-major to major. A restore hands the source's text to the target's server, which parses it. The same is done here, with a
+PostgreSQL keeps views, rules and expressions as parse trees and prints them anew each time, each major in its own
+way. A restore hands the source's text to the target's server, which parses it. The same is done here, with a
 temporary object that is rolled back at once: equal texts then mean equal trees.
 """
 

@@ -6,6 +6,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cutover.postgres.catalog.grants import (
+    changes,
+    default_privileges,
+    grants,
+    grants_beside,
+    named_in_grant,
+    statement,
+    word,
+)
 from cutover.postgres.catalog.model import CatalogObject
 from cutover.postgres.catalog.statements import (
     ROLE_WORDS,
@@ -40,9 +49,9 @@ def remedy(
         return f"-- only if it is not meant to be there:\n{drop(one, database)}"
     if problem == "missing":
         if one.kind == "default privileges":
-            return "\n".join(_default_privileges(one, one.attributes["grants"] or (), ()))
+            return "\n".join(default_privileges(one, one.attributes["grants"] or (), ()))
         if one.kind == "grant beside":
-            return "\n".join(_beside(one, one.attributes["grants"], ()))
+            return "\n".join(grants_beside(one, one.attributes["grants"], ()))
         return "\n".join([create(one, database), *_dress(one)])
     lines = [_alter(one, name, one.attributes.get(name), target, database) for name in changed]
     if all(lines):
@@ -66,9 +75,9 @@ def drop(one: CatalogObject, database: str = "") -> str:
         case "sequence value" | "database" | "large object" | "subscription" | "tablespace" | "table":
             return f"-- look at {one.kind} {one.name} on the target before it is dropped"
         case "default privileges":
-            return "\n".join(_default_privileges(one, (), has["grants"] or ()))
+            return "\n".join(default_privileges(one, (), has["grants"] or ()))
         case "grant beside":
-            return "\n".join(_beside(one, (), has["grants"]))
+            return "\n".join(grants_beside(one, (), has["grants"]))
         case "cast":
             return f"DROP CAST ({one.name});"
         case "user mapping":
@@ -84,7 +93,7 @@ def drop(one: CatalogObject, database: str = "") -> str:
             return create(CatalogObject(one.kind, one.name, "", {**has, "label": ""}), database).replace("''", "NULL")
         case "function":
             return f"DROP ROUTINE {one.name};"
-    return f"DROP {_word(one.kind)} {one.name};"
+    return f"DROP {word(one.kind)} {one.name};"
 
 
 def _dress(one: CatalogObject) -> Iterable[str]:
@@ -101,26 +110,28 @@ def _dress(one: CatalogObject) -> Iterable[str]:
     if "acl" in has and one.kind not in ("table", "column"):
         # Said in full, for default privileges on the target may have given or taken some.
         public = any(str(line).startswith("PUBLIC ") for line in has["acl"])
-        yield from [] if public else [f"REVOKE ALL ON {_on(one)} FROM PUBLIC;"]
-        yield from _grants(one, has["acl"], ())
+        yield from [] if public else [f"REVOKE ALL ON {named_in_grant(one)} FROM PUBLIC;"]
+        yield from grants(one, has["acl"], ())
     if one.kind == "constraint" and has.get("triggers disabled"):
         yield _alter(one, "triggers disabled", True, None, "")
     if beside := has.get("on columns"):
         yield from _beside_columns(one, beside)
 
 
-def _alter(one: CatalogObject, name: str, value: Any, target: CatalogObject | None, database: str) -> str:
+def _alter(  # noqa: PLR0915 - a case for each attribute
+    one: CatalogObject, name: str, value: Any, target: CatalogObject | None, database: str
+) -> str:
     """The statement that sets one attribute; empty when only dropping and creating will do."""
     on = f"ALTER TABLE {one.parent} ALTER COLUMN {one.short}"
     table = f"ALTER TABLE {one.name}"
     has = one.attributes
     held = target.attributes.get(name) if target else None
     if name == "owner":
-        return f"ALTER {_word(one.kind)} {one.name} OWNER TO {value};"
+        return f"ALTER {word(one.kind)} {one.name} OWNER TO {value};"
     if name == "comment":
         return _comment(one, value)
     if name == "acl":
-        return "\n".join(_grants(one, value, held))
+        return "\n".join(grants(one, value, held))
     if name == "tablespace" and one.kind in ("table", "index", "materialized view"):
         return f"ALTER {one.kind.upper()} {one.name} SET TABLESPACE {value or 'pg_default'};"
     match one.kind, name:
@@ -250,13 +261,13 @@ def _alter(one: CatalogObject, name: str, value: Any, target: CatalogObject | No
         case "subscription", _:
             return f"-- ALTER SUBSCRIPTION {one.name}: {name} is {value} on the source"
         case (("foreign server" | "foreign data wrapper"), "options"):
-            return f"ALTER {_word(one.kind)} {one.name} OPTIONS ({_foreign(value, held)});"
+            return f"ALTER {word(one.kind)} {one.name} OPTIONS ({_foreign(value, held)});"
         case "user mapping", "options":
             return f"ALTER USER MAPPING FOR {one.name} OPTIONS ({_foreign(value, held)});"
         case "default privileges", _:
-            return "\n".join(_default_privileges(one, value or (), held or ()))
+            return "\n".join(default_privileges(one, value or (), held or ()))
         case "grant beside", _:
-            return "\n".join(_beside(one, value or (), held or ()))
+            return "\n".join(grants_beside(one, value or (), held or ()))
         case (("database setting" | "role setting" | "security label"), _):
             return create(one, database)
         case "role", "connection limit":
@@ -277,13 +288,6 @@ def _alter(one: CatalogObject, name: str, value: Any, target: CatalogObject | No
 
 _ENABLE = {"enabled": "ENABLE", "disabled": "DISABLE", "replica": "ENABLE REPLICA", "always": "ENABLE ALWAYS"}
 
-_WORDS = {"foreign server": "SERVER", "function": "ROUTINE"}
-
-
-def _word(kind: str) -> str:
-    """What SQL calls a kind of object."""
-    return _WORDS.get(kind, kind.upper())
-
 
 def pg_default(kind: str) -> str:
     """The collation that a column of this type has when none is named."""
@@ -295,53 +299,7 @@ def _comment(one: CatalogObject, value: Any) -> str:
     if one.kind in ("constraint", "trigger", "rule", "policy"):
         return f"COMMENT ON {one.kind.upper()} {one.short} ON {one.parent} IS {text};"
     name = f"({one.name})" if one.kind == "cast" else one.name
-    return f"COMMENT ON {_word(one.kind)} {name} IS {text};"
-
-
-def _changes(wanted: Iterable[str], held: Iterable[str]) -> Iterable[tuple[str, str, str, bool]]:
-    """(verb, role, privilege, about the grant option) by which what is held becomes what is wanted."""
-    want, have = (
-        {tuple(line.removesuffix(_OPTION).rsplit(" ", 1)): line.endswith(_OPTION) for line in lines or ()}
-        for lines in (wanted, held)
-    )
-    for pair, option in sorted(want.items()):
-        if have.get(pair) != option and (option or pair not in have):
-            yield "GRANT", pair[0], pair[1], option
-        elif have.get(pair) != option:
-            yield "REVOKE", pair[0], pair[1], True
-    for pair in sorted(have.keys() - want.keys()):
-        yield "REVOKE", pair[0], pair[1], False
-
-
-_OPTION = " WITH GRANT OPTION"
-
-
-def _statement(verb: str, role: str, privilege: str, option: bool, on: str) -> str:
-    if verb == "GRANT":
-        return f"GRANT {privilege} ON {on} TO {role}{_OPTION if option else ''};"
-    return f"REVOKE {'GRANT OPTION FOR ' if option else ''}{privilege} ON {on} FROM {role};"
-
-
-def _grants(one: CatalogObject, wanted: Any, held: Any) -> Iterable[str]:
-    on = _on(one)
-    for verb, who, what, option in _changes(wanted, held):
-        role, privilege = who, what
-        if role == "owner without":
-            # The source's owner lost a right: so does the target's; where the target's lost one, it is given back.
-            verb, role = "REVOKE" if verb == "GRANT" else "GRANT", str(one.attributes.get("owner"))
-        if one.kind == "column":
-            on, privilege = f"TABLE {one.parent}", f"{what} ({one.short})"
-            if who == "owner without":
-                role = str(one.attributes["table owner"])
-        yield _statement(verb, role, privilege, option, on)
-
-
-def _on(one: CatalogObject) -> str:
-    """An object as GRANT names it."""
-    return f"{_ON.get(one.kind, _word(one.kind))} {one.name}"
-
-
-_ON = {"view": "TABLE", "materialized view": "TABLE", "foreign server": "FOREIGN SERVER", "aggregate": "FUNCTION"}
+    return f"COMMENT ON {word(one.kind)} {name} IS {text};"
 
 
 def _beside_columns(one: CatalogObject, wanted: Mapping[str, Any], held: Mapping[str, Any] | None = None) -> list[str]:
@@ -358,30 +316,9 @@ def _beside_columns(one: CatalogObject, wanted: Mapping[str, Any], held: Mapping
             lines.append(f"COMMENT ON COLUMN {one.name}.{column} IS {text};")
         if want.get("statistics") != have.get("statistics"):
             lines.append(f"{on} SET STATISTICS {want.get('statistics', -1)};")
-        for verb, role, privilege, option in _changes(want.get("grants", ()), have.get("grants", ())):
-            lines.append(_statement(verb, role, f"{privilege} ({column})", option, f"TABLE {one.name}"))
+        for verb, role, privilege, option in changes(want.get("grants", ()), have.get("grants", ())):
+            lines.append(statement(verb, role, f"{privilege} ({column})", option, f"TABLE {one.name}"))
     return lines
-
-
-def _beside(one: CatalogObject, wanted: Iterable[str], held: Iterable[str]) -> list[str]:
-    """Statements for grants on what the server or an extension brought."""
-    return [_statement(*change, one.name) for change in _turned(wanted, held)]
-
-
-def _turned(wanted: Iterable[str], held: Iterable[str]) -> Iterable[tuple[str, str, str, bool]]:
-    """As `_changes`, where `role without PRIVILEGE` is a revocation."""
-    for verb, who, privilege, option in _changes(wanted, held):
-        role = who.removesuffix(" without")
-        turned = {"GRANT": "REVOKE", "REVOKE": "GRANT"}[verb] if role != who else verb
-        yield turned, role, privilege, option
-
-
-def _default_privileges(one: CatalogObject, wanted: Iterable[str], held: Iterable[str]) -> list[str]:
-    has = one.attributes
-    schema = f" IN SCHEMA {has['schema']}" if has["schema"] else ""
-    start = f"ALTER DEFAULT PRIVILEGES FOR ROLE {has['role']}{schema}"
-    on = one.name.rpartition(" on ")[2].upper()
-    return [f"{start} {_statement(*change, on)}" for change in _turned(wanted, held)]
 
 
 def _settings(start: str, value: Any, held: Any) -> Iterable[str]:
@@ -425,7 +362,7 @@ def _type(one: CatalogObject, name: str, value: Any, held: Any) -> str:
             again = {k: v for k, v in want.items() if have.get(k) != v}
             said = {k: v for k, v in (one.attributes["constraint comments"] or {}).items() if k in again}
             lines += [f"{alter} ADD CONSTRAINT {k} {v};" for k, v in again.items()]
-            return "\n".join(lines + [_type(one, "constraint comments", said, None)] if said else lines)
+            return "\n".join([*lines, _type(one, "constraint comments", said, None)] if said else lines)
         case "not null" if one.attributes["kind"] == "domain":
             return f"{alter} {'SET' if value else 'DROP'} NOT NULL;"
         case "default" if one.attributes["kind"] == "domain":
@@ -457,7 +394,7 @@ def _labels(one: CatalogObject, wanted: list[str], held: list[str]) -> str:
             lines.append(f"ALTER TYPE {one.name} ADD VALUE {literal(label)}{where};")
     if gone := [literal(label) for label in held if label not in wanted]:
         lines.append(
-            f"-- {', '.join(gone)} cannot be dropped: harmless while nothing uses it, else restore the type from the dump"
+            f"-- {', '.join(gone)} cannot be dropped: harmless while unused, else restore the type from the dump"
         )
     return "\n".join(lines) or f"-- the order of labels cannot be changed: restore {one.name} and what uses it"
 
@@ -472,8 +409,8 @@ def _database(name: str, value: Any, held: Any, database: str) -> str:
             return f"ALTER DATABASE {database} CONNECTION LIMIT {-1 if value is None else value};"
         case "grants":
             return "\n".join(
-                _statement(*change, f"DATABASE {database}")
-                for change in _changes(value or (), held or ())
+                statement(*change, f"DATABASE {database}")
+                for change in changes(value or (), held or ())
                 if change[1] != "owner without"
             )
     return "-- create the target database with the source's ENCODING and LOCALE, then restore again"

@@ -60,7 +60,7 @@ def server_queries(major: int) -> dict[str, str]:
             SELECT quote_ident(s.subname), '', jsonb_build_object('enabled', s.subenabled,
                 'publications', to_jsonb(s.subpublications), 'slot', s.subslotname, 'binary', s.subbinary,
                 'streaming', {_streaming(major)}, 'synchronous commit', s.subsynccommit,
-                {"'two phase', s.subtwophasestate <> 'd', 'disable on error', s.subdisableonerr," if major >= 15 else ""}
+                {_since_15(major)}
                 'connection', NULL, 'unreadable', '["connection"]'::jsonb,
                 {comment("pg_subscription", "s.oid")}, {owner("s.subowner")})
             FROM pg_subscription s WHERE s.subdbid = {_HERE} AND s.subname NOT LIKE 'cutover\\_%'""",
@@ -101,16 +101,16 @@ def server_queries(major: int) -> dict[str, str]:
                           EXCEPT SELECT grantee, privilege_type FROM aclexplode(d.defaclacl)) x) lines))
             FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace""",
         "large object": f"""
-            SELECT name, '', CASE WHEN count(*) = 1 THEN (array_agg(found))[1] ELSE jsonb_build_object('count', count(*),
-                'digest', sum(hashtextextended(oid::text || found::text, 0))::text) END
+            SELECT name, '', CASE WHEN count(*) = 1 THEN (array_agg(found))[1] ELSE jsonb_build_object(
+                'count', count(*), 'digest', sum(hashtextextended(oid::text || found::text, 0))::text) END
             FROM (SELECT m.oid, CASE WHEN count(*) OVER () <= {LISTED_LARGE_OBJECTS} THEN m.oid::text ELSE
                     (m.oid::bigint / 10000 * 10000) || ' to ' || (m.oid::bigint / 10000 * 10000 + 9999) END AS name,
                 jsonb_build_object({comment("pg_largeobject", "m.oid")},
                 {owner("m.lomowner")}, 'acl', {acl("L", "m.lomacl", "m.lomowner")}) AS found
                 FROM pg_largeobject_metadata m) listed GROUP BY name""",
         "database": f"""
-            SELECT 'database', '', jsonb_build_object('name', quote_ident(d.datname), 'encoding', pg_encoding_to_char(d.encoding),
-                'collate', d.datcollate, 'ctype', d.datctype,
+            SELECT 'database', '', jsonb_build_object('name', quote_ident(d.datname),
+                'encoding', pg_encoding_to_char(d.encoding), 'collate', d.datcollate, 'ctype', d.datctype,
                 'provider', CASE d.datlocprovider WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' ELSE 'libc' END,
                 'locale', {"d.datlocale" if major >= 17 else "d.daticulocale"},
                 'rules', {"d.daticurules" if major >= 16 else "NULL::text"},
@@ -227,3 +227,7 @@ def _streaming(major: int) -> str:
     if major < 16:
         return "CASE WHEN s.substream THEN 'on' ELSE 'off' END"
     return "CASE s.substream WHEN 't' THEN 'on' WHEN 'p' THEN 'parallel' ELSE 'off' END"
+
+
+def _since_15(major: int) -> str:
+    return "'two phase', s.subtwophasestate <> 'd', 'disable on error', s.subdisableonerr," if major >= 15 else ""

@@ -10,7 +10,7 @@ from psycopg import sql
 from cutover.postgres.catalog.model import CatalogObject
 
 
-def create(one: CatalogObject, database: str = "") -> str:
+def create(one: CatalogObject, database: str = "") -> str:  # noqa: PLR0915 - a case for each kind
     """SQL that makes it; a comment where only the dump can.
 
     Args:
@@ -86,8 +86,8 @@ def create(one: CatalogObject, database: str = "") -> str:
             parts = [f" {name} {has[name]}" for name in ("HANDLER", "INLINE", "VALIDATOR") if has[name]]
             return f"CREATE{trusted} LANGUAGE {one.name}{''.join(parts)};"
         case "transform":
-            ends = [("FROM SQL", has["from"]), ("TO SQL", has["to"])]
-            given = ", ".join(f"{word} WITH FUNCTION {function}" for word, function in ends if function)
+            both = (("FROM SQL", has["from"]), ("TO SQL", has["to"]))
+            given = ", ".join(f"{word} WITH FUNCTION {function}" for word, function in both if function)
             return f"CREATE TRANSFORM {one.name} ({given});"
         case "access method":
             return f"CREATE ACCESS METHOD {one.name} TYPE {has['type']} HANDLER {has['handler']};"
