@@ -2,8 +2,7 @@
 
 from cutover.postgres.actions import BackUp, EmptyDatabase, Transfer, Trial, TrialTransfer, trial_transfer
 from cutover.postgres.archive import Dump, read_dump, verify_dump
-from cutover.postgres.catalog import Catalog, CatalogObject, read_catalog
-from cutover.postgres.catalog_compare import compare_catalogs
+from cutover.postgres.catalog import Catalog, CatalogObject, compare_catalogs, printed_by, read_catalog
 from cutover.postgres.connection import connect, describe, same_database
 from cutover.postgres.facts import ServerFacts, server_facts
 from cutover.postgres.following import second_look
@@ -70,6 +69,7 @@ __all__ = [
     "forecast",
     "measured",
     "preflight",
+    "printed_by",
     "read_catalog",
     "read_dump",
     "restore",

@@ -13,8 +13,7 @@ from typing import Any
 
 from cutover.errors import CutoverError
 from cutover.finding import Finding, Status
-from cutover.postgres.catalog import Catalog, read_catalog
-from cutover.postgres.catalog_compare import compare_catalogs
+from cutover.postgres.catalog import Catalog, compare_catalogs, read_catalog
 from cutover.postgres.connection import describe
 from cutover.postgres.integrity import Comparison, Fingerprint, Selection, compare, fingerprint
 from cutover.postgres.integrity.digest import Digest

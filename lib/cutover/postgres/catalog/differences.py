@@ -218,14 +218,15 @@ class _Pair:
             mine, its = (self._plain(name, one.attributes.get(name)) for one in (ours, theirs))
             if name == "column order":
                 mine, its = _common(mine, its)
-            if mine == its or self._printed_the_same(ours, name, its) or self._said_by_another(ours, name):
+            printed = self._printed(ours, name)
+            if mine == its or (printed is not None and printed == its) or self._said_by_another(ours, name):
                 continue
             if name in APART:
                 yield self._apart(ours, theirs, name, mine, its)
-            elif self._maybe_only_printed(ours.kind, name, mine, its):
+            elif printed is None and self._maybe_only_printed(ours.kind, name, mine, its):
                 unsure[name] = mine, its
             else:
-                changed[name] = mine, its
+                changed[name] = (mine if printed is None else printed), its
         if changed:
             yield self._different(ours, theirs, changed, "different")
         elif unsure:
@@ -268,12 +269,12 @@ class _Pair:
             return [line for line in value if " MAINTAIN" not in line]
         return value
 
-    def _printed_the_same(self, ours: CatalogObject, name: str, its: Any) -> bool:
-        """Whether the source's object, restored on the target's major, is printed as the target's is."""
+    def _printed(self, ours: CatalogObject, name: str) -> Any:
+        """The source's text as the target's major prints it; None where nobody printed it."""
         if self._deparsed is None or (ours.kind, name) not in PRINTED:
-            return False
+            return None
         there = self._deparsed.objects.get((ours.kind, ours.name))
-        return there is not None and name in there.attributes and there.attributes[name] == its
+        return there.attributes.get(name) if there else None
 
     def _maybe_only_printed(self, kind: str, name: str, mine: Any, its: Any) -> bool:
         if self._source.major == self._target.major or (kind, name) not in PRINTED or not (mine and its):
