@@ -18,6 +18,9 @@ from cutover.secrets import redact
 APPLICATION_NAME = "cutover"
 
 PINNED = {
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
     "IntervalStyle": "postgres",
