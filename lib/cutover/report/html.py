@@ -16,12 +16,14 @@ import jinja2
 from markupsafe import Markup, escape
 
 from cutover.files import write_whole
-from cutover.report import charts, facts, story, words
+from cutover.report import architecture, charts, facts, story, words
 from cutover.report.record import Record, Seen, StepEnd, parse_time, read
 from cutover.secrets import redact
 
 MOST_OPEN = 150
 """Findings of one step that are shown with all they say, and passed ones in the table; the rest is counted."""
+_ARCHITECTURE = 40
+"""Findings about AWS from which on the architecture and the checklist are shown: fewer are no look at the whole."""
 _TONES = {
     "bad": {"FAIL", "MISSING", "NO_GO", "ROLLBACK", "INCOMPLETE"},
     "good": {"PASS", "GO", "CONTINUE"},
@@ -104,6 +106,8 @@ def render(record: Record) -> str:
         load=marks["load"],
         tables=marks["tables"][0] if marks["tables"] else None,
         timeline=marks["timeline"][0] if marks["timeline"] else None,
+        architecture=marks["architecture"][0] if marks["architecture"] else None,
+        boxes=_boxes(record) if marks["architecture"] else [],
     )
     text = redact(text)
     return re.sub(r'src="picture:(\w+):(\d+)"', lambda m: f'src="{pictures[m[1]][int(m[2])].uri}"', text)
@@ -208,7 +212,12 @@ def _context(record: Record, backing: facts.Facts) -> dict[str, Any]:
 
 
 def _pictures(record: Record, backing: facts.Facts) -> dict[str, list[Picture]]:
-    drawn: dict[str, list[Picture]] = {"load": [], "tables": [], "timeline": []}
+    drawn: dict[str, list[Picture]] = {"load": [], "tables": [], "timeline": [], "architecture": []}
+    of_aws = [s.finding for s in record.latest if s.finding.id.partition("-")[0] in architecture.CHAPTERS]
+    if len(of_aws) >= _ARCHITECTURE:
+        drawn["architecture"].append(
+            Picture(charts.data_uri(architecture.picture(of_aws)), architecture.sentence(of_aws))
+        )
     worst = max(backing.load, key=lambda series: charts.highest(series.frame, "p95_s") or 0.0, default=None)
     any_fired = any(facts.fired(record, series.step) for series in backing.load)
     for series in backing.load:
@@ -232,6 +241,13 @@ def _pictures(record: Record, backing: facts.Facts) -> dict[str, list[Picture]]:
             Picture(charts.data_uri(charts.timeline(record.steps)), charts.timeline_alt(record.steps))
         )
     return drawn
+
+
+def _boxes(record: Record) -> list[Any]:
+    """The guide's checklist over this run's findings."""
+    from cutover.aws.checklist import tick  # noqa: PLC0415 - the room of AWS is slow to enter
+
+    return tick([s.finding for s in record.latest])
 
 
 def _groups(record: Record) -> list[Group]:

@@ -94,6 +94,7 @@ _LATER = {
         "transfer_change",
         "watch_lag",
     ),
+    "ticking": ("architecture", "architecture_sentence", "checklist", "sign"),
     "ttl": ("check_ttl_lowered", "remember_ttl"),
     "watching": ("check_name", "check_public_name", "logins", "target", "target_url", "watch", "watch_sentence"),
 }
