@@ -354,6 +354,28 @@ def test_what_the_schema_would_lose_is_named_with_its_object(pair: tuple[str, st
     assert _scratches(pair[1]) == []
 
 
+def test_what_is_restored_is_what_it_was(rich17: str, pg18: Server, fresh_database: Fresh) -> None:
+    """Over two majors, something of everything comes out the same: no false alarm, nothing lost."""
+    target = fresh_database(pg18)
+    findings = preflight(rich17, target, storage_bytes=2**40)
+    schema = [f for f in findings if f.id.startswith("PRE-schema-")]
+    assert {f.id for f in schema} == {"PRE-schema-data", "PRE-schema-objects", "PRE-schema-same"}
+    assert [(f.id, f.observed) for f in schema if f.status is not Status.PASS] == []
+
+
+def test_an_object_that_would_come_out_otherwise_is_named(pair: tuple[str, str]) -> None:
+    """Restored without an error, and yet not the same: an invalid index of the source is valid on the target."""
+    _with(
+        pair[0],
+        "CREATE TABLE public.t (a int); CREATE INDEX broken ON public.t (a); "
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'public.broken'::regclass",
+    )
+    found = _of(preflight(*pair), "PRE-schema-same")
+    assert found.status is Status.FAIL
+    assert "broken" in found.observed
+    assert not found.closes_gate
+
+
 def _scratches(url: str) -> list[str]:
     with psycopg.connect(url) as connection:
         rows = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'cutover_scratch_%'").fetchall()

@@ -35,7 +35,7 @@ def preflight(
     source PRE-pooler, PRE-tools and those of `source.SOURCE`; of both PRE-versions, PRE-encoding, PRE-collation,
     PRE-collation-current, PRE-collation-versions, PRE-collations, PRE-extensions, PRE-extension-versions,
     PRE-extension-rights, PRE-roles, PRE-room, PRE-room-dump, PRE-target-empty, PRE-target-writable; of the schema's
-    restore PRE-schema-data, PRE-schema-objects, PRE-schema-harmless.
+    restore PRE-schema-data, PRE-schema-objects, PRE-schema-harmless, PRE-schema-same.
 
     Args:
         source_url, target_url: the databases; one that cannot be reached gives an UNKNOWN finding.

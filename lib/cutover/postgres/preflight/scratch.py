@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from psycopg import sql
 
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
-from cutover.postgres.catalog import Catalog, read_catalog
+from cutover.postgres.catalog import Catalog, compare_catalogs, read_catalog
 from cutover.postgres.connection import connect, describe, explain, one_line, with_database, without_secrets
 from cutover.postgres.restore_errors import RestoreError, read_errors
 from cutover.postgres.tools import Tools, find_tools
@@ -102,10 +102,11 @@ def scratch_catalog(source_url: str, target_url: str, *, tools: Tools | None = N
 
 
 def check_schema(source_url: str, target_url: str, *, owner: bool, acl: bool, role: str | None) -> list[Finding]:
-    """What the restore of the schema lost: `PRE-schema-data`, `PRE-schema-objects`, `PRE-schema-harmless`."""
+    """What the restore of the schema lost: `PRE-schema-data`, `-objects`, `-harmless`, and `-same`, what it changed."""
     try:
         with scratch_restore(source_url, target_url, owner=owner, acl=acl, role=role) as scratch:
             seen = scratch
+            same = _compared(read_catalog(source_url), read_catalog(scratch.url), role or _user(target_url), owner, acl)
     except DatabaseError as error:
         return [
             Finding(
@@ -137,7 +138,65 @@ def check_schema(source_url: str, target_url: str, *, owner: bool, acl: bool, ro
                 why="The object was there already, or belongs to the service; nothing is missing by it.",
             )
         )
-    return findings
+    return [*findings, same]
+
+
+_NOT_OF_THE_SCHEMA = {
+    "database",
+    "database setting",
+    "large object",
+    "role",
+    "role membership",
+    "role setting",
+    "sequence value",
+    "subscription",
+    "tablespace",
+}
+"""Kinds of the catalog that come with the rows, or belong to the server, so a restore of the schema has none."""
+
+
+def _compared(source: Catalog, scratch: Catalog, user: str, owner: bool, acl: bool) -> Finding:
+    """Objects that were restored without an error, and are not what they were: 13 would find them on the day."""
+    ours, theirs = _schema_of(source), _schema_of(scratch)
+    seen = compare_catalogs(ours, theirs, live=True, deparsed=theirs, restored_as="" if owner else user)
+    left = {"INT-catalog"} | ({"INT-catalog-owner"} if not owner else set())
+    wrong = [
+        f
+        for f in seen
+        if f.status in (Status.FAIL, Status.MISSING) and f.id not in left and (acl or not _is_grant(f.id))
+    ]
+    return Finding(
+        "PRE-schema-same",
+        "What is restored is what it was",
+        Status.FAIL if wrong else Status.PASS,
+        Severity.MEDIUM,
+        scratch.database,
+        f"{len(ours.objects)} objects, each the same on the target's server",
+        "; ".join(f.observed for f in wrong[:10]) + (f" … and {len(wrong) - 10} more" if len(wrong) > 10 else "")
+        if wrong
+        else f"{len(ours.objects)} objects, all the same",
+        "pg_restore did not complain, but 13_data_integrity will find these differences on the day." if wrong else "",
+        "Mend them on the source, or declare them under expected_differences." if wrong else "",
+        data={"findings": [f.id for f in wrong[:100]]} if wrong else {},
+    )
+
+
+def _is_grant(identifier: str) -> bool:
+    return identifier.startswith(("INT-catalog-acl", "INT-catalog-default-privileges"))
+
+
+def _schema_of(catalog: Catalog) -> Catalog:
+    objects = {}
+    for (kind, name), one in catalog.objects.items():
+        if kind not in _NOT_OF_THE_SCHEMA:
+            has = {key: value for key, value in one.attributes.items() if key != "populated"}
+            objects[kind, name] = replace(one, attributes=has)
+    return replace(catalog, objects=objects)
+
+
+def _user(url: str) -> str:
+    with connect(url) as connection:
+        return connection.info.user
 
 
 def _judged(key: str, title: str, severity: Severity, seen: Scratch, errors: list[RestoreError]) -> Finding:
