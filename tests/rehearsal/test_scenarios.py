@@ -15,8 +15,10 @@ from typing import Any
 import nbformat
 import pytest
 
+from cutover.rehearsal.faults import VICTIM
 from cutover.rehearsal.rehearse import rehearse as run_in_process
 from cutover.rehearsal.scenarios import SCENARIOS
+from cutover.rehearsal.visitors import refusal
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PLANTED = "planted-Pa55phrase/with+signs"
@@ -40,7 +42,7 @@ def evidence(outputs: Path) -> tuple[Path, dict[str, Any], list[dict[str, Any]]]
     return run, json.loads((run / "verdict.json").read_text()), findings
 
 
-@pytest.mark.parametrize("name", sorted(SCENARIOS.keys() - {"clean"}))
+@pytest.mark.parametrize("name", sorted(SCENARIOS.keys() - {"clean", "replicated", "replicated-differs"}))
 def test_a_scenario_ends_as_it_must_and_leaves_evidence_without_secrets(name: str, tmp_path: Path) -> None:
     """The verdict, the exit code, what decided it, a report that says so, and no secret anywhere."""
     scenario = SCENARIOS[name]
@@ -97,6 +99,44 @@ def test_a_clean_rehearsal_does_all_the_work_and_writes_no_password(
         if path.is_file():
             content = path.read_bytes()
             assert not any(form in content for form in forms), path
+
+
+def test_a_replicated_cutover_refuses_writes_for_seconds_and_loses_nothing(tmp_path: Path) -> None:
+    """Visitors write throughout; every row is compared while nobody writes; nothing of it stays on the source."""
+    outputs = tmp_path / "outputs"
+    done = rehearse(outputs, "--scenario", "replicated", "--rows", "20000")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    run, verdict, findings = evidence(outputs)
+    assert {step["state"] for step in verdict["steps"]} == {"completed"}
+    at_the_fence = {f["id"]: f for f in findings if f["step"] == "12_data_migration"}
+    rows = [f for name, f in at_the_fence.items() if name.startswith("INT-rows:")]
+    assert len(rows) >= 10
+    assert {f["status"] for f in rows} == {"PASS"}
+    assert sum(f["data"]["rows_source"] for f in rows) >= 18_000
+    wanted = ("REP-fence", "REP-sequences", "REP-end", "FRZ-no-writes", "SWO-02", "INT-catalog", "INT-sequences")
+    assert {at_the_fence[name]["status"] for name in wanted} == {"PASS"}
+    felt = refusal(run / "raw" / "load" / "visitors.jsonl", "amazonaws")
+    assert felt is not None
+    told = next(f for f in findings if f["id"] == "RFS-01")
+    assert told["data"]["way"] == "replicate"
+    assert told["data"]["seconds"] < 10
+    assert felt.seconds < 10, felt
+    assert "Writes refused" in (run / "report.html").read_text()
+
+
+def test_a_copy_that_differs_is_found_at_the_fence_and_users_go_back(tmp_path: Path) -> None:
+    """The switch-over takes itself back: the old home takes writes again, and the copy is still there to look at."""
+    outputs = tmp_path / "outputs"
+    done = rehearse(outputs, "--scenario", "replicated-differs", "--rows", "20000")
+    assert done.returncode == 3, done.stdout[-4000:] + done.stderr[-4000:]
+    run, verdict, findings = evidence(outputs)
+    deciding = {finding["id"] for finding in verdict["deciding"]}
+    assert {"SWO-01", f"INT-rows:public.{VICTIM}"} <= deciding, deciding
+    assert not [f["id"] for f in findings if f["id"].startswith("SWO-undo")]
+    visits = [json.loads(line) for line in (run / "raw" / "load" / "visitors.jsonl").read_text().splitlines()]
+    assert {v["home"] for v in visits if v["home"]} == {"replit.shadowtwin.example"}
+    turned_away = [v["sent_s"] for v in visits if v["outcome"] == "http_5xx"]
+    assert any(v["outcome"] == "ok" and v["sent_s"] > max(turned_away) for v in visits)
 
 
 def test_expect_turns_the_verdict_that_was_wanted_into_exit_code_zero(tmp_path: Path) -> None:

@@ -49,3 +49,11 @@ def lose_no_more_rows(server: Server, database: str) -> None:
     """Take `lose_rows` out again; what was lost stays lost."""
     with psycopg.connect(server.url(database), autocommit=True) as connection:
         connection.execute(_HEAL.encode())
+
+
+def lose_a_copied_row(server: Server, database: str) -> None:
+    """Take one row of the victim table out of a copy that follows its source, as a slip of an administrator would."""
+    with psycopg.connect(server.url(database), autocommit=True) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(f"DELETE FROM public.{VICTIM} WHERE id = (SELECT min(id) FROM public.{VICTIM})".encode())  # noqa: S608

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def rehearse(
             f"The folder {outputs} cannot be used: {error.strerror}.", todo="give another one with --outputs"
         ) from error
     notebooks = find_notebooks()
-    raw = _migration(params or notebooks.parent / "params" / "rehearsal.yml", fast=fast) | scenario.migration
+    raw = _migration(params or notebooks.parent / "params" / "rehearsal.yml", fast=fast) | dict(scenario.migration)
     rows = rows or (_FAST["rows"] if fast else ROWS)
     say(f"Rehearsing {scenario.name}: {scenario.title}.")
     visitors = 6.0 if scenario.visitors else 0.0
@@ -76,7 +77,7 @@ def rehearse(
             apply=True,
             outputs=outputs,
             phase="rehearsal",
-            finish=hand_over,
+            finish=lambda folder: _hand_over(folder, stage),
             on_event=lambda event: _on_event(event, scenario, stage, say),
             environment={"CUTOVER_STAGE": str(stage.descriptor)},
             scenario=scenario.name,
@@ -140,6 +141,15 @@ def _migration(params: Path, *, fast: bool) -> dict[str, Any]:
     if fast:
         raw.setdefault("load", {}).update(_FAST["load"])
     return raw
+
+
+def _hand_over(folder: Path, stage: Stage) -> Path:
+    """The visitors' log is evidence too: what they felt of the move."""
+    log = stage.folder / "visitors.jsonl"
+    if log.exists():
+        (folder / "raw" / "load").mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(log, folder / "raw" / "load" / "visitors.jsonl")
+    return hand_over(folder)
 
 
 def _on_event(event: Event, scenario: Scenario, stage: Stage, say: Say) -> None:

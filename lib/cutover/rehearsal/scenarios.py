@@ -48,6 +48,11 @@ def _lose_rows(stage: Stage) -> None:
     faults.lose_rows(stage.target, "shadowtwin")
 
 
+def _lose_a_copied_row(stage: Stage) -> None:
+    assert stage.target is not None  # noqa: S101 - a started stage has it
+    faults.lose_a_copied_row(stage.target, "shadowtwin")
+
+
 def _stop_losing_rows(stage: Stage) -> None:
     assert stage.target is not None  # noqa: S101 - a started stage has it
     faults.lose_no_more_rows(stage.target, "shadowtwin")
@@ -69,6 +74,15 @@ SCENARIOS = {
             ),
             Verdict.GO,
             migration={"transfer": "replicate", "watch": {"after_cutover": "8s", "validation": "8s", "every": "1s"}},
+        ),
+        Scenario(
+            "replicated-differs",
+            "a row is gone from the copy: found at the fence, users are let back in by themselves: NO_GO",
+            (*PHASES["replicate"], "14_deploy", "12_data_migration"),
+            Verdict.NO_GO,
+            ("SWO-01",),
+            before={"12_data_migration": _lose_a_copied_row},
+            migration={"transfer": "replicate"},
         ),
         Scenario(
             "lost-rows",

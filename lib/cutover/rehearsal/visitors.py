@@ -226,6 +226,50 @@ class Visitors:
             self._log.flush()
 
 
+WRITES = ("create_twin", "report")
+"""What a visitor does that writes into the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What visitors felt of the move: between these two their writes were refused.
+
+    Attributes:
+        first_refused_s: when the first write was sent that was refused and followed by no accepted one at the old home.
+        first_accepted_s: when the new home answered its first accepted write.
+        refused: how many writes were refused in between.
+    """
+
+    first_refused_s: float
+    first_accepted_s: float
+    refused: int
+
+    @property
+    def seconds(self) -> float:
+        """How long."""
+        return self.first_accepted_s - self.first_refused_s
+
+
+def refusal(log: Path, new_home: str) -> Refusal | None:
+    """How long visitors' writes were refused, from their log; None when the new home accepted none.
+
+    Args:
+        log: what visitors wrote.
+        new_home: the name under which `home` is logged, in part.
+    """
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    writes = sorted((v for v in lines if v["endpoint"] in WRITES and v.get("sent_s")), key=lambda v: v["sent_s"])
+    accepted = [v for v in writes if v["outcome"] == "ok" and new_home in (v["home"] or "")]
+    if not accepted:
+        return None
+    first = min(v["done_s"] for v in accepted)
+    before = [v["sent_s"] for v in writes if v["outcome"] == "ok" and v["done_s"] < first]
+    refused = [v["sent_s"] for v in writes if v["outcome"] != "ok" and max(before, default=0.0) < v["sent_s"] < first]
+    # No write may have come at all in so short a time: then it is over between the last and the first accepted one.
+    begun = min(refused, default=max(before, default=first))
+    return Refusal(begun, first, len(refused))
+
+
 def main() -> int:
     """Visit until SIGTERM, SIGINT or --max-seconds."""
     parser = argparse.ArgumentParser(prog="python -m cutover.rehearsal.visitors", description=__doc__)

@@ -105,6 +105,7 @@ def numbers(record: Record, facts: Facts) -> list[Number]:
         state = ", ".join(p for p in parts if p) or "identical on both sides"
         meaning = f"in {words.count(len(facts.tables), 'table')}, {state}"
         shown.append(Number("Rows compared", words.count(rows), meaning, not (wrong or blind)))
+    shown += _refusal(record)
     shown += _load_numbers(facts)
     total = sum(facts.counts.values())
     if total:
@@ -130,6 +131,17 @@ def tables_sentence(facts: Facts) -> str:
         return ""
     rows = words.count(sum(t.source_rows for t in facts.tables), "row")
     return f"All {words.count(len(facts.tables), 'table')}, {rows} identical"
+
+
+def _refusal(record: Record) -> list[Number]:
+    """How long users' writes were refused, beside what the other way of the transfer would take."""
+    told = [s.finding.data for s in record.latest if s.finding.id == "RFS-01"]
+    if not told or not isinstance(told[-1].get("seconds"), int | float):
+        return []
+    by_dump = told[-1].get("by_dump_at_least")
+    other = f"; by dump and restore at least {words.duration(by_dump)}" if isinstance(by_dump, int | float) else ""
+    meaning = f"from the first refused to the first accepted write, transfer: {told[-1].get('way')}{other}"
+    return [Number("Writes refused", words.duration(told[-1]["seconds"]), meaning)]
 
 
 def _load_numbers(facts: Facts) -> list[Number]:

@@ -18,7 +18,6 @@ from cutover.action import Action, Change, Plan
 from cutover.app.flows import sign_in
 from cutover.errors import ActionRefused, CutoverError
 from cutover.finding import Finding, Severity, Status
-from cutover.migration import ExpectedDifference
 from cutover.postgres import replication
 from cutover.postgres.position import movement
 from cutover.postgres.progress import Listener
@@ -272,16 +271,13 @@ class SwitchOver:
         return queue.CarryQueues(source, goal, paused_before=paused.before["paused"])
 
     def _compare(self) -> postgres.Comparison:
-        ours = ExpectedDifference(
-            kind="publication", object=self._link.name, reason="the replication's own; dropped at the switch-over"
-        )
         return postgres.compare(
             self._link.source_url,
             self._link.target_url,
             jobs=self._jobs,
             show=self._show,
             evidence=self._step.run.raw("postgres"),
-            expected=(*self._step.migration.expected_differences, ours),
+            expected=self._step.migration.expected_differences,
             progress=self._progress,
         )
 

@@ -38,13 +38,14 @@ class Link:
         source_url: as this machine reaches it; its role owns the tables and may replicate.
         target_url: its role owns the database and may subscribe.
         reach_url: as the target's server reaches the source; the same as `source_url` when empty.
-        name: of publication, slot and subscription: lower-case letters, digits and underscores.
+        name: of publication, slot and subscription: lower-case letters, digits and underscores; what begins with
+            `cutover_` is no difference of the catalogs.
     """
 
     source_url: str
     target_url: str
     reach_url: str = ""
-    name: str = "cutover"
+    name: str = "cutover_copy"
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,50}", self.name):
