@@ -209,7 +209,7 @@ class _Builder:
         self.stage._cleanups.callback(server.stop)
         self.stage.source = server
         # As an administrator grants it on Neon, before a replication: the rest the owner of the tables has.
-        options = "REPLICATION" if self.replicates else ""
+        options = "CREATEDB REPLICATION" if self.replicates else "CREATEDB"
         server.create_role("shadowtwin_app", password=self.password["source"], options=options)
         data.write_reports(self.stage.folder / "reports")
 
@@ -229,7 +229,7 @@ class _Builder:
         subscribes = ("pg_create_subscription",) if self.replicates else ()
         server.create_role(
             "shadowtwin_app", password=self.password["target"], options="CREATEDB", member_of=subscribes
-        )  # CREATEDB, as the master user of RDS has it: for the scratch restore of the preflight
+        )  # CREATEDB, as the master users of Neon and RDS have it: for the scratch restore of the preflight
         for name in ("shadowtwin", "shadowtwin_staging"):
             server.create_database(name, owner="shadowtwin_app")
 
