@@ -63,7 +63,7 @@ def proof(step: Step, comparison: Comparison) -> Sentence:
         said = closed[0].sentence() if closed else tables_sentence(comparison).rstrip(".")
         return Sentence(f"Not proven. {said}.", _took(step, comparison), proven=False)
     declared = len(step.migration.expected_differences)
-    but = f", but for the {declared} declared differences" if declared else ""
+    but = f", but for {declared} declared {'difference' if declared == 1 else 'differences'}" if declared else ""
     said = f"All {len(whole):,} tables, {sum(t.source_rows or 0 for t in whole):,} rows, every sequence, index and "
     at = datetime.fromisoformat(comparison.source["at"]).astimezone(UTC)
     return Sentence(
