@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ORANGE = "#E69F00"
+_MARKS = "DejaVu Sans"
+"""A font that has the marks; it comes with matplotlib."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,9 @@ def _box(axes: Axes, part: Part, state: State) -> None:
         axes.add_patch(FancyBboxPatch((part.column, part.row + height - 0.12), width, 0.12, boxstyle="square,pad=0",
                                       facecolor="none", edgecolor=colour, linewidth=0, hatch=hatch))  # fmt: skip
     middle = part.column + width / 2
-    axes.text(middle, part.row + 0.23, f"{mark}  {part.name}", ha="center", va="center", fontsize=9, fontweight="bold",
-              color=INK)  # fmt: skip
+    name = f"{mark}  {part.name}"
+    axes.text(middle, part.row + 0.23, name, ha="center", va="center", fontsize=8.5, fontweight="bold",
+              color=INK, family=_MARKS)  # fmt: skip
     axes.text(middle, part.row + 0.46, state.label, ha="center", va="center", fontsize=7.5, color=INK)
 
 
@@ -170,4 +173,11 @@ def _legend(axes: Axes, seen: set[str]) -> None:
 
     shown = [look for look in _LOOKS if look in seen]
     handles = [Patch(facecolor=_LOOKS[k][0], alpha=0.5, label=f"{_LOOKS[k][1]}  {_WORDS[k]}") for k in shown]
-    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, -0.22), ncols=2, fontsize=8, frameon=False)
+    axes.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, -0.22),
+        ncols=2,
+        frameon=False,
+        prop={"family": _MARKS, "size": 7.5},
+    )
