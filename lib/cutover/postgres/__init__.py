@@ -1,6 +1,6 @@
 """PostgreSQL: facts, catalog, dump and restore, the write freeze, and the proof that every row arrived."""
 
-from cutover.postgres.actions import BackUp, EmptyDatabase, Transfer, Trial, TrialTransfer, trial_transfer
+from cutover.postgres.actions import BackUp, Transfer
 from cutover.postgres.archive import Dump, read_dump, verify_dump
 from cutover.postgres.catalog import Catalog, CatalogObject, compare_catalogs, printed_by, read_catalog
 from cutover.postgres.connection import connect, describe, same_database
@@ -26,6 +26,7 @@ from cutover.postgres.restore_errors import RestoreError, check_restore
 from cutover.postgres.snapshot import Snapshot, exported_snapshot
 from cutover.postgres.tools import Tools, find_tools
 from cutover.postgres.transfer import Restore, check_unmarked, dump, restore
+from cutover.postgres.trial import EmptyDatabase, Trial, TrialTransfer, trial_transfer
 
 __all__ = [
     "BackUp",
