@@ -61,6 +61,7 @@ _LATER = {
         "report_locations",
     ),
     "overview": (
+        "check_forecast",
         "contacts_of",
         "drift",
         "forecast",

@@ -201,6 +201,16 @@ def forecast_findings(step: Step) -> list[Finding]:
     ]
 
 
+def check_forecast(step: Step, change: Change | None) -> list[Finding]:
+    """Whether the day's transfer took as long as the trial had forecast (FOR-01); it closes no gate."""
+    if change is None:
+        return [step.planned("the look at the forecast")]
+    if "measured" not in change.result:
+        title, why = "The transfer took no longer than was forecast", "a replicated copy was switched over: no dump"
+        return [Finding("FOR-01", title, Status.NOT_APPLICABLE, Severity.LOW, "transfer", why=why)]
+    return postgres.check_forecast(step.recall("forecast"), postgres.Measured.from_dict(change.result["measured"]))
+
+
 def lessons(text: str) -> list[Finding]:
     """The lessons learnt, as evidence; MANUAL while nobody has written them."""
     status = Status.PASS if text.strip() else Status.MANUAL
