@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -246,21 +247,33 @@ def sample() -> list[Case]:
     return [*taken, *itertools.islice(boundaries(), 0, None, 3)]
 
 
-def compare_cases(sides: tuple[str, str], cases: Sequence[Case]) -> list[str]:
-    """Make every case's table on both sides, compare all at once; what was said wrongly."""
+@contextmanager
+def tables_of(
+    sides: tuple[str, str], cases: Sequence[Case]
+) -> Iterator[Callable[[Sequence[TableComparison]], list[str]]]:
+    """Every case's table on both sides; gives what tells, of what was compared, what was said wrongly."""
     schema = f"cases_{secrets.token_hex(4)}"
+
+    def wrong(compared: Sequence[TableComparison]) -> list[str]:
+        found = {table.name: table for table in compared}
+        return [line for n, case in enumerate(cases) if (line := case.wrong(found.get(f"{schema}.t{n}")))]
+
     try:
         for side, url in enumerate(sides):
             text = "".join(case.sql(f"{schema}.t{n}", side) for n, case in enumerate(cases))
             with psycopg.connect(url, autocommit=True, options="-c search_path=public,kinds") as connection:
                 connection.execute(f"CREATE SCHEMA {schema}".encode())
                 connection.execute(text.encode())
-        found = {t.name: t for t in compare(*sides, catalog=False, jobs=2).tables if t.name.startswith(schema)}
-        wrong = [case.wrong(found.get(f"{schema}.t{n}")) for n, case in enumerate(cases)]
-        return [line for line in wrong if line]
+        yield wrong
     finally:
         for url in sides:
             drop_schema(url, schema)
+
+
+def compare_cases(sides: tuple[str, str], cases: Sequence[Case]) -> list[str]:
+    """Compare all cases at once; what was said wrongly."""
+    with tables_of(sides, cases) as wrong:
+        return wrong(compare(*sides, catalog=False, jobs=2).tables)
 
 
 @pytest.fixture(scope="module")
@@ -346,3 +359,85 @@ def test_types_are_told_apart_from_the_systems_major_to_the_newest(system_postgr
     with databases(system_postgres, pg18, extensions=False) as both:
         wrong = [line for n in range(0, len(chosen), 400) for line in compare_cases(both, chosen[n : n + 400 : 3])]
     assert wrong == []
+
+
+SETTINGS = {
+    "TimeZone": "Asia/Tokyo",
+    "DateStyle": "German, DMY",
+    "IntervalStyle": "iso_8601",
+    "bytea_output": "escape",
+    "extra_float_digits": "-5",
+    "lc_monetary": "C.UTF-8",
+    "lc_numeric": "C.UTF-8",
+    "lc_time": "C.UTF-8",
+    "xmlbinary": "hex",
+    "xmloption": "document",
+    "array_nulls": "off",
+    "quote_all_identifiers": "on",
+    "standard_conforming_strings": "off",
+    "default_text_search_config": "pg_catalog.german",
+    "timezone_abbreviations": "Australia",
+    "default_transaction_isolation": "serializable",
+    "client_encoding": "LATIN1",
+    "row_security": "off",
+    "idle_in_transaction_session_timeout": "1s",
+    "enable_seqscan": "off",
+    "synchronize_seqscans": "on",
+}
+"""What a database or a role may set that shapes text, or would end our statements."""
+
+PRINTED = """
+CREATE TABLE kinds.printed (
+    id int PRIMARY KEY, at timestamptz DEFAULT '2024-05-06 07:08:09+00', every interval DEFAULT '1 mon 2 days 03:04:05',
+    raw bytea DEFAULT '\\x01ff', price money DEFAULT 12.5, ratio float8 DEFAULT 0.1::float8 + 0.2::float8,
+    CHECK (at > '1999-12-31 23:59:59+00'), CHECK (every < interval '9 years'), said text DEFAULT E'a\\\\b'
+);
+CREATE VIEW kinds.late AS SELECT id, 'ä' AS mark FROM kinds.printed
+    WHERE at > '2024-01-08 00:00:00+00'::timestamptz AND every > '1 day 02:00'::interval;
+CREATE INDEX ON kinds.printed (id) WHERE at > '2024-07-01 12:00:00+00'::timestamptz;
+CREATE TABLE kinds.parts (at timestamptz) PARTITION BY RANGE (at);
+CREATE TABLE kinds.part PARTITION OF kinds.parts FOR VALUES FROM ('2024-01-01 00:00Z') TO ('2025-01-01 00:00Z');
+INSERT INTO kinds.printed (id) VALUES (1);
+INSERT INTO kinds.parts VALUES ('2024-12-31 23:30Z');
+"""
+
+
+@contextmanager
+def odd_settings(server: Server, whose: str) -> Iterator[None]:
+    """All of `SETTINGS` for a database or a role."""
+    try:
+        for setting, value in SETTINGS.items():
+            server.execute(f"ALTER {whose} SET {setting} = '{value}'")
+        yield
+    finally:
+        server.execute(f"ALTER {whose} RESET ALL")
+
+
+@pytest.mark.parametrize("of", ["the source's database", "the target's database", "the target's role"])
+def test_settings_of_one_side_change_no_answer(of: str, pg17: Server, pg18: Server) -> None:
+    """Equal is equal, rows and catalog, whatever one side sets; and a difference is found at its row and column."""
+    cases = [list(changes(kind, ladder))[2 * (n % 2)] for n, (kind, ladder) in enumerate(LADDERS.items())]
+    server = pg17 if of == "the source's database" else pg18
+    role = f"odd_{secrets.token_hex(4)}"
+    with databases(pg17, pg18) as both:
+        for url in both:
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute(PRINTED.encode())
+        name = both[server is pg18].rsplit("/", 1)[1]
+        reader, whose = both, f"DATABASE {name}"
+        if of == "the target's role":
+            server.create_role(role, options="SUPERUSER")
+            reader, whose = (both[0], server.url(name, role)), f"ROLE {role}"
+        try:
+            with tables_of(both, cases) as wrong, odd_settings(server, whose):
+                compared = compare(*reader)
+                assert wrong(compared.tables) == []
+        finally:
+            if of == "the target's role":
+                server.execute(f"DROP ROLE {role}")
+    beside = [
+        f for f in compared.findings if f.closes_gate and not f.id.startswith("INT-rows") and f.id != "INT-catalog"
+    ]
+    # That one side has settings of its own is a difference, and (but for the cases' tables) the only one.
+    said = [f.sentence() for f in beside if "cases_" not in f.sentence()]
+    assert [line for line in said if "setting" not in line.lower()] == []
