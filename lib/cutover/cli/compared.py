@@ -123,7 +123,9 @@ class Answer:
         return [t for t in self.comparison.tables if not t.advisory and not _aside(t)]
 
     def _of(self, statuses: Sequence[Status]) -> list[Finding]:
-        return [f for f in self.comparison.findings if f.status in statuses and f.id != _ROWS]
+        seen = [f for f in self.comparison.findings if f.status in statuses]
+        # What sums up others that are here adds nothing.
+        return [f for f in seen if not any(other.id.startswith((f"{f.id}:", f"{f.id}-")) for other in seen)]
 
     def _counts(self, finding: Finding) -> bool:
         return finding.severity is not Severity.LOW or (self.strict and finding.status in _WRONG)
