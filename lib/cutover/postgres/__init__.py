@@ -17,6 +17,7 @@ from cutover.postgres.integrity import (
     TableComparison,
     check_sequences,
     compare,
+    compare_moving,
     fingerprint,
 )
 from cutover.postgres.position import WritePosition, check_no_writes, write_position
@@ -61,6 +62,7 @@ __all__ = [
     "check_unmarked",
     "compare",
     "compare_catalogs",
+    "compare_moving",
     "connect",
     "describe",
     "dump",

@@ -3,6 +3,7 @@
 from cutover.postgres.integrity.compare import compare
 from cutover.postgres.integrity.fingerprint import Fingerprint, fingerprint
 from cutover.postgres.integrity.locate import RowDifference
+from cutover.postgres.integrity.moving import compare_moving
 from cutover.postgres.integrity.politeness import Politeness
 from cutover.postgres.integrity.results import Comparison, TableComparison
 from cutover.postgres.integrity.selection import Selection
@@ -17,5 +18,6 @@ __all__ = [
     "TableComparison",
     "check_sequences",
     "compare",
+    "compare_moving",
     "fingerprint",
 ]

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 
+from cutover.postgres.integrity.digest import Cut
 from cutover.postgres.integrity.relations import Relation
 from cutover.postgres.integrity.rowhash import Algorithm, mixed, raw_hashes, row_value
 
@@ -102,7 +103,8 @@ def locate(
     differing: Sequence[int],
     *,
     exact: Collection[str],
-    buckets: int,
+    cut: Cut,
+    only: sql.Composable | None = None,
     algorithm: Algorithm = "hash",
     show: int = 20,
     values: bool = False,
@@ -115,7 +117,8 @@ def locate(
         columns: the columns that are compared, which exist on both sides.
         differing: the buckets whose sums differ.
         exact: the columns that the digests hashed by a form of their own.
-        buckets: how many buckets there are in all.
+        cut: how rows were put into buckets.
+        only: a condition on the row `t` that leads to those buckets; all rows are read by default.
         algorithm: the one that the digests used.
         show: how many rows to name in the result.
         values: put values into what is named and written, not only keys.
@@ -127,8 +130,9 @@ def locate(
     key = _common_key(source.relation, target.relation, columns)
     found = Located(key=key)
     query = _keyed_query if key else _keyless_query
-    chosen = _filter(differing, buckets)
-    queries = [query(_hashed(side.relation, columns, key, exact, algorithm), key, chosen) for side in (source, target)]
+    chosen = _filter(differing, cut.count)
+    hashed = (_hashed(side.relation, columns, key, exact, cut, only, algorithm) for side in (source, target))
+    queries = [query(rows, key, chosen) for rows in hashed]
     streams = [_stream(side.connection, queries[number], number) for number, side in enumerate((source, target))]
     with ThreadPoolExecutor(2) as pool:  # both servers sort at the same time
         firsts = [future.result() for future in [pool.submit(next, stream, None) for stream in streams]]
@@ -188,39 +192,48 @@ def _keyless_query(hashed: sql.Composable, _: Sequence[str], chosen: sql.Composa
 
 
 def _hashed(
-    relation: Relation, columns: Sequence[str], key: Sequence[str], exact: Collection[str], algorithm: Algorithm
+    relation: Relation,
+    columns: Sequence[str],
+    key: Sequence[str],
+    exact: Collection[str],
+    cut: Cut,
+    only: sql.Composable | None,
+    algorithm: Algorithm,
 ) -> sql.Composable:
     first, second = mixed(algorithm)
     keys = [sql.Identifier(f"k{number}") for number in range(len(key))]
     names = sql.SQL("").join(sql.SQL(", {}").format(name) for name in keys)
+    inner = cut.inner()
     # Each leaf is hashed by itself: a union of the rows themselves would have to give them one type.
     reads = [
         sql.SQL(
-            "SELECT {raw}, place{names} FROM "
-            "(SELECT {place} AS place, {value} AS x{keys} FROM ONLY {leaf} t OFFSET 0) q"
+            "SELECT {raw}, place{names}{k} FROM "
+            "(SELECT {place} AS place, {value} AS x{keys}{inner} FROM ONLY {leaf} t {where} OFFSET 0) q"
         ).format(
             raw=raw_hashes(algorithm),
             names=names,
+            k=sql.SQL(", k") if inner.as_string(None) else inner,
             place=sql.SQL("({} || ':' || t.ctid::text)").format(sql.Literal(str(number))),
             value=row_value(relation, columns, exact, algorithm),
             keys=sql.SQL("").join(
                 sql.SQL(", {} AS {}").format(relation.expression(column), name)
                 for column, name in zip(key, keys, strict=True)
             ),
+            inner=inner,
             leaf=leaf.identifier,
+            where=sql.SQL("WHERE {}").format(only) if only is not None else sql.SQL(""),
         )
         for number, leaf in enumerate(relation.leaves)
     ]
-    return sql.SQL("(SELECT a, {first} AS h1, {second} AS h2, place{names} FROM ({reads} OFFSET 0) z)").format(
-        first=first, second=second, names=names, reads=sql.SQL(" UNION ALL ").join(reads)
-    )
+    return sql.SQL(
+        "(SELECT {bucket} AS bucket, {first} AS h1, {second} AS h2, place{names} FROM ({reads} OFFSET 0) z)"
+    ).format(bucket=cut.bucket(), first=first, second=second, names=names, reads=sql.SQL(" UNION ALL ").join(reads))
 
 
 def _filter(differing: Sequence[int], buckets: int) -> sql.Composable:
-    if len(differing) * 2 > buckets:
+    if len(differing) == buckets:
         return sql.SQL("true")
-    wanted = sql.Literal("{" + ",".join(map(str, differing)) + "}")
-    return sql.SQL("a & {} = ANY ({}::bigint[])").format(sql.Literal(buckets - 1), wanted)
+    return sql.SQL("bucket = ANY ({}::int[])").format(sql.Literal("{" + ",".join(map(str, differing)) + "}"))
 
 
 def _stream(connection: Connection, query: sql.Composed, number: int) -> Iterator[tuple[Any, ...]]:
