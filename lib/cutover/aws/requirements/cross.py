@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Self
 
@@ -30,6 +31,8 @@ from cutover.aws.requirements.stack import Ask, NotThere, Phase, Stack, Unreadab
 from cutover.aws.requirements.watching import log_group_named
 from cutover.expectations import EcsExpectation, LogsExpectation, RdsExpectation, RedisExpectation
 
+_FULL_ARN = re.compile(r"-[A-Za-z0-9]{6}(:|$)")
+"""Secrets Manager ends every ARN with six characters of its own."""
 _NETWORK = "networkConfiguration.awsvpcConfiguration"
 
 
@@ -85,13 +88,15 @@ def redis_url_agrees(url: RedisUrl, redis: ReplicationGroup) -> Outcome:
 
 @requirement("X-03", title="The running revision can read all its secrets", severity=HIGH, guide=353)
 def secrets_resolve(injected: InjectedSecrets, access: SecretAccess, stack: Stack, container: Container) -> Outcome:
-    """Each exists, in this account and region, and the execution role may read it."""
+    """Each is named by its full ARN (a policy for `…-??????` does not match the guide's), exists here, may be read."""
     gone = [k for k, v in injected.data["found"].items() if v != "there"]
     home = [stack.migration.region, stack.migration.account_id]
     away = [k for k, arn in container.secrets.items() if arn.startswith("arn:") and arn.split(":")[3:5] != home]
     denied = [r.get("EvalActionName") for r in access.rows("EvaluationResults") if r.get("EvalDecision") != "allowed"]
-    bad = [f"not there: {n}" for n in gone] + [f"elsewhere: {n}" for n in away] + [f"denied: {n}" for n in denied]
-    return _agree(bad, "all there, here and allowed")
+    short = [k for k, arn in container.secrets.items() if ":secretsmanager:" in arn and not _FULL_ARN.search(arn)]
+    bad = [f"no full ARN: {n}" for n in short]
+    bad += [f"not there: {n}" for n in gone] + [f"elsewhere: {n}" for n in away] + [f"denied: {n}" for n in denied]
+    return _agree(bad, "full ARNs, all there, here and allowed")
 
 
 @requirement("X-04", title="One port from the balancer to the application", severity=BLOCKER, guide=345)

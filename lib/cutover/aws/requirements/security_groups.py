@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -162,10 +163,33 @@ def queue_from_tasks(group: RedisGroup, tasks: EcsGroup, expect: RedisExpectatio
     return _only_from(group, expect.port, tasks)
 
 
+class Groups(View):
+    """Those of the four groups that are there: `groups`, each as EC2 describes it."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """One that is missing is another requirement's finding; none at all is MISSING here, too."""
+        found: list[Group] = []
+        kinds: tuple[type[Group], ...] = (AlbGroup, EcsGroup, RdsGroup, RedisGroup)
+        for kind in kinds:
+            with contextlib.suppress(NotThere):
+                found.append(stack.view(kind))
+        if not found:
+            raise NotThere("none of the four security groups is there")
+        return cls({"groups": found}, "security groups", *found)
+
+    @property
+    def behind(self) -> list[Group]:
+        """All but the balancer's."""
+        return [g for g in self.data["groups"] if not isinstance(g, AlbGroup)]
+
+
 @requirement("SG-06", title="Nothing behind the balancer is open to the world", severity=HIGH, guide=632)
-def nothing_else_is_open(tasks: EcsGroup, database: RdsGroup, queue: RedisGroup) -> Outcome:
+def nothing_else_is_open(groups: Groups) -> Outcome:
     """A database on the internet is found within the hour."""
-    bad = {g.subject: _say({r for r in g.inbound if r[3] in WORLD}) for g in (tasks, database, queue)}
+    if not groups.behind:
+        raise NotThere("none of the groups behind the balancer is there", evidence=groups.evidence)
+    bad = {g.subject: _say({r for r in g.inbound if r[3] in WORLD}) for g in groups.behind}
     bad = {k: v for k, v in bad.items() if v != "nothing"}
     return judged(
         not bad,
@@ -178,13 +202,13 @@ def nothing_else_is_open(tasks: EcsGroup, database: RdsGroup, queue: RedisGroup)
 
 
 @requirement("SG-07", title="The security groups are in the stack's VPC", severity=HIGH, guide=640)
-def groups_are_in_the_vpc(vpc: Vpc, alb: AlbGroup, ecs: EcsGroup, rds: RdsGroup, redis: RedisGroup) -> Outcome:
+def groups_are_in_the_vpc(vpc: Vpc, groups: Groups) -> Outcome:
     """The guide's commands have no --vpc-id: the groups land in the default VPC and cannot be attached."""
-    strays = {g.subject: g.text("VpcId") for g in (alb, ecs, rds, redis) if g.text("VpcId") != vpc.subject}
+    strays = {g.subject: g.text("VpcId") for g in groups.data["groups"] if g.text("VpcId") != vpc.subject}
     return judged(
         not strays,
         expected=f"all in {vpc.subject}",
-        observed=strays or "all four",
+        observed=strays or f"all {len(groups.data['groups'])}",
         remedy=f"create them again with --vpc-id {vpc.subject}",
     )
 

@@ -62,6 +62,7 @@ def _serve(given: argparse.Namespace, ready: Any, over: threading.Event) -> None
                 releases=tuple(given.release),
                 source_name=given.source_name,
                 ttl_s=given.ttl,
+                literal=given.literal,
             )
             facts |= provision(cloud.endpoint, wanted)
             write_json(state / "homes.json", homes | _balancer_home(homes, facts))
@@ -109,6 +110,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--state", type=Path, required=True, help="folder for calls.jsonl, faults.json, targets.json")
     parser.add_argument("--empty", action="store_true", help="an account with nothing in it")
+    parser.add_argument("--literal", action="store_true", help="as the guide's commands are written, mistakes and all")
     parser.add_argument("--runtime", choices=("none", "processes"), default="none", help="what an ECS task is")
     parser.add_argument("--task-ips", default="127.0.0.1", help="addresses of tasks: a,b,c or 127.1.2.21+")
     parser.add_argument("--task-command", default="", help="a task's command, with {host} and {port}")

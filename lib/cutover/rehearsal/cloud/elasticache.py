@@ -121,6 +121,11 @@ def _single(cluster: Any) -> dict[str, Any]:
     }
 
 
+def _default_group(one: Any) -> str:
+    """What ElastiCache takes where no group is named (API reference, CacheParameterGroupName)."""
+    return f"default.{one.engine}{str(one.engine_version).split('.')[0]}"
+
+
 def _common(one: Any) -> dict[str, Any]:
     return {
         "CacheClusterStatus": "available",
@@ -131,7 +136,7 @@ def _common(one: Any) -> dict[str, Any]:
         "CacheSubnetGroupName": one.cache_subnet_group_name,
         "SecurityGroups": [{"SecurityGroupId": g, "Status": "active"} for g in one.security_group_ids or []],
         "CacheParameterGroup": {
-            "CacheParameterGroupName": one.cache_parameter_group_name,
+            "CacheParameterGroupName": one.cache_parameter_group_name or _default_group(one),
             "ParameterApplyStatus": "in-sync",
             "CacheNodeIdsToReboot": [],
         },

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cutover.rehearsal.cloud.elasticache import ADDRESS_TAG
+from cutover.rehearsal.cloud.provision import literal
 from cutover.rehearsal.cloud.provision.plan import ACCOUNT, DR_REGION, REGION, ZONES, Hands, bcrypt_shaped, tags
 
 DATABASE = "shadowtwin-prod"
@@ -36,36 +37,37 @@ def build_database(hands: Hands) -> None:
             Parameters=[{"ParameterName": "rds.force_ssl", "ParameterValue": "1", "ApplyMethod": "immediate"}],
         )
     host = plan.database.hostname
-    instance = rds.create_db_instance(
-        DBInstanceIdentifier=DATABASE,
-        DBInstanceClass="db.t3.medium",
-        Engine="postgres",
-        EngineVersion=plan.engine_version,
-        DBName="shadowtwin",
-        MasterUsername="shadowtwin_admin",
-        ManageMasterUserPassword=True,
-        Port=plan.database.port or 5432,
-        AllocatedStorage=100,
-        MaxAllocatedStorage=1000,
-        StorageType="gp3",
-        StorageEncrypted=True,
-        MultiAZ=True,
-        DBSubnetGroupName="shadowtwin-db-subnet",
-        VpcSecurityGroupIds=[hands.made["rds_group"]],
-        DBParameterGroupName="shadowtwin-pg",
-        PubliclyAccessible=False,
-        BackupRetentionPeriod=35,
-        PreferredBackupWindow="03:00-04:00",
-        PreferredMaintenanceWindow="sun:05:00-sun:06:00",
-        DeletionProtection=True,
-        CopyTagsToSnapshot=True,
-        AutoMinorVersionUpgrade=True,
-        EnableCloudwatchLogsExports=["postgresql", "upgrade"],
-        EnablePerformanceInsights=True,
-        MonitoringInterval=60,
-        MonitoringRoleArn=f"arn:aws:iam::{ACCOUNT}:role/rds-monitoring-role",
-        Tags=tags(**({ADDRESS_TAG: f"{DATABASE}@{host}"} if host else {})),
-    )["DBInstance"]
+    wanted = {
+        "DBInstanceIdentifier": DATABASE,
+        "DBInstanceClass": "db.t3.medium",
+        "Engine": "postgres",
+        "EngineVersion": plan.engine_version,
+        "DBName": "shadowtwin",
+        "MasterUsername": "shadowtwin_admin",
+        "ManageMasterUserPassword": True,
+        "Port": plan.database.port or 5432,
+        "AllocatedStorage": 100,
+        "MaxAllocatedStorage": 1000,
+        "StorageType": "gp3",
+        "StorageEncrypted": True,
+        "MultiAZ": True,
+        "DBSubnetGroupName": "shadowtwin-db-subnet",
+        "VpcSecurityGroupIds": [hands.made["rds_group"]],
+        "DBParameterGroupName": "shadowtwin-pg",
+        "PubliclyAccessible": False,
+        "BackupRetentionPeriod": 35,
+        "PreferredBackupWindow": "03:00-04:00",
+        "PreferredMaintenanceWindow": "sun:05:00-sun:06:00",
+        "DeletionProtection": True,
+        "CopyTagsToSnapshot": True,
+        "AutoMinorVersionUpgrade": True,
+        "EnableCloudwatchLogsExports": ["postgresql", "upgrade"],
+        "EnablePerformanceInsights": True,
+        "MonitoringInterval": 60,
+        "MonitoringRoleArn": f"arn:aws:iam::{ACCOUNT}:role/rds-monitoring-role",
+        "Tags": tags(**({ADDRESS_TAG: f"{DATABASE}@{host}"} if host else {})),
+    }
+    instance = rds.create_db_instance(**(literal.instance(wanted) if plan.literal else wanted))["DBInstance"]
     hands.made |= {"database": instance["DBInstanceArn"], "database_endpoint": instance["Endpoint"]}
     hands.client("rds", DR_REGION).create_db_instance_read_replica(
         DBInstanceIdentifier="shadowtwin-dr-replica",
@@ -103,7 +105,7 @@ def build_queue(hands: Hands) -> None:
         ParameterNameValues=[{"ParameterName": "maxmemory-policy", "ParameterValue": "noeviction"}],
     )
     host, encrypted = plan.redis.hostname, plan.redis.scheme == "rediss"
-    group = cache.create_replication_group(
+    wanted = dict(
         ReplicationGroupId=REDIS,
         ReplicationGroupDescription="ShadowTwin queue",
         AutomaticFailoverEnabled=True,
@@ -123,7 +125,9 @@ def build_queue(hands: Hands) -> None:
         **({"TransitEncryptionMode": "required"} if encrypted else {}),
         **({"AuthToken": plan.redis.password} if plan.redis.password else {}),
         Tags=tags(**({ADDRESS_TAG: f"{REDIS}@{host}"} if host else {})),
-    )["ReplicationGroup"]
+    )
+    wanted = literal.replication_group(wanted) if plan.literal else wanted
+    group = cache.create_replication_group(**wanted)["ReplicationGroup"]
     hands.made["redis_endpoint"] = group["NodeGroups"][0]["PrimaryEndpoint"]
 
 
@@ -148,11 +152,14 @@ def build_secrets(hands: Hands) -> None:
             }
         ),
     }
+    values = literal.secrets(values) if plan.literal else values
     client = hands.client("secretsmanager")
     hands.made["secrets"] = {
         name: client.create_secret(Name=f"shadowtwin/{name}", SecretString=value, Tags=tags())["ARN"]
         for name, value in values.items()
     }
+    if plan.literal:
+        return
     function = hands.client("lambda").create_function(
         FunctionName="shadowtwin-rotate-database",
         Runtime="python3.12",

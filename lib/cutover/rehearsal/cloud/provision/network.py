@@ -54,12 +54,13 @@ def build(hands: Hands) -> None:
 
 def _groups(hands: Hands, ec2: Any, vpc: str) -> None:
     """world → balancer → tasks → database and queue; the guide forgets the queue's, and --vpc-id on all of them."""
-    made = hands.made
-    for name in ("alb", "ecs", "rds", "redis"):
+    made, literal = hands.made, hands.plan.literal
+    where = {} if literal else {"VpcId": vpc}
+    for name in ("alb", "ecs", "rds") if literal else ("alb", "ecs", "rds", "redis"):
         made[f"{name}_group"] = ec2.create_security_group(
             GroupName=f"shadowtwin-{name}-sg",
             Description=f"ShadowTwin {name}",
-            VpcId=vpc,
+            **where,
             TagSpecifications=_named("security-group", f"shadowtwin-{name}-sg"),
         )["GroupId"]
     for port in (443, 80):
@@ -67,7 +68,9 @@ def _groups(hands: Hands, ec2: Any, vpc: str) -> None:
     _allow(ec2, made["ecs_group"], 5000, UserIdGroupPairs=[{"GroupId": made["alb_group"]}])
     database_port, redis_port = hands.plan.database.port or 5432, hands.plan.redis.port or 6379
     _allow(ec2, made["rds_group"], database_port, UserIdGroupPairs=[{"GroupId": made["ecs_group"]}])
-    _allow(ec2, made["redis_group"], redis_port, UserIdGroupPairs=[{"GroupId": made["ecs_group"]}])
+    if not literal:
+        _allow(ec2, made["redis_group"], redis_port, UserIdGroupPairs=[{"GroupId": made["ecs_group"]}])
+    made.setdefault("redis_group", made["ecs_group"])
 
 
 def _allow(ec2: Any, group: str, port: int, **source: Any) -> None:

@@ -44,6 +44,7 @@ class Plan:
         secrets: values by name: openai, admin_email, admin_password_hash.
         engine_version: PostgreSQL's, as RDS writes it.
         redis_engine: ElastiCache's engine and version.
+        literal: build as the guide's commands are written, mistakes and all, over prerequisites that are right.
     """
 
     database_url: str = ""
@@ -57,6 +58,7 @@ class Plan:
     secrets: Mapping[str, Any] = field(default_factory=dict)
     engine_version: str = "18.1"
     redis_engine: tuple[str, str] = ("valkey", "8.1")
+    literal: bool = False
 
     @property
     def database(self) -> SplitResult:

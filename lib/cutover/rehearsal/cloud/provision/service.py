@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from cutover.errors import StageError
+from cutover.rehearsal.cloud.provision import literal
 from cutover.rehearsal.cloud.provision.access import EXECUTION_ROLE, TASK_ROLE
 from cutover.rehearsal.cloud.provision.plan import REGION, Hands, lower_tags, manifest, tags
 
@@ -30,7 +31,7 @@ def build_images(hands: Hands) -> None:
     ecr = hands.client("ecr")
     ecr.create_repository(
         repositoryName="shadowtwin",
-        imageTagMutability="IMMUTABLE",
+        imageTagMutability="MUTABLE" if hands.plan.literal else "IMMUTABLE",
         imageScanningConfiguration={"scanOnPush": True},
         encryptionConfiguration={"encryptionType": "AES256"},
         tags=tags(),
@@ -46,7 +47,8 @@ def build_images(hands: Hands) -> None:
     ecr.put_registry_scanning_configuration(
         scanType="BASIC", rules=[{"scanFrequency": "SCAN_ON_PUSH", "repositoryFilters": filters}]
     )
-    for version in dict.fromkeys((hands.plan.previous, hands.plan.version, *hands.plan.releases)):
+    latest = ("latest",) if hands.plan.literal else ()
+    for version in dict.fromkeys((hands.plan.previous, hands.plan.version, *hands.plan.releases, *latest)):
         ecr.put_image(repositoryName="shadowtwin", imageManifest=manifest(version), imageTag=version)
 
 
@@ -81,12 +83,14 @@ def build_balancer(hands: Hands) -> None:
             }
         ),
     )
-    groups = {name: _target_group(elb, name, made["vpc"]) for name in ("shadowtwin-tg", "shadowtwin-tg-blue")}
+    groups = {"shadowtwin-tg": _target_group(elb, "shadowtwin-tg", made["vpc"])}
+    blue = literal.build_blue(hands) if plan.literal else _target_group(elb, "shadowtwin-tg-blue", made["vpc"])
+    groups["shadowtwin-tg-blue"] = blue
     elb.create_listener(
         LoadBalancerArn=balancer["LoadBalancerArn"],
         Protocol="HTTPS",
         Port=443,
-        SslPolicy="ELBSecurityPolicy-TLS13-1-2-2021-06",
+        **({} if plan.literal else {"SslPolicy": "ELBSecurityPolicy-TLS13-1-2-2021-06"}),
         Certificates=[{"CertificateArn": certificate}],
         DefaultActions=[{"Type": "forward", "TargetGroupArn": groups["shadowtwin-tg"]}],
         Tags=tags(),
@@ -148,22 +152,24 @@ def build_service(hands: Hands) -> None:
         tags=lower_tags(),
     )
     revisions = [_register(hands, version) for version in (hands.plan.previous, hands.plan.version)]
-    service = ecs.create_service(
-        cluster="shadowtwin-cluster",
-        serviceName="shadowtwin-service",
-        taskDefinition=revisions[-1],
-        desiredCount=2,
-        launchType="FARGATE",
-        platformVersion="1.4.0",
-        networkConfiguration={
+    wanted = {
+        "cluster": "shadowtwin-cluster",
+        "serviceName": "shadowtwin-service",
+        "taskDefinition": revisions[-1],
+        "desiredCount": 2,
+        "launchType": "FARGATE",
+        "platformVersion": "1.4.0",
+        "networkConfiguration": {
             "awsvpcConfiguration": {
                 "subnets": made["private_subnets"],
                 "securityGroups": [made["ecs_group"]],
                 "assignPublicIp": "DISABLED",
             }
         },
-        loadBalancers=[{"targetGroupArn": made["target_group"], "containerName": "shadowtwin", "containerPort": 5000}],
-        deploymentConfiguration={
+        "loadBalancers": [
+            {"targetGroupArn": made["target_group"], "containerName": "shadowtwin", "containerPort": 5000}
+        ],
+        "deploymentConfiguration": {
             "maximumPercent": 200,
             "minimumHealthyPercent": 100,
             "deploymentCircuitBreaker": {"enable": True, "rollback": True},
@@ -173,11 +179,12 @@ def build_service(hands: Hands) -> None:
                 "rollback": True,
             },
         },
-        healthCheckGracePeriodSeconds=60,
-        enableExecuteCommand=False,
-        propagateTags="SERVICE",
-        tags=lower_tags(),
-    )["service"]
+        "healthCheckGracePeriodSeconds": 60,
+        "enableExecuteCommand": False,
+        "propagateTags": "SERVICE",
+        "tags": lower_tags(),
+    }
+    service = ecs.create_service(**(literal.service(wanted) if hands.plan.literal else wanted))["service"]
     made |= {"service": service["serviceArn"], "task_definition": revisions[-1]}
 
 
@@ -207,6 +214,37 @@ def wait_for_service(hands: Hands, *, timeout_s: float = 60.0) -> None:
 def _register(hands: Hands, version: str) -> str:
     """One revision; its image is pinned to a tag that cannot move."""
     arns = hands.made["secrets"]
+    smtp = [] if hands.plan.literal else [{"name": name, "valueFrom": f"{arns['smtp']}:{name}::"} for name in _SMTP]
+    container: dict[str, Any] = {
+        "name": "shadowtwin",
+        "image": f"{hands.plan.repository}:{version}",
+        "essential": True,
+        "user": "1001",
+        "readonlyRootFilesystem": True,
+        "stopTimeout": 30,
+        "portMappings": [{"containerPort": 5000, "hostPort": 5000, "protocol": "tcp"}],
+        "environment": [
+            {"name": "NODE_ENV", "value": "production"},
+            {"name": "PORT", "value": "5000"},
+            {"name": "APP_VERSION", "value": version},
+        ],
+        "secrets": [{"name": name, "valueFrom": arns[key]} for name, key in _SECRETS.items()] + smtp,
+        "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": {
+                "awslogs-group": "/ecs/shadowtwin",
+                "awslogs-region": REGION,
+                "awslogs-stream-prefix": "ecs",
+            },
+        },
+        "healthCheck": {
+            "command": ["CMD-SHELL", HEALTH],
+            "interval": 30,
+            "timeout": 5,
+            "retries": 3,
+            "startPeriod": 60,
+        },
+    }
     definition = hands.client("ecs").register_task_definition(
         family="shadowtwin",
         networkMode="awsvpc",
@@ -216,39 +254,7 @@ def _register(hands: Hands, version: str) -> str:
         executionRoleArn=EXECUTION_ROLE,
         taskRoleArn=TASK_ROLE,
         runtimePlatform={"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
-        containerDefinitions=[
-            {
-                "name": "shadowtwin",
-                "image": f"{hands.plan.repository}:{version}",
-                "essential": True,
-                "user": "1001",
-                "readonlyRootFilesystem": True,
-                "stopTimeout": 30,
-                "portMappings": [{"containerPort": 5000, "hostPort": 5000, "protocol": "tcp"}],
-                "environment": [
-                    {"name": "NODE_ENV", "value": "production"},
-                    {"name": "PORT", "value": "5000"},
-                    {"name": "APP_VERSION", "value": version},
-                ],
-                "secrets": [{"name": name, "valueFrom": arns[key]} for name, key in _SECRETS.items()]
-                + [{"name": name, "valueFrom": f"{arns['smtp']}:{name}::"} for name in _SMTP],
-                "logConfiguration": {
-                    "logDriver": "awslogs",
-                    "options": {
-                        "awslogs-group": "/ecs/shadowtwin",
-                        "awslogs-region": REGION,
-                        "awslogs-stream-prefix": "ecs",
-                    },
-                },
-                "healthCheck": {
-                    "command": ["CMD-SHELL", HEALTH],
-                    "interval": 30,
-                    "timeout": 5,
-                    "retries": 3,
-                    "startPeriod": 60,
-                },
-            }
-        ],
+        containerDefinitions=[literal.container(container, hands.plan.repository) if hands.plan.literal else container],
         tags=lower_tags(),
     )
     return str(definition["taskDefinition"]["taskDefinitionArn"])
