@@ -147,7 +147,7 @@ class Answer:
         if tables:
             parts.append(count(len(tables), "table") + (f" ({count(rows, 'row')})" if rows else ""))
         if others:
-            parts.append(count(others, "finding") + " beside the rows")
+            parts.append(count(others, "difference") + " beside the rows")
         if self.unseen:
             parts.append(f"{len(self.unseen):,} not compared")
         return parts or [count(len(self.differences), "difference")]
@@ -193,7 +193,10 @@ def _row(row: RowDifference) -> Iterator[tuple[str, str]]:
 
 def _finding(finding: Finding) -> Iterator[tuple[str, str]]:
     claimed = finding.title.removesuffix(" is the same on both sides")
-    told = finding.sentence() if claimed == finding.title else f"{claimed}: {finding.observed or finding.why}"
+    seen = finding.observed or finding.why
+    told = finding.sentence() if claimed == finding.title else f"{claimed}: {seen}"
+    if seen.lower().startswith(claimed.lower()):
+        told = seen[0].upper() + seen[1:]
     yield "", f"  {told if len(told) <= _WIDE else told[: _WIDE - 2].rstrip() + ' …'}"
 
 
