@@ -37,7 +37,7 @@ class Seen:
         at: everything that happened until then is here.
         end: everyone who was due until then is here.
         origin: from then on windows count (the end of the warm-up).
-        endpoint: which endpoint was asked.
+        endpoint: which endpoint was asked; an array of names, or pandas' categories.
     """
 
     due: Floats
@@ -51,11 +51,11 @@ class Seen:
     at: float
     end: float
     origin: float
-    endpoint: npt.NDArray[np.object_]
+    endpoint: Any
 
     def of(self, endpoint: str) -> Seen:
         """What concerns one endpoint alone; nobody who found no place asked for any."""
-        ours = self.endpoint == endpoint
+        ours = np.asarray(self.endpoint == endpoint, dtype=bool)
         rows = {f.name: getattr(self, f.name)[ours] for f in fields(self) if f.name not in ("at", "end", "origin")}
         return replace(self, **rows)
 
@@ -78,39 +78,42 @@ def observe(
         less_s: by how much each answer may have been noticed late; taken off, as a lower bound.
     """
     attrs: dict[Any, Any] = dict(frame.attrs)
-    times = frame[["due_s", "sent_s", "done_s"]].to_numpy(dtype=np.float64)
-    known = float(attrs.get("at", np.nanmax(times, initial=0.0)))
+    due = frame["due_s"].to_numpy(dtype=np.float64)
+    sent, done = frame["sent_s"].to_numpy(dtype=np.float64), frame["done_s"].to_numpy(dtype=np.float64)
+    known = float(attrs["at"]) if "at" in attrs else float(max(np.nanmax(c, initial=0.0) for c in (due, sent, done)))
     now = known if at is None else min(at, known)
     end = min(now, float(attrs.get("horizon", now)))
-    frame = frame[frame["due_s"].to_numpy() <= end]  # whoever was due later may be here or not, by chance
+    outcome, endpoint = frame["outcome"], frame["endpoint"].array
+    if np.any(due > end) or np.any(due[1:] < due[:-1]):
+        order = np.argsort(due, kind="stable")
+        order = order[due[order] <= end]  # whoever was due later may be here or not, by chance
+        due, sent, done, outcome, endpoint = due[order], sent[order], done[order], outcome.iloc[order], endpoint[order]
     origin = attrs.get("warm_up_until") if warm_up is None else None
     if origin is None:
-        first = attrs.get("started", frame["due_s"].min() if len(frame) else now)
+        first = attrs.get("started", float(due[0]) if len(due) else now)
         origin = float(first) + (warm_up.total_seconds() if warm_up else 0.0)
-    order = np.argsort(frame["due_s"].to_numpy(), kind="stable")
-    due = frame["due_s"].to_numpy(dtype=np.float64)[order]
-    sent = frame["sent_s"].to_numpy(dtype=np.float64)[order]
-    done = frame["done_s"].to_numpy(dtype=np.float64)[order]
-    outcome = frame["outcome"].to_numpy(dtype=object)[order]
-    never = outcome == "never_sent"
+    never = (outcome == "never_sent").to_numpy(dtype=bool)
     waits = ~never & ~(done <= now)  # NaN compares false: what is not done waits
-    sent = np.where(np.isnan(sent) | (sent > now), due, sent)
-    ended = np.where(waits, now, done)
-    response = np.round(ended - (sent if from_sent else due) - less_s, TICK_DIGITS)
+    unsent = np.isnan(sent) | (sent > now)
+    if unsent.any():
+        sent = np.where(unsent, due, sent)
+    response = np.where(waits, now, done)
+    response -= sent if from_sent else due
+    response = np.round(response - less_s if less_s else response, TICK_DIGITS)
     response[never] = np.nan
     return Seen(
         due=due,
         response_s=response,
-        error=np.isin(outcome, list(ERRORS)) & ~waits,
+        error=outcome.isin(list(ERRORS)).to_numpy(dtype=bool) & ~waits,
         in_flight=waits,
         never_sent=never,
         sent=sent,
         done=np.where(waits | never, np.inf, done),
-        answered=~waits & ~never & (outcome != "timeout"),
+        answered=~waits & ~never & (outcome != "timeout").to_numpy(dtype=bool),
         at=now,
         end=end,
         origin=float(origin),
-        endpoint=frame["endpoint"].to_numpy(dtype=object)[order],
+        endpoint=endpoint,
     )
 
 

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,10 +28,12 @@ import pyarrow.compute as pc
 from cutover.errors import LoadError
 from cutover.load.audit import Beat, audit
 from cutover.load.recorder import OUTCOMES, SCHEMA
+from cutover.load.rows import COLUMNS, Rows, Waiting
 from cutover.load.settings import ABOUT_WORKERS
 
-COLUMNS = ("due_s", "sent_s", "done_s", "endpoint", "outcome", "status", "bytes", "worker")
 SUFFIX = ".arrows"
+PIECE = 32 << 20
+"""Bytes of a file that are read at once; a batch, half a second of one worker, is far smaller."""
 __all__ = ["COLUMNS", "OUTCOMES", "LogReader", "read_log"]
 
 
@@ -69,6 +70,7 @@ class LogReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._tails: dict[Path, _Tail] = {}
+        self._rows = Rows()
 
     @property
     def workers(self) -> int:
@@ -98,7 +100,7 @@ class LogReader:
         """
         for path in sorted(self._path.glob(f"*{SUFFIX}")) if self._path.is_dir() else [self._path]:
             if path not in self._tails:
-                self._tails[path] = _Tail(path)
+                self._tails[path] = _Tail(path, self._rows, len(self._tails))
         return sum(tail.poll() for tail in self._tails.values())
 
     def _skew_s(self) -> float:
@@ -111,9 +113,9 @@ class LogReader:
     def frame(self, *, final: bool = False) -> pd.DataFrame:
         """What was read so far. `final`: nothing will be added, so what has no end marker is truncated."""
         tails = [tail for tail in self._tails.values() if tail.about]
-        parts = [part for tail in tails for part in tail.tables()]
-        table = pa.concat_tables(parts) if parts else _EMPTY
-        frame: pd.DataFrame = table.to_pandas().sort_values("due_s", kind="stable", ignore_index=True)[list(COLUMNS)]
+        names = [str(tail.about.get("worker", tail.path.stem)) for tail in self._tails.values()]
+        waiting = [request for tail in tails for request in tail.waiting.values()]
+        frame = self._rows.frame(names, waiting, last=final)
         frame.attrs.update(self._about(tails, frame, final=final))
         return frame
 
@@ -148,6 +150,8 @@ class _Tail:
     """One worker's file, read up to the last whole batch."""
 
     path: Path
+    rows: Rows
+    number: int
     about: dict[str, Any] = field(default_factory=dict)
     at: float = 0.0
     horizon: float = 0.0
@@ -156,15 +160,21 @@ class _Tail:
     pulse: list[Beat] = field(default_factory=list)
     _head: bytes = b""
     _offset: int = 0
-    _done: list[pa.Table] = field(default_factory=list)
-    _waiting: dict[int, tuple[float, float, str]] = field(default_factory=dict)
+    waiting: dict[int, Waiting] = field(default_factory=dict)
 
     def poll(self) -> int:
-        """Read the whole batches that were added; a half one stays for the next time."""
+        """Read the whole batches that were added, a piece of the file at a time; a half one stays for the next time."""
+        rows, before = 0, -1
+        while before != self._offset:
+            before = self._offset
+            rows += self._poll_piece()
+        return rows
+
+    def _poll_piece(self) -> int:
         try:
             with self.path.open("rb") as file:
                 file.seek(self._offset)
-                data = file.read()
+                data = file.read(PIECE)
         except OSError as error:
             raise LoadError(f"the load log {self.path} cannot be read: {error}") from error
         if not data:
@@ -198,25 +208,6 @@ class _Tail:
         self._offset += whole - prefix
         return rows
 
-    def tables(self) -> list[pa.Table]:
-        """The finished rows, and those that wait."""
-        if not self._waiting:
-            return list(self._done)
-        count = len(self._waiting)
-        due, sent, endpoint = zip(*self._waiting.values(), strict=True)
-        nan = np.full(count, np.nan)
-        waiting = {
-            "due_s": np.array(due),
-            "sent_s": np.array(sent),
-            "done_s": nan,
-            "endpoint": pa.array(endpoint, pa.utf8()),
-            "outcome": pa.array(["in_flight"] * count, pa.utf8()),
-            "status": np.zeros(count, np.int32),
-            "bytes": np.zeros(count, np.int64),
-            "worker": pa.array([self.about["worker"]] * count, pa.utf8()),
-        }
-        return [*self._done, pa.table(waiting, schema=_EMPTY.schema)]
-
     @staticmethod
     def _looks_begun(data: bytes) -> bool:
         return len(data) < 4096 and data[:4] == b"\xff\xff\xff\xff"[: len(data)]
@@ -243,15 +234,10 @@ class _Tail:
             return
         waits = pc.equal(batch.column("outcome"), "in_flight")
         done = batch.filter(pc.invert(waits))
-        if self._waiting:
+        if self.waiting:
             for seq in done.column("seq").to_pylist():
-                self._waiting.pop(seq, None)
+                self.waiting.pop(seq, None)
         if done.num_rows:
-            table = pa.Table.from_batches([done]).drop_columns(["seq"])
-            worker = pa.array([self.about["worker"]] * done.num_rows, pa.utf8())
-            self._done.append(table.append_column("worker", worker).replace_schema_metadata(None))
+            self.rows.add(done, self.number)
         for row in batch.filter(waits).to_pylist():
-            self._waiting[row["seq"]] = (row["due_s"], row["sent_s"], row["endpoint"])
-
-
-_EMPTY = pa.schema([*list(SCHEMA)[1:], pa.field("worker", pa.utf8())]).empty_table()
+            self.waiting[row["seq"]] = (row["due_s"], row["sent_s"], row["endpoint"], self.number)

@@ -36,7 +36,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
         Requests in flight count at their age at `attrs["at"]`, a lower bound.
     """
     at = float(frame.attrs.get("at", np.nanmax(frame[["due_s", "sent_s", "done_s"]].to_numpy(), initial=0.0)))
-    groups = [(str(name), part) for name, part in frame.groupby("endpoint", sort=True)]
+    groups = [(str(name), part) for name, part in frame.groupby("endpoint", sort=True, observed=True)]
     rows = [_row(name, part, at) for name, part in [*groups, ("all", frame)]]
     return pd.DataFrame(rows).set_index("endpoint")
 
