@@ -176,12 +176,12 @@ FIRST = {
     "default privileges": Mutation(
         "ALTER DEFAULT PRIVILEGES IN SCHEMA shop REVOKE SELECT ON TABLES FROM PUBLIC",
         "default-privileges:of postgres in schema shop on tables",
-        "default privileges of postgres in schema shop on tables is missing on the target",
+        "default privileges of postgres in schema shop on tables are missing on the target",
     ),
     "default privileges everywhere": Mutation(
         "ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO PUBLIC",
         "default-privileges:of postgres on functions",
-        "default privileges of postgres on functions is missing on the target: PUBLIC without EXECUTE",
+        "default privileges of postgres on functions are missing on the target: PUBLIC without EXECUTE",
     ),
     "a policy's expression": Mutation(
         "ALTER POLICY own ON shop.notes USING (owner = 2)",
@@ -442,7 +442,7 @@ SECOND = {
     "a grant on what the server brought": Mutation(
         "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_ls_waldir() FROM pg_read_all_data",
         "grant-beside:ROUTINE pg_ls_waldir()",
-        "grants on ROUTINE pg_ls_waldir() is missing on the target: pg_read_all_data EXECUTE",
+        "grants on ROUTINE pg_ls_waldir() are missing on the target: pg_read_all_data EXECUTE",
     ),
     "a security label": Mutation(
         "SET allow_system_table_mods = on; INSERT INTO pg_seclabel VALUES ('shop.bag'::regclass, "

@@ -101,6 +101,11 @@ def test_a_role_that_is_missing_is_one_finding(team: _Team) -> None:
     assert f"CREATE ROLE {team.member} LOGIN" in found[f"role:{team.member}"].remedy
 
 
+def _as(team: _Team, password: str, url: str = "") -> str:
+    """The URL with which the owner connects."""
+    return re.sub(r"//[^@]+@", f"//{team.owner}:{password}@", url or team.url)
+
+
 def test_a_role_that_is_no_superuser_says_what_it_may_not_see(
     everything17: str, team: _Team, pg17: Server, copy_of: Callable[[str], str]
 ) -> None:
@@ -112,7 +117,7 @@ def test_a_role_that_is_no_superuser_says_what_it_may_not_see(
         "CREATE SUBSCRIPTION feed CONNECTION 'host=127.0.0.1 port=1 password=fish-in-the-sea' PUBLICATION upstream "
         "WITH (connect = false, slot_name = NONE)",
     )
-    limited = re.sub(r"//[^@]+@", f"//{team.owner}:{password}@", url)
+    limited = _as(team, password, url)
     try:
         catalog = read_catalog(limited)
         assert catalog.unread.keys() == {"sequence value"}
@@ -127,6 +132,31 @@ def test_a_role_that_is_no_superuser_says_what_it_may_not_see(
         assert seen == whole, "everything else is read without being a superuser"
     finally:
         _run(url, "DROP SUBSCRIPTION feed")
+
+
+def test_a_password_that_is_not_set_is_found_and_one_that_may_not_be_seen_is_not_known(
+    team: _Team, pg17: Server
+) -> None:
+    """Roles come without passwords from most copies; without a superuser nobody can tell."""
+    password = pg17.create_role(team.owner)
+    before = read_catalog(team.url)
+    hidden = _of(compare_catalogs(before, read_catalog(_as(team, password))), Status.UNKNOWN)["role:unseen-password"]
+    assert team.owner in hidden.observed
+    assert not hidden.closes_gate
+    _run(team.url, f"ALTER ROLE {team.owner} PASSWORD NULL")
+    found = _of(compare_catalogs(before, read_catalog(team.url)), Status.FAIL)
+    assert "has no password on the target" in found[f"role:{team.owner}"].observed
+
+
+def test_a_grant_on_a_parameter_is_compared(team: _Team) -> None:
+    """GRANT SET ON PARAMETER is in no schema and in no dump of a database."""
+    _run(team.url, f"GRANT SET ON PARAMETER log_statement TO {team.group}")
+    before = read_catalog(team.url)
+    _run(team.url, f"REVOKE SET ON PARAMETER log_statement FROM {team.group}")
+    (found,) = _of(compare_catalogs(before, read_catalog(team.url)), Status.MISSING).values()
+    assert found.observed == f"grants on PARAMETER log_statement are missing on the target: {team.group} SET"
+    _run(team.url, found.remedy)
+    assert _of(compare_catalogs(before, read_catalog(team.url)), Status.MISSING) == {}
 
 
 def test_no_secret_is_in_a_catalog(everything17: str) -> None:

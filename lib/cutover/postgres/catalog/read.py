@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,6 +56,7 @@ def read_catalog_in(connection: psycopg.Connection[Any], database: str) -> Catal
             continue
         for name, parent, attributes in rows:
             objects[kind, name] = CatalogObject(kind, name, parent, attributes)
+    objects |= _passwords(connection, objects)
     values, unreadable = _sequence_values(connection, objects)
     objects |= values
     if unreadable:
@@ -71,6 +73,25 @@ def read_catalog_in(connection: psycopg.Connection[Any], database: str) -> Catal
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def _passwords(
+    connection: psycopg.Connection[Any], objects: Mapping[tuple[str, str], CatalogObject]
+) -> dict[tuple[str, str], CatalogObject]:
+    """The roles that log in, with whether they have a password; only a superuser may see even that."""
+    query = "SELECT quote_ident(rolname) FROM pg_authid WHERE rolpassword IS NOT NULL"
+    seen: set[str] | None = None
+    try:
+        with connection.transaction(force_rollback=True):
+            seen = {row[0] for row in connection.execute(query)}
+    except psycopg.errors.InsufficientPrivilege:
+        pass
+    told = {}
+    for key, one in objects.items():
+        if one.kind == "role" and one.attributes["involved"] and one.attributes["login"]:
+            known = {"unreadable": ["password"]} if seen is None else {"password": one.name in seen}
+            told[key] = replace(one, attributes={**one.attributes, **known})
+    return told
 
 
 def _sequence_values(

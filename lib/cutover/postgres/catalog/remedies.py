@@ -270,6 +270,10 @@ def _alter(  # noqa: PLR0915 - a case for each attribute
             return "\n".join(grants_beside(one, value or (), held or ()))
         case (("database setting" | "role setting" | "security label"), _):
             return create(one, database)
+        case "role", "password":
+            return f"-- \\password {one.name}  in psql, with the password that the application has"
+        case "role", "comment":
+            return f"COMMENT ON ROLE {one.name} IS {literal(value) if value else 'NULL'};"
         case "role", "connection limit":
             return f"ALTER ROLE {one.name} CONNECTION LIMIT {-1 if value is None else value};"
         case "role", "valid until":

@@ -162,9 +162,13 @@ def server_queries(major: int) -> dict[str, str]:
             FROM pg_seclabels l
             WHERE l.objtype <> 'database' OR l.objoid = (SELECT oid FROM pg_database
                 WHERE datname = current_database())""",
-        "grant beside": _BESIDE,
+        "grant beside": _BESIDE.format(parameters=_PARAMETERS if major >= 15 else ""),
     }
 
+
+_PARAMETERS = """UNION ALL SELECT 'pg_parameter_acl'::regclass, p.oid, 'PARAMETER ' || p.parname, p.paracl, 'p', 10,
+            NULL FROM pg_parameter_acl p"""
+"""Grants of SET and ALTER SYSTEM on a setting; the owner is the bootstrap superuser, as in PostgreSQL's aclchk.c."""
 
 _BESIDE = f"""
     WITH shipped AS (
@@ -178,6 +182,7 @@ _BESIDE = f"""
             l.lanowner, NULL FROM pg_language l WHERE l.lanacl IS NOT NULL
         UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, w.oid, 'FOREIGN DATA WRAPPER ' || quote_ident(w.fdwname),
             w.fdwacl, 'F', w.fdwowner, NULL FROM pg_foreign_data_wrapper w WHERE w.fdwacl IS NOT NULL
+        {{parameters}}
     ), changed AS (
         SELECT s.name, s.owner, s.acl, coalesce(i.initprivs, acldefault(s.kind::"char", s.owner)) AS before,
             (SELECT quote_ident(x.extname) FROM pg_depend e JOIN pg_extension x ON x.oid = e.refobjid
@@ -185,7 +190,7 @@ _BESIDE = f"""
         FROM shipped s LEFT JOIN pg_namespace n ON n.oid = s.nsp
         LEFT JOIN pg_init_privs i ON i.objoid = s.oid AND i.classoid = s.classid AND i.objsubid = 0
         WHERE (EXISTS (SELECT FROM pg_depend e WHERE e.classid = s.classid AND e.objid = s.oid AND e.deptype = 'e')
-               OR n.nspname = 'pg_catalog')
+               OR n.nspname = 'pg_catalog' OR s.kind = 'p')
           AND s.acl IS DISTINCT FROM coalesce(i.initprivs, acldefault(s.kind::"char", s.owner))
     )
     SELECT name, '', jsonb_build_object('extension', extension, 'grants', jsonb_agg(line ORDER BY line COLLATE "C"))

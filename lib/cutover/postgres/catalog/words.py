@@ -62,6 +62,10 @@ _STATES: dict[tuple[str, str], dict[Any, str]] = {
         True: "forces row-level security upon its owner on the target only",
     },
     ("table", "partition bound"): {None: "is no partition on the target: its rows are not in the partitioned table"},
+    ("role", "password"): {
+        False: "has no password on the target: whoever logs in with one is refused",
+        True: "has a password on the target only",
+    },
     ("materialized view", "populated"): {
         False: "is not populated on the target: reading it is an error",
         True: "is populated on the target and not on the source",
@@ -108,8 +112,9 @@ def noun(one: CatalogObject) -> str:
 
 def describe_presence(one: CatalogObject, problem: str) -> str:
     """The sentence for an object that is on one side only."""
-    where = "is missing on the target" if problem == "missing" else "is on the target only"
-    return f"{noun(one)} {where}{_detail(one)}"
+    verb = "are" if one.kind in ("grant beside", "default privileges") else "is"
+    where = "missing on the target" if problem == "missing" else "on the target only"
+    return f"{noun(one)} {verb} {where}{_detail(one)}"
 
 
 def describe_change(ours: CatalogObject, changed: Mapping[str, tuple[Any, Any]]) -> str:
