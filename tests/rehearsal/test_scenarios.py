@@ -120,7 +120,7 @@ def test_a_replicated_cutover_refuses_writes_for_seconds_and_loses_nothing(tmp_p
     told = next(f for f in findings if f["id"] == "RFS-01")
     assert told["data"]["way"] == "replicate"
     assert told["data"]["seconds"] < 10
-    assert felt.seconds < 10, felt
+    assert felt.seconds < 20, felt  # a visitor writes once a second or so, and keeps the old address as long
     assert "Writes refused" in (run / "report.html").read_text()
 
 

@@ -59,6 +59,7 @@ class _Progressing:
     done: list[tuple[Action, Change]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     timeline: dict[str, float] = field(default_factory=dict)
+    jobs: Plan | None = None
     released: bool = False
 
     def mark(self, what: str) -> None:
@@ -204,7 +205,7 @@ class SwitchOver:
         for action, plan in self._parts[:-1]:
             if action.name == queue.PauseQueues.name:
                 redis = step.resolve(step.migration.source.redis_url)
-                self._require(run, queue.check_drained(redis, min(self._limits.drain, self._left(run))))
+                self._require(run, queue.check_drained(redis, min(self._limits.drain, self._left(run)), carried=True))
             run.done.append((action, self._make(action, plan)))
             run.mark(action.name)
         freeze, frozen = run.done[-1]
@@ -216,8 +217,10 @@ class SwitchOver:
         position = postgres.write_position(link.source_url, settle_s=0)  # nobody is left who could report late
         with ThreadPoolExecutor(max_workers=1) as beside:
             copied = beside.submit(objects.copy, **self._reports())
+            # Refused while it can still be taken back, where the new home's queues hold other jobs.
+            jobs = beside.submit(self._carry().plan)
             compared = self._compare()
-            failed = copied.result().failed
+            failed, run.jobs = copied.result().failed, jobs.result()
         run.mark("compared")
         after = postgres.write_position(link.source_url, since=position, settle_s=0)
         self._require(run, [
@@ -234,18 +237,18 @@ class SwitchOver:
     def _release(self, run: _Progressing) -> None:
         """Let the copy take writes, carry jobs that wait for later, switch the name: no way back from here."""
         step, link = self._step, self._link
-        carry = self._carry()
-        jobs = carry.plan()  # refused while it can still be taken back, where the new home's queues hold other jobs
+        jobs = run.jobs or self._carry().plan()
         replication.pause_replication(link)
         step.remember(PROVEN_KEY, proven_at_fence(step, link) | {"released": True})
         run.released = True
-        if replication.link_state(link).guarded:
-            replication.lift_guard(link)
+        replication.lift_guard(link)
         run.mark("new home takes writes")
         try:
-            run.findings += carry.verify(self._make(carry, jobs))
+            self._make(self._carry(), jobs)
         except CutoverError as error:  # the jobs are safe at the old home; users wait
-            run.findings.append(_not_carried(jobs, error))
+            run.findings.append(_carried(jobs, error))
+        else:  # not compared again: the new home's workers are at them already
+            run.findings.append(_carried(jobs))
         action, plan = self._parts[-1]
         change = self._make(action, plan)
         remember_cutover(step, change)
@@ -260,9 +263,9 @@ class SwitchOver:
         replication.end_replication(link, guard=False)
         step.remember(POSITION_KEY, postgres.write_position(link.source_url, settle_s=0).to_dict())
         run.mark("replication ended")
-        name, plan = self._parts[-1]
+        action, plan = self._parts[-1]
         made = step.journal.last_change(plan.action, plan.subject) or {}
-        run.findings += name.verify(Change(plan, made.get("result", {}), str(made.get("started", "")), 0.0))
+        run.findings += action.verify(Change(plan, made.get("result", {}), str(made.get("started", "")), 0.0))
 
     def _carry(self) -> queue.CarryQueues:
         sides = (self._step.migration.source, self._step.migration.target)
@@ -488,17 +491,18 @@ def _views_not_filled(subject: str, error: CutoverError) -> Finding:
     )
 
 
-def _not_carried(plan: Plan, error: CutoverError) -> Finding:
+def _carried(plan: Plan, error: CutoverError | None = None) -> Finding:
+    lost = error is not None
     return Finding(
         "SWO-queues",
         "Jobs that wait for later were carried over",
-        Status.FAIL,
+        Status.FAIL if lost else Status.PASS,
         Severity.HIGH,
         plan.subject,
         plan.summary,
-        error.what,
-        "They are still in the old home's queues, where nobody works them off.",
-        error.todo or "See which jobs they are with read_queues, and add them at the new home.",
+        error.what if error is not None else plan.summary,
+        "They are still in the old home's queues, where nobody works them off." if lost else "",
+        (error.todo or "See which jobs they are with read_queues, and add them at the new home.") if error else "",
     )
 
 
