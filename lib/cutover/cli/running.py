@@ -16,7 +16,7 @@ from cutover.errors import ExitCode, UsageError
 @app.command()
 def run(
     what: Annotated[
-        list[str], typer.Argument(metavar="NOTEBOOK…|PHASE", help="notebooks, or prepare|day|review|rollback")
+        list[str], typer.Argument(metavar="NOTEBOOK…|PHASE", help="notebooks, or prepare|replicate|day|review|rollback")
     ],
     params: ParamsFile,
     knob: Knobs = None,
