@@ -348,6 +348,10 @@ def test_progress_counts_every_table(rich17: str, pg18: Server, fresh_database: 
     for stage in ("dump", "restore"):
         last = [step for step in seen if step.stage == stage][-1]
         assert last.done == last.total == len(held.tables)
+        assert (last.bytes, last.rows) == (last.bytes_total, last.rows_total)
+    assert last.rows == held.rows
+    assert last.bytes == held.data_bytes
+    assert {step.stage for step in seen} == {"dump", "schema", "restore", "indexes", "grants", "analyze"}
 
 
 @pytest.mark.parametrize(
