@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from aws_cli import command_line, run_script
-from aws_recordings import Cloud, describe_migration
+from aws_recordings import Cloud, Recorded, describe_migration
 
 from cutover.aws import Account, remedy
 from cutover.aws.remedy import Script, runnable
@@ -236,3 +236,27 @@ def test_what_is_there_but_wrong_is_mended_with_its_own_command(tmp_path: Path) 
     ran = run_script(remedy.script([vague], present).text, identity, tmp_path)
     assert ran.returncode == 3
     assert "XYZ-01: rebuild the 'image 'now'" in ran.stderr
+
+
+def test_a_run_is_mended_from_its_own_folder(recorded: Recorded, tmp_path: Path) -> None:
+    """`cutover remedy RUN`: its findings, its recorded responses, its parameters; nothing else is asked."""
+    from cutover.errors import UsageError
+    from cutover.runbook.mending import remedy_of
+
+    folder = tmp_path / "20261123T100000Z-rehearsal-02"
+    (folder / "raw").mkdir(parents=True)
+    (folder / "raw" / "aws").symlink_to(recorded.folder)
+    params = json.loads(recorded.migration.model_dump_json(by_alias=True))
+    about = {"id": folder.name, "params": params, "started": recorded.now.isoformat()}
+    (folder / "run.json").write_text(json.dumps(about))
+    with pytest.raises(UsageError, match="looked at no requirement"):
+        remedy_of(folder.name, tmp_path)
+    command = "aws rds modify-db-instance --db-instance-identifier shadowtwin-prod --deletion-protection"
+    wrong = Finding("RDS-13", "Deletion protection is on", Status.FAIL, Severity.BLOCKER, remedy=command)
+    gone = Finding("DSH-01", "The dashboard is there", Status.MISSING, Severity.MEDIUM)
+    lines = [json.dumps(f.to_dict()) for f in (wrong, gone)]
+    (folder / "findings.jsonl").write_text("\n".join([*lines, '{"torn']))
+    script = remedy_of(folder.name, tmp_path)
+    assert command in script.text
+    assert folder.name in script.text
+    assert "create-vpc" not in script.text
