@@ -104,7 +104,7 @@ def test_a_replica_agrees_while_the_source_is_written_to(replicated: tuple[str, 
 
 
 def test_a_row_that_the_replica_lost_is_found_among_the_moving_ones(replicated: tuple[str, str]) -> None:
-    """A row is deleted on the copy while another one of the source is changed: the lost one stands still and is named."""
+    """A row is deleted on the copy while another of the source is changed: the lost one stands still and is named."""
     with psycopg.connect(replicated[1], autocommit=True) as connection:
         connection.execute("DELETE FROM public.t WHERE id = 2500")
     stop: list[threading.Event] = []

@@ -71,7 +71,7 @@ def open_database(
     """
     instant = snapshot or stack.enter_context(exported_snapshot(url))
     try:
-        politeness.settle(instant.connection)
+        politeness.settle(instant.connection, reads_rows=False)
         everything = read_relations(instant.connection)
         kept, left_out = selection.split(everything)
         lock(instant.connection, kept)

@@ -42,9 +42,10 @@ class Politeness:
     max_wait_s: float = 1800.0
     idle: float = 0.0
 
-    def settle(self, connection: psycopg.Connection[Any]) -> None:
-        """Set the timeouts for the transaction that is open in a session."""
-        for name, seconds in (("lock_timeout", self.lock_timeout_s), ("statement_timeout", self.statement_timeout_s)):
+    def settle(self, connection: psycopg.Connection[Any], *, reads_rows: bool = True) -> None:
+        """Set the timeouts for the transaction that is open in a session; for statements only where it reads rows."""
+        statement_s = self.statement_timeout_s if reads_rows else None
+        for name, seconds in (("lock_timeout", self.lock_timeout_s), ("statement_timeout", statement_s)):
             if seconds is not None:
                 value = f"{max(1, round(seconds * 1000))}ms"
                 connection.execute("SELECT set_config(%s, %s, true)", (name, value))
