@@ -44,7 +44,9 @@ def _serve(given: argparse.Namespace, ready: Any, over: threading.Event) -> None
     state: Path = given.state
     given_secrets, homes, runtime = _json(given.secrets), _json(given.homes), _runtime(given)
     with contextlib.ExitStack() as ending:
-        cloud = ending.enter_context(Cloud(state, host=given.host, port=given.port, runtime=runtime))
+        cloud = ending.enter_context(
+            Cloud(state, host=given.host, port=given.port, threads=given.threads, runtime=runtime)
+        )
         facts: dict[str, Any] = {"endpoint": cloud.endpoint, "emulator": "5.2.5"}
         if not given.empty:
             from cutover.rehearsal.cloud.provision import Plan, provision  # noqa: PLC0415 - an empty account needs none
@@ -108,6 +110,7 @@ def _arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--threads", type=int, default=6, help="how many requests are answered at a time")
     parser.add_argument("--state", type=Path, required=True, help="folder for calls.jsonl, faults.json, targets.json")
     parser.add_argument("--empty", action="store_true", help="an account with nothing in it")
     parser.add_argument("--literal", action="store_true", help="as the guide's commands are written, mistakes and all")
