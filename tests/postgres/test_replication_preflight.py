@@ -71,6 +71,7 @@ def test_what_the_servers_are_not_set_up_for_is_named(meagre: tuple[Server, Serv
     [
         ("CREATE TABLE public.nokey (a int)", "REP-identity", "ALTER TABLE public.nokey REPLICA IDENTITY FULL"),
         ("ALTER TABLE public.t REPLICA IDENTITY NOTHING", "REP-identity", "public.t"),
+        ("CREATE TABLE public.j (a json)", "REP-comparable", "USING INDEX"),
         ("CREATE UNLOGGED TABLE public.quick (id int PRIMARY KEY)", "REP-unlogged", "SET LOGGED"),
         ("SELECT lo_create(0)", "REP-large-objects", "transfer: dump"),
         (

@@ -18,8 +18,9 @@ from cutover.postgres.freeze import Freeze
 from cutover.postgres.progress import Listener, Progress
 from cutover.postgres.replication.end import end_replication, lift_guard, writer
 from cutover.postgres.replication.link import STATES, Link, LinkState, link_state, published_tables, qualified
-from cutover.postgres.replication.preflight import IDENTITY, refused
+from cutover.postgres.replication.preflight import refused
 from cutover.postgres.replication.schema import copy_schema_after, copy_schema_before, missing_objects, schema_of
+from cutover.postgres.replication.source_checks import IDENTITY
 from cutover.postgres.replication.watch import check_following
 
 POLL_S = 0.2
