@@ -280,7 +280,8 @@ class Account:
                 problem, code, message = describe_error(error)
                 if isinstance(error, ReadTimeoutError | OutOfTime):
                     self._silent.setdefault(call.service, f"{call.operation} was not answered within its time")
-                metadata = getattr(error, "response", {}).get("ResponseMetadata", {})
+                answered = getattr(error, "response", None)  # None on a time-out
+                metadata = answered.get("ResponseMetadata", {}) if isinstance(answered, Mapping) else {}
                 response = Response(
                     call,
                     False,
