@@ -92,6 +92,17 @@ def test_a_second_stage_has_a_line_of_its_own_and_a_failure_to_draw_disturbs_nob
     assert shown == [["dump"], ["dump", "restore"]]
 
 
+def test_a_stage_that_begins_again_leaves_the_first_ones_line() -> None:
+    """Rows are read once more where they differ: that all of them were read still stands there."""
+    show = Show(lambda stages, line: None)
+    for done, total in ((25, 25), (1, 2), (2, 2)):
+        show(Told("digest", done, total, "pieces"))
+    assert [stage.line.partition(" in ")[0] for stage in show.stages.values()] == [
+        "digest: 25 of 25 pieces",
+        "digest, again: 2 of 2 pieces",
+    ]
+
+
 def test_the_bar_is_html_without_script_and_holds_no_markup_of_others() -> None:
     """A table's name may be anything."""
     text = html([Stage("dump", 0, 1, 1, 2, "tables", note="<script>")])

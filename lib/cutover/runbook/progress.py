@@ -142,8 +142,10 @@ class Show:
         stage = self.stages.get(told.stage)
         if stage is None or (stage.ended and told.done < stage.total):
             began = float(getattr(told, "started", 0.0) or now)
-            stage = self.stages[told.stage] = Stage(told.stage, began, began)
-            self.stages[told.stage] = self.stages.pop(told.stage)
+            if stage is not None:  # a second round: the first keeps its line
+                self.stages[f"{told.stage} {len(self.stages)}"] = self.stages.pop(told.stage)
+            name = told.stage if stage is None else f"{told.stage}, again"
+            stage = self.stages[told.stage] = Stage(name, began, began)
         stage.told = max(now, stage.told)
         stage.done, stage.total, stage.unit = told.done, told.total, told.unit
         for name in ("bytes", "bytes_total", "rows", "rows_total"):
