@@ -225,7 +225,7 @@ class _Builder:
         self.stage._cleanups.callback(server.stop)
         self.stage.target = server
         server.create_role("shadowtwin_admin", options="CREATEDB CREATEROLE")
-        server.create_role("shadowtwin_readonly")
+        server.execute("CREATE ROLE shadowtwin_readonly NOLOGIN")
         subscribes = ("pg_create_subscription",) if self.replicates else ()
         server.create_role(
             "shadowtwin_app", password=self.password["target"], options="CREATEDB", member_of=subscribes
