@@ -187,5 +187,5 @@ def run_script(text: str, function: str, folder: Path, **given: str) -> subproce
     (folder / "fix.sh").write_text(text)
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "BASH_ENV": str(folder / "aws.sh"), **given}
     return subprocess.run(
-        ["bash", str(folder / "fix.sh")], env=environment, capture_output=True, text=True, timeout=120, check=False
+        ["bash", str(folder / "fix.sh")], env=environment, capture_output=True, text=True, timeout=240, check=False
     )
