@@ -238,12 +238,12 @@ def cases_of(kind: str, ladder: Sequence[str]) -> list[Case]:
 
 
 def sample() -> list[Case]:
-    """Of every type one pair of values and three of the changes, so that each change is met by many types."""
+    """Of every type the most easily confused pair, another pair, and two changes: each change is met by many types."""
     taken: list[Case] = []
     for number, (kind, ladder) in enumerate(LADDERS.items()):
         several, two = list(changes(kind, ladder)), list(pairs(kind, ladder))
-        taken += [several[(3 * number + n) % len(several)] for n in range(3)]
-        taken.append(two[number % len(two)])
+        taken += [several[(2 * number + n) % len(several)] for n in range(2)]
+        taken += [two[0], two[1 + number % (len(two) - 1)]]
     return [*taken, *itertools.islice(boundaries(), 0, None, 3)]
 
 
