@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -14,8 +15,8 @@ import pytest
 
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Status, verdict
-from cutover.postgres import Comparison, Fingerprint, Politeness, Progress, Selection, compare, fingerprint
-from cutover.postgres.integrity import digest, locate, rowhash
+from cutover.postgres import Comparison, Fingerprint, Politeness, Progress, Selection, audit, compare, fingerprint
+from cutover.postgres.integrity import digest, locate, matching, rowhash
 from cutover.postgres.integrity.digest import Digest
 from cutover.rehearsal.postgres import Server
 
@@ -305,6 +306,19 @@ def test_every_form_tells_what_its_text_tells() -> None:
         assert rowhash.form(text) == ""
 
 
+@pytest.mark.parametrize(
+    "changed", ["(1, 'y', 1), (2, 'x', 2)", "(1, 'x', 2), (2, 'y', 1)", "(1, 'y', 2), (2, 'x', 1)"]
+)
+def test_a_sum_over_all_rows_sees_values_change_places(
+    on_both: OnBoth, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    """In one bucket, so that only the sum can tell: the row's hash must not be linear in its columns' hashes."""
+    monkeypatch.setattr(matching, "bucket_count", lambda rows: 1)
+    text = "CREATE TABLE public.t (id int PRIMARY KEY, a text, b int); INSERT INTO public.t VALUES {}"
+    urls = on_both(text.format("(1, 'x', 1), (2, 'y', 2)"), text.format(changed))
+    assert compare(*urls, catalog=False).tables[0].different == 2
+
+
 def test_digests_keep_their_sums_in_a_file() -> None:
     """Sums modulo 2^64 survive being written, and digests of other buckets are not compared."""
     one = Digest(16)
@@ -314,3 +328,27 @@ def test_digests_keep_their_sums_in_a_file() -> None:
     assert Digest.from_text(one.to_text()).rows == 4
     with pytest.raises(ValueError, match="buckets"):
         one.differing(Digest(32))
+
+
+def test_the_audit_gives_one_number_that_two_tools_compute_again(on_both: OnBoth, tmp_path: Path) -> None:
+    """Equal tables have one SHA-256, that of the sorted SHA-256 of their rows; a duplicate too few changes it."""
+    urls = on_both(ROWS, ROWS)
+    equal = audit(*urls, evidence=tmp_path)
+    assert verdict(equal.findings).opens
+    assert equal.rows_compared == 20_002
+    kept = json.loads((tmp_path / "audit.json").read_text())["sha256"]["public.u"]
+    rows = hashlib.sha256(b"(1)").hexdigest() + "\n"
+    assert kept["source"] == kept["target"] == hashlib.sha256((rows * 2).encode()).hexdigest()
+    _run(urls[1], "DELETE FROM public.u WHERE ctid = '(0,1)'")
+    less = audit(*urls)
+    assert _finding(less, "INT-audit").status is Status.FAIL
+    assert _finding(less, "INT-rows:public.u").status is Status.FAIL
+    assert _finding(less, "INT-rows:public.t").status is Status.PASS
+
+
+def test_an_audit_that_could_not_read_everything_is_no_pass(on_both: OnBoth) -> None:
+    """A table that timed out is NOT_COMPARED."""
+    found = audit(*on_both(ROWS, ROWS), politeness=Politeness(statement_timeout_s=0.001))
+    assert _finding(found, "INT-rows:public.t").status is Status.NOT_COMPARED
+    assert _finding(found, "INT-audit").status is not Status.PASS
+    assert not verdict(found.findings).opens

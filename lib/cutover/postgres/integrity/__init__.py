@@ -1,5 +1,6 @@
 """Proof that every row arrived: digests inside both servers, and the rows and columns where they differ."""
 
+from cutover.postgres.integrity.audit import audit
 from cutover.postgres.integrity.compare import compare
 from cutover.postgres.integrity.fingerprint import Fingerprint, fingerprint
 from cutover.postgres.integrity.locate import RowDifference
@@ -16,6 +17,7 @@ __all__ = [
     "RowDifference",
     "Selection",
     "TableComparison",
+    "audit",
     "check_sequences",
     "compare",
     "compare_moving",

@@ -61,7 +61,7 @@ def compare(
             differs, to find the rows, and only as far as it still holds what the fingerprint says.
         progress: told of every piece.
         values: name values of differing columns, not only keys and column names (they may be personal data).
-        algorithm: `hash` is fast; `sha256` is slower and safe against an adversary too.
+        algorithm: `hash` is fast; `sha256` is slower, and the same in every encoding. Against an adversary: `audit`.
         catalog: compare the catalogs and sequences as well.
         live: the source is still written to, so where its sequences stand is information only; by default so when
             `source_snapshot` or `fingerprint` is given.

@@ -152,7 +152,7 @@ def fingerprint(
         url: the database.
         snapshot: an instant that is held open, such as the dump's; one is taken by default.
         jobs: sessions that read at the same time.
-        algorithm: `hash` is fast; `sha256` is slower, and safe against an adversary and across encodings too.
+        algorithm: `hash` is fast; `sha256` is slower, and the same in every encoding.
         selection: what to read; everything by default.
         politeness: what it allows itself on the server.
         progress: told of every piece.
