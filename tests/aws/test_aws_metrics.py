@@ -21,7 +21,7 @@ def put(account: Account, cloud: Cloud, minute: int, metric: str, **data: Any) -
     """One metric of the balancer in one minute after BEGIN."""
     balancer = cloud.facts["load_balancer"].partition(":loadbalancer/")[2]
     dimensions = [{"Name": "LoadBalancer", "Value": balancer}]
-    if metric == "UnHealthyHostCount":
+    if metric.endswith("HostCount"):
         dimensions.append({"Name": "TargetGroup", "Value": cloud.facts["target_group"].rpartition(":")[2]})
     at = BEGIN + timedelta(minutes=minute, seconds=5)
     row = {"MetricName": metric, "Timestamp": at, "Dimensions": dimensions, **data}
@@ -42,7 +42,10 @@ def frame(changing: Cloud) -> pd.DataFrame:
         put(account, changing, minute, "ActiveConnectionCount", Value=7.0)
         put(account, changing, minute, "UnHealthyHostCount", Value=float(minute))
     put(account, changing, 1, "HTTPCode_Target_5XX_Count", Value=12.0)
-    put(account, changing, 1, "HTTPCode_ELB_5XX_Count", Value=3.0)
+    put(account, changing, 1, "HTTPCode_ELB_5XX_Count", Value=8.0)
+    put(account, changing, 1, "HTTPCode_ELB_502_Count", Value=2.0)
+    put(account, changing, 1, "HTTPCode_ELB_504_Count", Value=1.0)
+    put(account, changing, 1, "HealthyHostCount", Value=2.0)
     put(account, changing, 3, "HTTPCode_ELB_5XX_Count", Value=40.0)
     account.client("cloudwatch").put_metric_data(
         Namespace="AWS/RDS",
@@ -55,6 +58,17 @@ def frame(changing: Cloud) -> pd.DataFrame:
             }
         ],
     )
+    service = [
+        {"Name": "ClusterName", "Value": "shadowtwin-cluster"},
+        {"Name": "ServiceName", "Value": "shadowtwin-service"},
+    ]
+    for namespace, metric, value in (
+        ("AWS/ECS", "CPUUtilization", 61.0),
+        ("AWS/ECS", "MemoryUtilization", 44.0),
+        ("ECS/ContainerInsights", "RunningTaskCount", 2.0),
+    ):
+        row = {"MetricName": metric, "Timestamp": BEGIN + timedelta(seconds=5), "Value": value, "Dimensions": service}
+        account.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=[row])
     return read_metrics(account, start=BEGIN + timedelta(seconds=20), end=BEGIN + timedelta(minutes=4), period_s=60)
 
 
@@ -71,7 +85,14 @@ def test_the_numbers_are_cloudwatchs(frame: pd.DataFrame) -> None:
     first, second = frame.iloc[0], frame.iloc[1]
     assert (first.requests, first.in_flight, first.db_connections) == (200, 7, 21)
     assert first.p95_s == pytest.approx(9.5, abs=0.06)
-    assert (second.requests, second.errors, second.unhealthy_hosts) == (200, 15, 1)
+    assert (second.errors, second.target_errors, second.balancer_errors) == (20, 12, 8)
+    assert (second.unhealthy_hosts, second.healthy_hosts) == (1, 2)
+    assert (first.cpu, first.memory, first.tasks) == (61, 44, 2)
+
+
+def test_errors_of_the_balancer_count_above_and_below_the_line(frame: pd.DataFrame) -> None:
+    """Of eight, three had found a target and are in RequestCount; five were turned away before."""
+    assert frame.iloc[1].requests == 200 + 5
 
 
 def test_no_errors_are_zero_only_where_there_were_requests(frame: pd.DataFrame) -> None:
@@ -91,7 +112,7 @@ def test_errors_that_the_balancer_answers_itself_are_requests_too(frame: pd.Data
 
 
 def test_it_is_one_batched_call(changing: Cloud, changing_account: Account) -> None:
-    """Seven metrics, one GetMetricData."""
+    """All metrics, one GetMetricData."""
     before = len(changing.calls("cloudwatch", "GetMetricData"))
     read_metrics(changing_account, start=BEGIN, end=BEGIN + timedelta(minutes=2), period_s=60)
     assert len(changing.calls("cloudwatch", "GetMetricData")) == before + 1

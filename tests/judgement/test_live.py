@@ -68,6 +68,7 @@ def test_a_healthy_platform_may_continue() -> None:
         "TRG-stalled": "NOT_APPLICABLE",
         "TRG-critical-flows": "PASS",
         "TRG-database": "PASS",
+        "LIVE-sight": "UNKNOWN",
     }
     assert list(judged.windows.columns[:2]) == ["start", "arrivals"]
 
@@ -233,6 +234,51 @@ def test_times_may_be_datetimes_and_rows_in_any_order() -> None:
 
 
 def test_every_finding_is_a_trigger() -> None:
-    """So that a failing one is ROLLBACK, not NO_GO."""
-    assert all(f.trigger and f.severity == "blocker" for f in judge().findings)
+    """So that a failing one is ROLLBACK, not NO_GO; but for what was out of sight, which closes no gate."""
+    *triggers, sight = judge().findings
+    assert all(f.trigger and f.severity == "blocker" for f in triggers)
     assert Status.FAIL not in {f.status for f in judge().findings}
+    assert not sight.trigger
+    assert not sight.closes_gate
+
+
+def test_what_cloudwatch_did_not_tell_is_said() -> None:
+    """By name, beside what it never knows."""
+    told = {"healthy_hosts": 2.0, "cpu": 40.0, "memory": 50.0, "tasks": 2.0}
+    assert finding(judge(metrics(**told)), "LIVE-sight").status == "PASS"
+    sight = finding(judge(metrics(**told, db_connections=NAN)), "LIVE-sight")
+    assert sight.status == "UNKNOWN"
+    assert sight.data["unseen"] == ["connections of the database"]
+    assert "requests in flight" in sight.why
+
+
+@pytest.mark.parametrize(
+    ("hosts", "status"),
+    [
+        ({"unhealthy_hosts": 2.0, "healthy_hosts": 0.0}, "FAIL"),
+        ({"unhealthy_hosts": NAN, "healthy_hosts": 0.0}, "FAIL"),
+        ({"unhealthy_hosts": 0.0, "healthy_hosts": 2.0}, "PASS"),
+    ],
+    ids=["unhealthy", "none registered", "healthy"],
+)
+def test_no_data_while_no_target_is_healthy_is_a_breach(hosts: dict[str, float], status: str) -> None:
+    """Silence with healthy targets is a quiet night, and undecided; without them it is a stall."""
+    silent = [1000.0] * 4 + [NAN] * 6
+    judged = judge(metrics(requests=silent, p95_s=[0.2] * 4 + [NAN] * 6, **hosts))
+    found = finding(judged, "TRG-stalled")
+    assert (found.status == "FAIL") is (status == "FAIL")
+    assert judged.verdict is (Verdict.ROLLBACK if status == "FAIL" else Verdict.INCONCLUSIVE)
+
+
+def test_the_findings_tell_the_diagnosis_what_it_asks() -> None:
+    """Whose errors, which flows, what the health body said, how many targets."""
+    checks = {"database": "healthy", "redis": "unhealthy"}
+    judged = judge(
+        metrics(errors=400.0, target_errors=300.0, balancer_errors=100.0, unhealthy_hosts=1.0, healthy_hosts=1.0),
+        [*probes(), *probes(name="report", bad=(0, 600))],
+        [(*probe, checks) for probe in health()],
+    )
+    assert finding(judged, "TRG-error-rate").data["classes"] == {"target_5xx": 3000, "balancer_5xx": 1000}
+    assert finding(judged, "TRG-critical-flows").data["flows"] == {"login": True, "report": False}
+    assert finding(judged, "TRG-database").data["checks"] == checks
+    assert finding(judged, "TRG-stalled").data["healthy_hosts"] == 1

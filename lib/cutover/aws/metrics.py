@@ -11,13 +11,26 @@ import pandas as pd
 from cutover.aws.account import Account
 from cutover.errors import AwsError
 
-COLUMNS = ("requests", "errors", "p95_s", "in_flight", "unhealthy_hosts", "db_connections")
+COLUMNS = (
+    "requests",
+    "errors",
+    "p95_s",
+    "in_flight",
+    "unhealthy_hosts",
+    "db_connections",
+    "target_errors",
+    "balancer_errors",
+    "healthy_hosts",
+    "cpu",
+    "memory",
+    "tasks",
+)
 
-_ALB, _RDS = "AWS/ApplicationELB", "AWS/RDS"
+_ALB, _RDS, _ECS, _INSIGHTS = "AWS/ApplicationELB", "AWS/RDS", "AWS/ECS", "ECS/ContainerInsights"
 
 
 def read_metrics(account: Account, *, start: datetime, end: datetime, period_s: int) -> pd.DataFrame:
-    """What the load balancer and the database told CloudWatch.
+    """What the load balancer, the service and the database told CloudWatch.
 
     Args:
         account: whose balancer (`target.load_balancer`), target group and instance.
@@ -27,11 +40,14 @@ def read_metrics(account: Account, *, start: datetime, end: datetime, period_s: 
 
     Returns:
         A row for each window; index `start`, the window's beginning in UTC. Columns:
-        `requests` and `errors` (counts: 5xx of targets and of the balancer itself), `p95_s` (target response time, s),
-        `in_flight` (open connections), `unhealthy_hosts` (the most seen), `db_connections` (mean).
+        `requests` and `errors` (counts), `p95_s` (target response time, s), `in_flight` (open connections),
+        `unhealthy_hosts` and `healthy_hosts` (the most and the fewest seen), `db_connections` (mean);
+        `target_errors` and `balancer_errors`, of which `errors` is the sum; `cpu` and `memory` of the service's tasks
+        (the busiest, per cent of what they have), `tasks` (running; with Container Insights only).
         NaN where CloudWatch has no point: no data is not zero. Only `errors` is 0 where requests have data, for the
-        balancer publishes no error count when there is no error; and where the balancer answered errors by itself
-        (RequestCount does not count what it could not pass on), `requests` is at least `errors`.
+        balancer publishes no error count when there is no error. 5xx of the balancer itself count above and below the
+        line: RequestCount leaves out what found no target, so they are added to `requests`, but for 502 and 504,
+        which had one and are in it already (Elastic Load Balancing, "CloudWatch metrics for your ALB").
         CloudWatch lags by one to three minutes: the last rows of a real account are NaN until then.
 
     Raises:
@@ -64,6 +80,7 @@ def _queries(account: Account, period_s: int) -> list[dict[str, Any]]:
     alb = {"LoadBalancer": balancer.partition(":loadbalancer/")[2]}
     both = {**alb, "TargetGroup": group.rpartition(":")[2]}
     database = {"DBInstanceIdentifier": migration.expect.rds.instance}
+    service = {"ClusterName": migration.expect.ecs.cluster, "ServiceName": migration.expect.ecs.service}
 
     def query(identifier: str, namespace: str, metric: str, stat: str, dimensions: Mapping[str, str]) -> dict[str, Any]:
         named = [{"Name": k, "Value": v} for k, v in dimensions.items()]
@@ -77,14 +94,23 @@ def _queries(account: Account, period_s: int) -> list[dict[str, Any]]:
             },
         }
 
+    on_ecs = [
+        query("cpu", _ECS, "CPUUtilization", "Maximum", service),
+        query("memory", _ECS, "MemoryUtilization", "Maximum", service),
+        query("tasks", _INSIGHTS, "RunningTaskCount", "Minimum", service),
+    ]
     return [
         query("requests", _ALB, "RequestCount", "Sum", alb),
         query("target_errors", _ALB, "HTTPCode_Target_5XX_Count", "Sum", alb),
         query("balancer_errors", _ALB, "HTTPCode_ELB_5XX_Count", "Sum", alb),
+        query("bad_gateway", _ALB, "HTTPCode_ELB_502_Count", "Sum", alb),
+        query("gateway_timeout", _ALB, "HTTPCode_ELB_504_Count", "Sum", alb),
         query("p95_s", _ALB, "TargetResponseTime", "p95", alb),
         query("in_flight", _ALB, "ActiveConnectionCount", "Sum", alb),
         query("unhealthy_hosts", _ALB, "UnHealthyHostCount", "Maximum", both),
+        query("healthy_hosts", _ALB, "HealthyHostCount", "Minimum", both),
         query("db_connections", _RDS, "DatabaseConnections", "Average", database),
+        *(on_ecs if migration.compute == "ecs" else ()),
     ]
 
 
@@ -117,9 +143,14 @@ def _frame(series: Mapping[str, pd.Series[float]], windows: pd.DatetimeIndex) ->
     target, own = series.get("target_errors", nothing), series.get("balancer_errors", nothing)
     errors = target.add(own, fill_value=0)
     errors = errors.where(errors.notna() | requests.isna(), 0.0)
+    passed_on = series.get("bad_gateway", nothing).add(series.get("gateway_timeout", nothing), fill_value=0).fillna(0)
+    turned_away = (own.fillna(0) - passed_on).clip(lower=0)
+    whole = requests.fillna(0) + turned_away
+    whole = whole.where(whole >= errors.fillna(0), errors)  # points of one minute may come at different moments
     frame = pd.DataFrame(index=windows, columns=list(COLUMNS), dtype=float)
-    frame["requests"] = requests.where(requests.notna() & ~(errors > requests), errors.where(errors > 0, requests))
+    frame["requests"] = whole.where(requests.notna() | (errors > 0))
     frame["errors"] = errors
-    for name in ("p95_s", "in_flight", "unhealthy_hosts", "db_connections"):
+    frame["target_errors"], frame["balancer_errors"] = target, own
+    for name in COLUMNS[2:6] + COLUMNS[8:]:
         frame[name] = series.get(name, nothing)
     return frame

@@ -25,8 +25,33 @@ LATE_PERIODS = 3
 
 FlowProbe = tuple[float | datetime, bool, str, float, str]
 """When, whether it worked, which flow, how many seconds it took, what it said."""
-HealthProbe = tuple[float | datetime, bool, bool | None, str]
-"""When, whether it was healthy, whether it reached its database (None: it did not say), what it said."""
+HealthProbe = tuple[float | datetime, bool, bool | None, str] | tuple[float | datetime, bool, bool | None, str, Any]
+"""When, whether it was healthy, whether it reached its database (None: it did not say), what it said; and, where it is
+known, the word of each check of the health body (none: it did not answer)."""
+_TABLE = (
+    "requests",
+    "errors",
+    "p95_s",
+    "in_flight",
+    "unhealthy_hosts",
+    "db_connections",
+    "target_errors",
+    "balancer_errors",
+    "healthy_hosts",
+    "cpu",
+    "memory",
+    "tasks",
+)
+_SIGHT = {
+    "arrivals": "requests",
+    "p95_s": "response times",
+    "unhealthy_hosts": "target health",
+    "db_connections": "connections of the database",
+    "cpu": "CPU of the tasks",
+    "memory": "memory of the tasks",
+    "tasks": "how many tasks run (Container Insights)",
+}
+"""What CloudWatch may be silent about, in words."""
 
 
 def judge_metrics(
@@ -40,8 +65,8 @@ def judge_metrics(
     """What the triggers say of a live platform.
 
     Args:
-        metrics: as `aws.read_metrics` gives it: one row for each period, index its start in UTC, columns requests,
-            errors, p95_s, in_flight, unhealthy_hosts, db_connections; NaN where there is no data.
+        metrics: as `aws.read_metrics` gives it: one row for each period, index its start in UTC; NaN where there is no
+            data, and in columns that are not there.
         flows: the probes of critical flows so far, in any order.
         health: the probes of the health endpoint so far, in any order.
         triggers: thresholds, windows, holds.
@@ -60,14 +85,14 @@ def judge_metrics(
         _stalled(table, triggers, now, probed=bool(flow_probes)),
         _flows(flow_probes, triggers.critical_flows.failing_for.total_seconds(), now),
         _database(health_probes, triggers.database.unreachable_for.total_seconds(), now),
+        _sight(table),
     ]
     return Judgement.over(findings, table.drop(columns=["end"]))
 
 
 def _table(metrics: pd.DataFrame, now: float, triggers: Triggers) -> pd.DataFrame:
     """Whole periods up to `now`, with their end; errors by arrivals as for a load log."""
-    columns = ["requests", "errors", "p95_s", "in_flight", "unhealthy_hosts", "db_connections"]
-    numbers = metrics.reindex(columns=columns).astype(float).sort_index()
+    numbers = metrics.reindex(columns=list(_TABLE)).astype(float).sort_index()
     index = pd.DatetimeIndex(numbers.index)
     index = index.tz_localize("UTC") if index.tz is None else index.tz_convert("UTC")
     starts = np.asarray((index - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1), dtype=np.float64)
@@ -81,8 +106,33 @@ def _table(metrics: pd.DataFrame, now: float, triggers: Triggers) -> pd.DataFram
     table.attrs["period_s"] = period
     over = (table["end"] <= now + 1e-6).to_numpy()
     # Before its first point a metric that has just begun is not silent: it is not there yet.
-    begun = (table["arrivals"].notna() | table["in_flight"].notna() | (table["unhealthy_hosts"] > 0)).to_numpy()
+    begun = (table["arrivals"].notna() | table["in_flight"].notna() | _sick(table)).to_numpy()
     return table[over & np.logical_or.accumulate(begun)].reset_index(drop=True)
+
+
+def _sick(table: pd.DataFrame) -> pd.Series:
+    """Whether a target was unhealthy, or none was healthy."""
+    return (table["unhealthy_hosts"].fillna(0) > 0) | (table["healthy_hosts"] == 0)
+
+
+def _sight(table: pd.DataFrame) -> Finding:
+    """What a verdict from CloudWatch could not see: it closes no gate, it is to be read beside the verdict."""
+    unseen = [words for name, words in _SIGHT.items() if not len(table) or table[name].isna().all()]
+    period = float(table.attrs["period_s"])
+    never = f"requests in flight, anything shorter than {period:g} s, and exact percentiles"
+    return Finding(
+        id="LIVE-sight",
+        title="CloudWatch tells what the triggers are judged by",
+        status=Status.UNKNOWN if unseen else Status.PASS,
+        severity=Severity.LOW,
+        expected="points of every metric",
+        observed=f"no point of: {', '.join(unseen)}" if unseen else "points of every metric",
+        why=f"CloudWatch never knows {never}; the probes of flows and health stand in for them",
+        remedy="aws cloudwatch list-metrics --namespace AWS/ApplicationELB   # is it there, with these dimensions?"
+        if unseen
+        else "",
+        data={"unseen": unseen, "period_s": period},
+    )
 
 
 def _rate(table: pd.DataFrame, triggers: Triggers, now: float) -> Finding:
@@ -90,6 +140,7 @@ def _rate(table: pd.DataFrame, triggers: Triggers, now: float) -> Finding:
     arrivals, errors = table["arrivals"].to_numpy(), table["errors"].to_numpy()
     # A thousandth of an error is below any count and above the rounding of the product.
     breach = errors - rule.above * arrivals > 1e-3 * (rule.above > 0)
+    classes = {"target_5xx": table["target_errors"].sum(), "balancer_5xx": table["balancer_errors"].sum()}
     return _metric(
         table,
         triggers,
@@ -103,6 +154,7 @@ def _rate(table: pd.DataFrame, triggers: Triggers, now: float) -> Finding:
         expected=f"at most {rule.above * 100:g} % of requests fail",
         threshold=rule.above,
         guide=936,
+        more={"classes": {name: int(count) for name, count in classes.items() if count}},
     )
 
 
@@ -139,6 +191,7 @@ def _metric(
     expected: str,
     threshold: float,
     guide: int,
+    more: dict[str, Any] | None = None,
 ) -> Finding:
     period = float(table.attrs["period_s"])
     least = triggers.min_samples
@@ -160,7 +213,7 @@ def _metric(
         observed=say(at_fire) if at_fire is not None else f"at most: {say(worst or 0.0)}",
         guide=guide,
         least=least,
-        data={"threshold": threshold, "value": at_fire, "worst": worst, "source": "CloudWatch"},
+        data={"threshold": threshold, "value": at_fire, "worst": worst, "source": "CloudWatch", **(more or {})},
     )
 
 
@@ -173,7 +226,7 @@ def _with_silence(held: Held, now: float, last: float | None, period: float) -> 
 def _stalled(table: pd.DataFrame, triggers: Triggers, now: float, *, probed: bool) -> Finding:
     rule = triggers.stalled
     period, hold_s = float(table.attrs["period_s"]), rule.hold.total_seconds()
-    waiting, sick = table["in_flight"], table["unhealthy_hosts"].fillna(0) > 0
+    waiting, sick = table["in_flight"], _sick(table)
     # Not told (NaN) is not none: metrics come minutes late, and connections wait for other reasons too. A period is
     # silent when a zero was told, or when it is old enough for its number to have come.
     told = table["arrivals"].notna() | (table["end"] < now - LATE_PERIODS * period)
@@ -188,7 +241,8 @@ def _stalled(table: pd.DataFrame, triggers: Triggers, now: float, *, probed: boo
         "severity": Severity.BLOCKER,
         "trigger": True,
         "expected": f"requests complete, or fewer than {rule.in_flight} wait and no target is unhealthy",
-        "data": {"threshold": rule.in_flight, "hold_s": hold_s, "began_at": held.began_at, "fired_at": held.fired_at},
+        "data": {"threshold": rule.in_flight, "hold_s": hold_s, "began_at": held.began_at, "fired_at": held.fired_at}
+        | _targets(table),
     }
     if held.fired_at is not None:
         observed = f"no request completed up to {clock(held.fired_at)} while targets were unhealthy or requests waited"
@@ -204,22 +258,52 @@ def _stalled(table: pd.DataFrame, triggers: Triggers, now: float, *, probed: boo
     return Finding(status=Status.UNKNOWN, observed="no data", why=why, **fields)
 
 
+def _targets(table: pd.DataFrame) -> dict[str, Any]:
+    """How many targets were unhealthy and healthy in the last period that says so."""
+    told = table[table["unhealthy_hosts"].notna()]
+    if not len(told):
+        return {}
+    last = told.iloc[-1]
+    well = last["healthy_hosts"]
+    return {
+        "unhealthy_hosts": float(last["unhealthy_hosts"]),
+        "healthy_hosts": None if np.isnan(well) else float(well),
+    }
+
+
 def _flows(probes: Sequence[tuple[float, bool, str, float, str]], hold_s: float, now: float) -> Finding:
     names = sorted({probe[2] for probe in probes})
     series: dict[str, list[tuple[float, bool | None, str]]] = {
         n: [(p[0], not p[1], p[4]) for p in probes if p[2] == n] for n in names
     }
+    last = {p[2]: p[1] for p in probes}
     return _probed(
-        "TRG-critical-flows", "Every critical flow works", series, hold_s, now, guide=938, what="critical flow"
+        "TRG-critical-flows",
+        "Every critical flow works",
+        series,
+        hold_s,
+        now,
+        guide=938,
+        what="critical flow",
+        more={"flows": last},
     )
 
 
-def _database(probes: Sequence[tuple[float, bool, bool | None, str]], hold_s: float, now: float) -> Finding:
+def _database(probes: Sequence[Any], hold_s: float, now: float) -> Finding:
     series: dict[str, list[tuple[float, bool | None, str]]] = {}
     if probes:
         series["database"] = [(p[0], None if p[2] is None else not p[2], p[3]) for p in probes]
+    last = probes[-1] if probes and len(probes[-1]) > 4 else None
+    more = {"checks": dict(last[4]), "health_answered": bool(last[4])} if last else {}
     return _probed(
-        "TRG-database", "The application reaches its database", series, hold_s, now, guide=939, what="health probe"
+        "TRG-database",
+        "The application reaches its database",
+        series,
+        hold_s,
+        now,
+        guide=939,
+        what="health probe",
+        more=more,
     )
 
 
@@ -232,10 +316,11 @@ def _probed(
     *,
     guide: int,
     what: str,
+    more: dict[str, Any],
 ) -> Finding:
     """One finding over several series of probes: the worst of them speaks."""
     status, observed, why = Status.UNKNOWN, "", f"no {what} was made"
-    data: dict[str, Any] = {"hold_s": hold_s, "threshold": hold_s}
+    data: dict[str, Any] = {"hold_s": hold_s, "threshold": hold_s, **more}
     order = {Status.FAIL: 2, Status.UNKNOWN: 1, Status.PASS: 0}
     worst = -1
     for name, probes in series.items():

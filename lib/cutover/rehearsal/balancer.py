@@ -165,7 +165,11 @@ class Balancer:
         finally:
             self._tally.in_flight -= 1
         seconds = time.monotonic() - started
-        self._tally.add("RequestCount", seconds if target else None)
+        # As on AWS: what found no target to go to (503) is not in RequestCount; 502 and 504 had one.
+        if target or answer.status != 503:
+            self._tally.add("RequestCount", seconds if target else None)
+        if target is None and answer.status >= 500:
+            self._tally.add(f"HTTPCode_ELB_{answer.status}_Count")
         kind = f"HTTPCode_{'Target' if target else 'ELB'}_{answer.status // 100}XX_Count"
         self._tally.add(kind)
         if self._log is not None:
@@ -266,9 +270,12 @@ class Balancer:
 class Publisher(threading.Thread):
     """Publishes the tally every `interval_s` seconds, in its own thread; an emulator that is away costs nothing."""
 
-    def __init__(self, tally: Tally, endpoint: str, load_balancer: str, *, interval_s: float, region: str) -> None:
+    def __init__(
+        self, tally: Tally, endpoint: str, load_balancer: str, target_group: str, *, interval_s: float, region: str
+    ) -> None:
         super().__init__(name="publisher", daemon=True)
         self._tally, self._endpoint, self._load_balancer = tally, endpoint, load_balancer
+        self._target_group = target_group
         self._interval_s, self._region = interval_s, region
         self._halt = threading.Event()
         self._client: Any = None
@@ -306,6 +313,8 @@ class Publisher(threading.Thread):
             values, times = [v for v, _ in part], [float(c) for _, c in part]
             data.append(datum("TargetResponseTime", "Seconds", Values=values, Counts=times))
         data.append(datum("ActiveConnectionCount", "Count", Value=float(self._tally.in_flight)))
+        if self._target_group:  # hosts are counted for each target group
+            dimensions = [*dimensions, {"Name": "TargetGroup", "Value": self._target_group}]
         data.append(datum("HealthyHostCount", "Count", Value=float(self._tally.healthy)))
         data.append(datum("UnHealthyHostCount", "Count", Value=float(self._tally.unhealthy)))
         return data
@@ -340,6 +349,9 @@ def main() -> int:
     parser.add_argument(
         "--load-balancer", required=True, help="the metric dimension: app/shadowtwin-alb/50dc6c495c0c9188"
     )
+    parser.add_argument(
+        "--target-group", default="", help="the dimension of its hosts: targetgroup/shadowtwin-tg/73e2…"
+    )
     parser.add_argument("--access-log", type=Path)
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between two publications")
     parser.add_argument(
@@ -366,6 +378,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
         tally,
         arguments.aws_endpoint,
         arguments.load_balancer,
+        arguments.target_group,
         interval_s=arguments.interval,
         region=arguments.region,
     )

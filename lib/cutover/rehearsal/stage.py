@@ -292,6 +292,7 @@ class _Builder:
                 "--load-balancer",
                 facts["load_balancer"].split(":loadbalancer/")[1],
             ),
+            *("--target-group", facts["target_group"].rpartition(":")[2]),
             name="balancer",
         )
         names = self._python(

@@ -29,7 +29,7 @@ class Observed:
         verdict: CONTINUE, ROLLBACK or INCONCLUSIVE.
         metrics: the windows, as `aws.read_metrics` gives them.
         flows: `(at, ok, name, seconds, message)`, at in epoch seconds.
-        health: `(at, ok, database_ok, message)`.
+        health: `(at, ok, database_ok, message, checks)`.
         seconds: how long it watched.
     """
 
@@ -37,7 +37,7 @@ class Observed:
     verdict: Verdict
     metrics: pd.DataFrame
     flows: list[tuple[float, bool, str, float, str]]
-    health: list[tuple[float, bool, bool | None, str]]
+    health: list[tuple[float, bool, bool | None, str, dict[str, str]]]
     seconds: float
 
 
@@ -48,14 +48,15 @@ class _Watcher:
     url: str
     host: str | None = None
     flows: list[tuple[float, bool, str, float, str]] = field(default_factory=list)
-    health: list[tuple[float, bool, bool | None, str]] = field(default_factory=list)
+    health: list[tuple[float, bool, bool | None, str, dict[str, str]]] = field(default_factory=list)
 
     def look_at_health(self) -> None:
         at = time.time()
         seen = app.probe_health(self.url, timeout_s=_PROBE_TIMEOUT_S, host=self.host)
         told = seen.checks.get("database")
         # Without an answer nothing is known of the database: a hang must not read as a lost one.
-        self.health.append((at, seen.ok, told == "healthy" if told else None, "; ".join(seen.problems)))
+        database = told == "healthy" if told else None
+        self.health.append((at, seen.ok, database, "; ".join(seen.problems), dict(seen.checks)))
 
     def look_at_flows(self) -> None:
         at = time.time()
