@@ -121,11 +121,11 @@ def test_a_server_that_restarts_is_an_error_or_not_comparable(
 
 
 def test_statements_that_take_too_long_are_told(on_both: OnBoth) -> None:
-    """A statement that waits for somebody's lock beyond its time: its table is not comparable, and nothing is equal."""
+    """What reads rows waits for somebody's lock beyond its time: its table is not comparable, and nothing is equal."""
     urls = on_both(TABLES, TABLES)
     with psycopg.connect(urls[1]) as blocker:
         blocker.execute("LOCK TABLE public.t IN ACCESS EXCLUSIVE MODE")
-        done = start(urls, "--statement-timeout", "1", "--lock-timeout", "600", "--jobs", "1", "--rows-only")
+        done = start(urls, "--statement-timeout", "0.3", "--lock-timeout", "1", "--jobs", "1", "--rows-only")
         out, err = done.communicate(timeout=120)
     assert done.returncode in (ExitCode.INCONCLUSIVE, ExitCode.BROKE), out + err
     assert "statement timeout" in out + err
