@@ -211,3 +211,51 @@ def test_ranges_name_their_ends_and_ask_for_no_more_than_is_open() -> None:
     assert condition is not None
     assert condition.as_string(None) == '((t."id" >= 120 AND t."id" < 140))'
     assert cut.condition(range(6)) is None
+
+
+@pytest.mark.parametrize(
+    ("columns", "mark"),
+    [("id uuid PRIMARY KEY", "by key"), ("id uuid", "without a key")],
+    ids=["keyed by uuid", "without a key"],
+)
+def test_a_row_that_is_lost_for_good_and_written_to_all_the_time_is_never_equal(
+    on_both: OnBoth, columns: str, mark: str
+) -> None:
+    """Its hash changes at every write, so it moves from bucket to bucket; it is missing in each of them."""
+    make = f"CREATE TABLE public.u ({columns}, n int); "
+    rows = "INSERT INTO public.u SELECT ('00000000-0000-0000-0000-' || lpad(i::text, 12, '0'))::uuid, 0 "
+    rows += "FROM generate_series(1, 200) i; "
+    urls = on_both(make + rows, make + rows + "DELETE FROM public.u WHERE id::text LIKE '%0007'")
+
+    def write(progress: Progress) -> None:
+        if progress.stage == "moving":
+            with psycopg.connect(urls[0], autocommit=True) as connection:
+                connection.execute("UPDATE public.u SET n = n + 1 WHERE id::text LIKE '%0007'")
+
+    comparison = compare_moving(*urls, bound_s=1.0, settle_s=0.05, catalog=False, progress=write)
+    assert _finding(comparison, "INT-rows:public.u").status in (Status.NOT_COMPARED, Status.FAIL), mark
+    assert not verdict(comparison.findings).opens
+
+
+@pytest.mark.parametrize(
+    "later",
+    ["CREATE TABLE public.late (id int PRIMARY KEY)", "ALTER TABLE public.t ADD COLUMN late int DEFAULT 1"],
+    ids=["a table", "a column"],
+)
+def test_what_came_after_the_first_look_is_not_compared(on_both: OnBoth, later: str) -> None:
+    """A migration of the schema ran on the source while we looked: the copy does not have it."""
+    urls = on_both(TABLES + ROWS, TABLES + ROWS + "DELETE FROM public.t WHERE id = 7")
+
+    def write(progress: Progress) -> None:
+        if progress.stage == "moving" and progress.note.startswith("look 1:"):
+            with psycopg.connect(urls[0], autocommit=True) as connection:
+                connection.execute(later.encode())
+            with psycopg.connect(urls[1], autocommit=True) as connection:
+                connection.execute("INSERT INTO public.t VALUES (7, 'v7')")
+
+    comparison = compare_moving(*urls, bound_s=5.0, settle_s=0.05, catalog=False, progress=write)
+    name = "public.late" if "late (" in later else "public.t"
+    found = _finding(comparison, f"INT-rows:{name}")
+    assert found.closes_gate
+    assert "first look" in found.observed
+    assert not verdict(comparison.findings).opens

@@ -2,15 +2,18 @@
 
 For the test in the week before, on a copy that follows (a replica, or one to which changes are applied). Each look
 takes a new snapshot of either side and reads only the ranges that have not agreed yet: ranges of the key where the key
-is one integer, buckets of hashes elsewhere. Every range that counts as equal was equal in two snapshots that were taken
-one after the other; what never agreed within the bound is never PASS.
+is one integer, buckets of the key's hash where it is another. Every range that counts as equal was equal in two
+snapshots that were taken one after the other; what never agreed within the bound is never PASS.
+
+A relation without a key must agree as a whole at one look: its buckets are by the hashes of whole rows, so a row that
+the copy lacks for good would leave its bucket when it is written to, and could enter one that has agreed.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,14 +25,15 @@ from cutover.files import write_json
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.catalog import Expected, compare_catalogs, printed_by, read_catalog_in
 from cutover.postgres.connection import describe
-from cutover.postgres.integrity.digest import Digest
+from cutover.postgres.integrity.digest import ByHash, Digest
 from cutover.postgres.integrity.evidence import DifferenceLog
 from cutover.postgres.integrity.locating import locate_all
 from cutover.postgres.integrity.matching import Match, match
 from cutover.postgres.integrity.opening import choose, open_database, refuse_itself, refuse_unmatched
 from cutover.postgres.integrity.politeness import Politeness
-from cutover.postgres.integrity.ranges import ByRange, cut_by_range
+from cutover.postgres.integrity.ranges import ByRange, cut_by_key, cut_by_range
 from cutover.postgres.integrity.reading import Crew, Database, Shape, read_digests, said
+from cutover.postgres.integrity.relations import Kind, Relation
 from cutover.postgres.integrity.results import Comparison, TableComparison
 from cutover.postgres.integrity.rowhash import Algorithm
 from cutover.postgres.integrity.selection import Selection, left_out
@@ -205,6 +209,8 @@ class _Ranges:
     def take(self, ours: Digest, theirs: Digest) -> None:
         """One look at both sides."""
         self.looked = time.monotonic()
+        if isinstance(self.shape.cut, ByHash):
+            self.rows, self.open = 0, {n: self.open.get(n, _UNSEEN) for n in range(self.total)}
         for bucket, seen in list(self.open.items()):
             here, there = _content(ours, bucket), _content(theirs, bucket)
             if here == there:
@@ -218,12 +224,22 @@ class _Ranges:
 
 @dataclass
 class _Watch:
-    """How far the comparison has come."""
+    """How far the comparison has come.
+
+    Attributes:
+        match, ranges: what is compared, by name.
+        trouble: why the last look could not be made; empty when it was.
+        crew: its sessions.
+        began: what there was on each side at the first look.
+        late: what the last look saw otherwise: name to kind, and what of it nobody has compared.
+    """
 
     match: Match
     ranges: dict[str, _Ranges]
     trouble: str = ""
     crew: Crew = field(default_factory=Crew)
+    began: tuple[Mapping[str, Relation], ...] = ()
+    late: dict[str, tuple[Kind, str]] = field(default_factory=dict)
 
     @property
     def settled(self) -> bool:
@@ -237,6 +253,7 @@ class _Watch:
         shapes = {name: found.narrowed() for name, found in self.ranges.items() if found.open}
         readings = read_digests(sides, shapes, jobs=jobs, algorithm=algorithm, crew=self.crew, progress=progress)
         self.trouble = ""
+        self.late = _late(self.began, sides)
         for name in shapes:
             pair = [readings.get((side.where, name)) for side in sides]
             found, table = self.ranges[name], self.match.tables[name]
@@ -281,7 +298,9 @@ class _Watch:
         )
 
     def conclude(self, rounds: int, seconds: float) -> None:
-        """Say of each table what became of its ranges."""
+        """Say of each table what became of its ranges, and of what changed its shape meanwhile."""
+        for name, (kind, why) in self.late.items():
+            _add(self.match.tables.setdefault(name, TableComparison(name, kind)), why)
         for name, found in self.ranges.items():
             table = self.match.tables[name]
             still = set(found.still)
@@ -350,9 +369,28 @@ def _begin(sides: Sides, patience_s: float) -> _Watch:
             and sides[1].relations[name].columns.get(cut.column) != (sides[0].relations[name].columns[cut.column])
         ):
             cut = None
-        found.shapes[name] = cut_up = replace(shape, cut=cut) if cut is not None else shape
+        chosen = cut or cut_by_key(sides[0].relations[name], sides[1].relations[name]) or shape.cut
+        found.shapes[name] = cut_up = replace(shape, cut=chosen)
         ranges[name] = _Ranges(cut_up, dict.fromkeys(range(cut_up.cut.count), _UNSEEN), patience_s)
-    return _Watch(found, ranges)
+    return _Watch(found, ranges, began=tuple(side.relations for side in sides))
+
+
+def _late(began: Sequence[Mapping[str, Relation]], sides: Sides) -> dict[str, tuple[Kind, str]]:
+    """Relations that came, went, or have other columns than at the first look."""
+    late: dict[str, tuple[Kind, str]] = {}
+    for then, side in zip(began, sides, strict=True):
+        for name in sorted(then.keys() | side.relations.keys()):
+            old, new = then.get(name), side.relations.get(name)
+            known = new or old
+            if known is None or (old is not None and new is not None and old.columns == new.columns):
+                continue
+            what = "came after the first look" if old is None else "is gone since the first look"
+            if old is not None and new is not None:
+                other = sorted({column for column, _ in old.columns.items() ^ new.columns.items()})
+                what = f"has other columns than at the first look: {', '.join(other)}"
+            said = late[name][1] + "; " if name in late else ""
+            late[name] = (known.kind, f"{said}on the {side.where} it {what}; compare again")
+    return late
 
 
 def _content(digest: Digest, bucket: int) -> Content:

@@ -76,6 +76,39 @@ class ByRange:
         return f"{self.column} {', '.join(said)}" + (f" and {len(runs) - most} more" if len(runs) > most else "")
 
 
+@dataclass(frozen=True, slots=True)
+class ByKey:
+    """Buckets by a hash of the key: a row stays in its bucket whatever is written to its other columns.
+
+    By a hash of the whole row it would not: one that is missing for good could wander into a bucket that has agreed.
+    """
+
+    columns: tuple[str, ...]
+    count: int
+
+    def inner(self) -> sql.Composable:
+        """The number of the bucket of the row `t`, with a comma before it; the same in every encoding."""
+        return sql.SQL(
+            ", (('x' || left(encode(sha256(convert_to(ROW({columns})::text, 'UTF8')), 'hex'), 8))::bit(32)::bigint "
+            "& {mask})::int AS k"
+        ).format(
+            columns=sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(column)) for column in self.columns),
+            mask=sql.Literal(self.count - 1),
+        )
+
+    def bucket(self) -> sql.Composable:
+        """The number of the bucket."""
+        return sql.SQL("k")
+
+
+def cut_by_key(source: Relation, target: Relation) -> ByKey | None:
+    """Buckets of the source's first key whose columns have the same types on the target; None where there is none."""
+    for key in source.keys:
+        if all(target.columns.get(column) == source.columns[column] for column in key):
+            return ByKey(key, bucket_count(source.estimated_rows))
+    return None
+
+
 def cut_by_range(connection: psycopg.Connection[Any], relation: Relation) -> ByRange | None:
     """Ranges of the first key that is one integer column; None where there is none, or no rows.
 
