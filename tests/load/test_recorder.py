@@ -241,3 +241,14 @@ def test_a_process_that_stood_still_is_noticed() -> None:
 def read_empty() -> pd.DataFrame:
     """A log without a row."""
     return pd.DataFrame({name: [] for name in COLUMNS})
+
+
+def test_the_horizon_ends_before_whoever_is_due_next(tmp_path: Path) -> None:
+    """That one is not in the log yet; the stored log, looked at as it stood, must not show one more than was seen."""
+    recorder = _write(tmp_path)
+    recorder.next_due = 7.0
+    recorder.flush()
+    reader = LogReader(tmp_path)
+    reader.poll()
+    assert reader.frame().attrs["horizon"] < 7.0
+    recorder.close("complete")

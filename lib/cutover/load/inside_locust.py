@@ -238,6 +238,7 @@ class OpenArrivals(RecordedUser):
             gevent.sleep(max(0.0, due - clock()))
             if not pool.full():
                 pool.spawn(self._visit, due)
+                gevent.sleep(0)  # until its request is in the log: only then may `next_due` go on
             elif recorder:
                 recorder.never_sent(due, NO_PLACE)
         if recorder:

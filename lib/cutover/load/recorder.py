@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import time
 from array import array
@@ -116,7 +117,8 @@ class Recorder:
                 self._row(seq, due_s, sent_s, _NAN, endpoint, _CODES["in_flight"], 0, 0)
         cpu = time.process_time()
         share = (cpu - self._cpu) / max(now - self._cpu_at, 1e-6)
-        horizon = now if self.next_due is None else min(now, self.next_due)
+        # Whoever is due next is not here yet: the horizon ends just before, or a replay would see one visitor more.
+        horizon = now if self.next_due is None else min(now, math.nextafter(self.next_due, 0.0))
         about = {
             "at": repr(now),
             "horizon": repr(horizon),
