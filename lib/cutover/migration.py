@@ -155,6 +155,30 @@ class Spike(Strict):
     per_s: float = Field(gt=0, le=100_000)
 
 
+class Fargate(Strict):
+    """Workers of the load as ECS tasks on Fargate, in the network of the service; stopped when the load is over."""
+
+    image: str = Field(description="built from locustfiles/Dockerfile; repository:tag or @sha256:…, never :latest")
+    login: SecretRef | None = Field(
+        default=None, description="`secretsmanager:name[#key]` with `email:password`; `test_user` when left out"
+    )
+    join: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9.:\[\]-]+:[0-9]{1,5}$",
+        description="host:port at which the tasks reach the master, where that is not load.master",
+    )
+    cpu: Literal["256", "512", "1024", "2048", "4096"] = "1024"
+    memory: Annotated[str, Field(pattern=r"^[0-9]{3,6}$")] = "2048"
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if self.image.endswith(":latest") or (":" not in self.image.rsplit("/", 1)[-1] and "@" not in self.image):
+            raise ValueError("load.fargate.image: pin a tag or a digest; `latest` is another image tomorrow")
+        if self.login is not None and not self.login.startswith("secretsmanager:"):
+            raise ValueError("load.fargate.login: secretsmanager:name; a task can read no other reference")
+        return self
+
+
 class Load(Strict):
     """The load test's arrivals and where they go."""
 
@@ -175,6 +199,7 @@ class Load(Strict):
         pattern=r"^[A-Za-z0-9.:\[\]-]+:[0-9]{1,5}$",
         description="host:port at which workers from other machines join; then none is started on this one",
     )
+    fargate: Fargate | None = Field(default=None, description="start those workers as ECS tasks, and stop them again")
     against: Literal["staging", "target"] = "staging"
     target_is_disposable: bool = Field(
         default=False, description="load a target whose database is the day's, knowingly"
@@ -191,6 +216,8 @@ class Load(Strict):
                 raise ValueError(f"load.{given} says nothing with load.shape: {self.shape}; leave one of them out")
         if self.spike and self.spike.after + self.spike.lasts > self.duration:
             raise ValueError("load.spike ends after load.duration")
+        if self.fargate and self.master is None:
+            raise ValueError("load.fargate needs load.master: host:port of this machine, where its workers join")
         return self
 
 

@@ -1,7 +1,7 @@
 """AWS: reading an account, judging its architecture, changing it in small reversible steps, and its metrics."""
 
 from cutover.aws.account import Account, Call, Response
-from cutover.aws.actions import DeployService, LowerTtl, SwitchDns, TakeSnapshot
+from cutover.aws.actions import DeployService, LoadWorkers, LowerTtl, SwitchDns, TakeSnapshot
 from cutover.aws.metrics import read_metrics
 from cutover.aws.problem import Problem
 from cutover.aws.requirements import Look, Recording, check_identity, check_requirements, drift, looks
@@ -10,6 +10,7 @@ __all__ = [
     "Account",
     "Call",
     "DeployService",
+    "LoadWorkers",
     "Look",
     "LowerTtl",
     "Problem",

@@ -239,15 +239,23 @@ def _compute(book: _Book) -> None:
     memory = float(task.get("memory") or e.ecs.memory) if task else float(e.ecs.memory)
     each_cpu = None if basis == "unread" else tuple(n * cpu / 1024 * HOURS for n in book.tasks)
     each_gb = None if basis == "unread" else tuple(n * memory / 1024 * HOURS for n in book.tasks)
-    prefix = {"us-east-1": "USE1", "us-west-2": "USW2"}.get(m.region, "")
-    vcpu = Listing("AmazonECS", (("usagetype", f"{prefix}-Fargate-vCPU-Hours:perCPU"),)) if prefix else None
-    gb = Listing("AmazonECS", (("usagetype", f"{prefix}-Fargate-GB-Hours"),)) if prefix else None
+    vcpu, gb = fargate_listings(m.region)
     book.add(
         "tasks", f"Fargate, {cpu / 1024:g} vCPU a task", "fargate vcpu", each_cpu, basis=basis, listing=vcpu, why=why
     )
     book.add(
         "tasks", f"Fargate, {memory / 1024:g} GB a task", "fargate memory", each_gb, basis=basis, listing=gb, why=why
     )
+
+
+def fargate_listings(region: str) -> tuple[Listing | None, Listing | None]:
+    """How the Pricing API is asked for Fargate's vCPU and GB hours; None where its spelling is not known."""
+    prefix = {"us-east-1": "USE1", "us-west-2": "USW2"}.get(region, "")
+    if not prefix:
+        return None, None
+    kinds = ("vCPU-Hours:perCPU", "GB-Hours")
+    vcpu, gb = (Listing("AmazonECS", (("usagetype", f"{prefix}-Fargate-{kind}"),)) for kind in kinds)
+    return vcpu, gb
 
 
 def _instance(kind: str, *, multi_az: bool) -> Listing:

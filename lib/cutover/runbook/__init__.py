@@ -78,7 +78,7 @@ _LATER = {
         "timings",
     ),
     "prerequisites": ("check_local_tools",),
-    "loading": ("compare_load", "load_target", "staging_database"),
+    "loading": ("compare_load", "load_target", "load_workers", "staging_database"),
     "pictures": ("load_chart", "proof", "tables_chart", "tables_sentence", "took", "watch_chart"),
     "progress": ("progress",),
     "transferring": (

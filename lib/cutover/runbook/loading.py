@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pandas as pd
 
+from cutover.action import Change
 from cutover.errors import UsageError
 from cutover.finding import Finding
 from cutover.judgement import judge_baseline
-from cutover.load import read_log
+from cutover.load import read_log, worker
 from cutover.postgres import same_database
 from cutover.runbook.evidence import RunFolder
 from cutover.runbook.step import Step
 
 _PORTS = {"http": 80, "https": 443}
+_WORKERS_OUTLIVE = timedelta(minutes=20)
+"""Load workers may wait for the others for ten minutes, and finish what is under way."""
+_NOWHERE = re.compile(r"^(0\.0\.0\.0|\[::\]|\*|localhost|127\.[0-9.]+|\[::1\]):")
+"""Addresses at which a master can listen and that mean another machine elsewhere."""
 
 
 def load_target(step: Step) -> str:
@@ -55,6 +65,68 @@ def load_target(step: Step) -> str:
     if _place(url) == _place(step.resolve(migration.source.app_url)):
         raise UsageError(f"The load would go to the source, {url}.", todo="correct staging.app_url.")
     return url
+
+
+@contextmanager
+def load_workers(step: Step) -> Iterator[Change | None]:
+    """The workers that `load.fargate` asks for, as long as the load runs; none when it asks for none.
+
+    Whatever happens inside, none is left afterwards: LDW-03 says so.
+
+    Raises:
+        UsageError: they may only be planned, or could not find their way to the master.
+    """
+    fargate = step.migration.load.fargate
+    if fargate is None:
+        yield None
+        return
+    from cutover import aws  # noqa: PLC0415 - most load tests need no account
+
+    account = aws.Account(step.migration, raw=step.run.raw("aws"))
+    workers = aws.LoadWorkers(account, fargate, step.migration.load.workers, **_of_a_worker(step))
+    try:
+        change = step.change(workers)
+        if not step.apply:
+            raise UsageError(
+                "load.fargate asks for workers on ECS, and this run may only plan them.",
+                why="without workers nobody would send anything.",
+                todo="run this notebook with apply (cutover run 05_load_test --apply), or leave load.fargate out.",
+            )
+        yield change
+    finally:
+        if step.apply:
+            step.record([workers.swept(change) if change else workers.swept()], title="Load workers")
+
+
+def _of_a_worker(step: Step) -> dict[str, Any]:
+    """Command, settings and logins of one worker in a container."""
+    load = step.migration.load
+    fargate = load.fargate
+    assert fargate is not None  # noqa: S101 - the caller looked
+    join = fargate.join or load.master or ""
+    if _NOWHERE.match(join) and step.migration.environment != "rehearsal":
+        raise UsageError(
+            f"The load workers on ECS cannot reach their master at {join}.",
+            why="there that address is their own container.",
+            todo="say load.fargate.join: host:port, this machine's address within the VPC.",
+        )
+    # The logins that are put here are not used: the tasks read theirs from Secrets Manager.
+    command, environment = worker(load, join, login="-:-")
+    argv = ["python", *command[1:]]
+    argv[argv.index("-f") + 1] = IN_IMAGE
+    login = "CUTOVER_LOAD_LOGIN"
+    plain = {k: v for k, v in environment.items() if "LOGIN" not in k}
+    return {
+        "command": argv,
+        "environment": plain,
+        "secrets": {login: fargate.login or step.migration.test_user},
+        "run": f"{step.run.name}/{step.name}",
+        "lives": load.duration + _WORKERS_OUTLIVE,
+    }
+
+
+IN_IMAGE = "/cutover/locustfiles/shadowtwin.py"
+"""Where the image of locustfiles/Dockerfile has the visitors."""
 
 
 def staging_database(step: Step) -> str:

@@ -41,7 +41,7 @@ _IMPLIED = {
 _LOOKS = re.compile(r":(Describe|List|Get|Lookup|Filter|Simulate|TestDNS|StartQuery|View|Search)")
 _SENSITIVE = {"secretsmanager:GetSecretValue", "s3:GetObject"}
 """They only look, but at contents: scoped like a change."""
-_UNSCOPED = {"ecs:RegisterTaskDefinition", "secretsmanager:GetRandomPassword"}
+_UNSCOPED = {"ecs:RegisterTaskDefinition", "ecs:DeregisterTaskDefinition", "secretsmanager:GetRandomPassword"}
 """Actions for which IAM knows no resource."""
 
 
@@ -85,7 +85,7 @@ def resources(
     by_service: dict[str, list[str]] = {
         "ecs": [
             f"arn:aws:ecs:{home}:{kind}/{e.ecs.cluster}/*" for kind in ("service", "service-deployment", "task")
-        ] + [f"arn:aws:ecs:{home}:task-definition/{e.ecs.task_definition}:*"],
+        ] + [f"arn:aws:ecs:{home}:task-definition/{f}:*" for f in (e.ecs.task_definition, f"{name}-load-worker")],
         "rds": [f"arn:aws:rds:{home}:db:{name}-*", f"arn:aws:rds:{home}:snapshot:{name}-*",
                 f"arn:aws:rds:{home}:pg:{name}-*", f"arn:aws:rds:{home}:subgrp:{name}-*"],
         "elasticache": [f"arn:aws:elasticache:{home}:replicationgroup:{e.redis.replication_group}",

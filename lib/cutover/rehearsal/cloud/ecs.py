@@ -11,6 +11,7 @@ from moto.core.responses import ActionResult
 from moto.ecs.exceptions import EcsClientException, ECSException, InvalidParameterException
 from moto.ecs.models import EC2ContainerServiceBackend
 from moto.ecs.responses import EC2ContainerServiceResponse
+from moto.moto_api import state_manager
 
 from cutover.rehearsal.cloud import surroundings, views
 from cutover.rehearsal.cloud.account import Account
@@ -36,6 +37,8 @@ def install(runtime: Runtime | None = None, *, pace_s: float = 0.1) -> Scheduler
     global _scheduler  # noqa: PLW0603 - moto's backends are global to the process too
     extend(EC2ContainerServiceResponse, Responses)
     extend(EC2ContainerServiceBackend, Backend)
+    # Tasks of RunTask run until they are stopped: moto ends one a little more at each look.
+    state_manager.set_transition("ecs::task", {"progression": "manual", "times": 2**62})
     _account.runtime = runtime or NoProcesses()
     if _scheduler is None:
         _scheduler = Scheduler(_account, pace_s=pace_s)
