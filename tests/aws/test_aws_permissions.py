@@ -63,7 +63,14 @@ def test_looking_and_acting_are_apart_and_acting_is_on_the_stack_alone() -> None
     for statement in acts:
         assert not {a for a in statement["Action"] if WHOLE_SERVICE.search(a)}
         if statement["Resource"] == ["*"]:
-            assert set(statement["Action"]) <= {"ecs:RegisterTaskDefinition", "secretsmanager:GetRandomPassword"}
+            anywhere = {
+                "ecs:RegisterTaskDefinition",
+                "ecs:DeregisterTaskDefinition",
+                "secretsmanager:GetRandomPassword",
+            }
+            assert set(statement["Action"]) <= anywhere
+    sids = [s["Sid"] for s in policy()["Statement"]]
+    assert len(set(sids)) == len(sids), "IAM refuses a document that names two statements alike"
     passing = next(s for s in acts if s["Action"] == ["iam:PassRole"])
     assert passing["Condition"]["StringEqualsIfExists"] == {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
 

@@ -134,7 +134,13 @@ def policy(
         {"Sid": "Look", "Effect": "Allow", "Action": sorted(given["looks"]), "Resource": "*"}
     ]
     for on, same in sorted(grouped.items(), key=lambda item: item[1]):
-        statement = {"Sid": _sid(same), "Effect": "Allow", "Action": sorted(same), "Resource": json.loads(on)}
+        anywhere = "Anywhere" if len(same) > 1 and json.loads(on) == ["*"] else ""
+        statement = {
+            "Sid": _sid(same) + anywhere,
+            "Effect": "Allow",
+            "Action": sorted(same),
+            "Resource": json.loads(on),
+        }
         if same == ["iam:PassRole"]:
             statement["Condition"] = {"StringEqualsIfExists": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
         statements.append(statement)
