@@ -263,3 +263,24 @@ def test_a_crash_makes_it_read_everything_again(crashing: Server) -> None:
     assert found.status is Status.UNKNOWN
     assert "new id=99" in found.observed
     assert "public.cache: other rows than at the copy's instant (1 then, 0 now)" in found.observed
+
+
+def test_a_writer_whose_counts_are_not_told_yet_is_not_explained_away(frozen: Frozen) -> None:
+    """It wrote twice within a second and sits in a transaction, so it tells nothing; an analyze took numbers as well."""
+    with psycopg.connect(frozen.source, autocommit=True) as writer:
+        writer.execute("SET default_transaction_read_only = off")
+        writer.execute("SELECT count(*) FROM public.users")  # tells its counts; the next ones wait for a second
+        writer.execute("UPDATE public.users SET name = 'sneaked' WHERE id = 3")
+        writer.execute("BEGIN")
+        frozen.write("ANALYZE public.users")
+        found = frozen.look()
+    assert found.status is Status.UNKNOWN, found.observed
+    assert "changed id=3 (name)" in found.observed
+
+
+def test_large_objects_that_are_all_gone_since_the_copy_are_a_difference(frozen: Frozen) -> None:
+    """There is nothing left of them to be read, and the copy has them."""
+    frozen.write("SELECT lo_unlink(4711)")
+    found = frozen.look()
+    assert found.status is Status.UNKNOWN, found.observed
+    assert "large objects" in found.observed

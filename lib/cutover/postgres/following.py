@@ -119,6 +119,8 @@ def _changed_tables(moved: Movement, taken: Fingerprint, now: Fingerprint) -> di
             tables[name] = f"other rows than at the copy's instant ({held.rows:,} then, {digest.rows:,} now)"
     tables |= {name: f"it cannot be read again: {why}" for name, why in now.failures.items()}
     looked_at = taken.relations.keys() if now.selection == taken.selection else {*moved.tables, *moved.rewritten}
+    if moved.large_objects and LARGE_OBJECTS in taken.relations:  # where none is left, they are no relation any more
+        looked_at = {*looked_at, LARGE_OBJECTS}
     return tables | dict.fromkeys(sorted(looked_at - now.relations.keys()), "it is gone")
 
 

@@ -40,6 +40,8 @@ class WritePosition:
         elsewhere: what was ever written in the server's other databases, as counted.
         upkeep: when vacuum or analyze, which take numbers too, last ended in this database.
         counting: whether the server counts at all (track_counts).
+        untold: other sessions that may hold counts which they have not told: at work, in a transaction, idle for less
+            than `FLUSH_S`, or not to be seen by this role.
         stats_reset: when the counters were set to zero.
         started: when the server was started.
         at: the server's clock, ISO 8601 UTC.
@@ -61,6 +63,7 @@ class WritePosition:
     elsewhere: int = 0
     upkeep: str = ""
     counting: bool = True
+    untold: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -87,7 +90,8 @@ class Movement:
         large_objects: whether one was written.
         open: transactions with a number that have not ended.
         blind: why the counters say nothing; empty when they do.
-        unexplained: transactions took numbers, and neither a table here, nor vacuum, nor another database says why.
+        unexplained: transactions took numbers, and neither a table here, nor vacuum, nor another database says why;
+            or they may, and a session may hold counts that it has not told.
         span: the two moments, in words.
     """
 
@@ -148,7 +152,11 @@ SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_curre
         WHERE datname <> current_database()),
        (SELECT max(greatest(last_vacuum, last_autovacuum, last_analyze, last_autoanalyze))
         FROM pg_stat_all_tables),
-       current_setting('track_counts') = 'on'
+       current_setting('track_counts') = 'on',
+       (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+        AND usename IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'
+        AND coalesce(application_name, '') NOT LIKE 'cutover%'
+        AND (state IS DISTINCT FROM 'idle' OR clock_timestamp() - state_change < make_interval(secs => 10.5)))
 """
 """A transaction with a number holds the lock on it to its end, which everybody may see (backend_xid not everybody)."""
 
@@ -201,6 +209,7 @@ def write_position(url: str, *, since: WritePosition | None = None, settle_s: fl
         elsewhere=row[6],
         upkeep=row[7].astimezone(UTC).isoformat() if row[7] else "",
         counting=row[8],
+        untold=row[9],
     )
 
 
@@ -240,7 +249,7 @@ def movement(before: WritePosition, after: WritePosition) -> Movement:
         large_objects=large_objects,
         open=tuple(after.open),
         blind=blind,
-        unexplained=taken != 0 and not explained,
+        unexplained=taken != 0 and (not explained or after.untold > 0),
         span=f"from {_moment(before)} to {_moment(after)}",
         taken=taken,
     )
