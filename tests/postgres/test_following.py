@@ -266,7 +266,7 @@ def test_a_crash_makes_it_read_everything_again(crashing: Server) -> None:
 
 
 def test_a_writer_whose_counts_are_not_told_yet_is_not_explained_away(frozen: Frozen) -> None:
-    """It wrote twice within a second and sits in a transaction, so it tells nothing; an analyze took numbers as well."""
+    """It wrote twice within a second and sits in a transaction; an analyze took numbers as well."""
     with psycopg.connect(frozen.source, autocommit=True) as writer:
         writer.execute("SET default_transaction_read_only = off")
         writer.execute("SELECT count(*) FROM public.users")  # tells its counts; the next ones wait for a second
