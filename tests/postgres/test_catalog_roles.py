@@ -283,3 +283,18 @@ def test_two_thousand_tables_are_read_and_compared(pg17: Server, fresh_database:
     findings = compare_catalogs(catalog, read_catalog(url))
     assert findings[0].status is Status.PASS
     assert findings[0].data["objects"] > 20_000
+
+
+def test_an_applications_role_is_no_services_however_it_is_called(team: _Team) -> None:
+    """`rds_reporting` is a person's choice of a name: that it lost its grants, or owns a table, is a difference."""
+    plain = read_catalog(team.url)
+    source = _with(
+        plain, _role("rds_reporting", login=True), _changed(plain, "table", "public.t", acl=["rds_reporting SELECT"])
+    )
+    target = _with(
+        plain,
+        _role("rdsadmin", superuser=True),
+        _changed(plain, "table", "public.t", acl=[], owner="rds_reporting"),
+    )
+    failed = {key for status in (Status.FAIL, Status.MISSING) for key in _of(compare_catalogs(source, target), status)}
+    assert {"role:rds_reporting", "owner", "acl"} <= failed

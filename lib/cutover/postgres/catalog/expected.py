@@ -50,7 +50,13 @@ class Service:
 
 
 SERVICES = (
-    Service("Amazon RDS", "rdsadmin", r"rds.*"),
+    Service(
+        "Amazon RDS",
+        "rdsadmin",
+        # By name, for `rds_reporting` may be the application's own.
+        r"rdsadmin|rdsrepladmin|rdstopmgr|rdsproxyadmin|rdswriteforwarduser|"
+        r"rds_(superuser|replication|iam|password|ad|reserved|extension|lambda)",
+    ),
     Service("Neon", "neon_superuser", r"neon_superuser|neon_service|cloud_admin|web_access"),
     Service("Cloud SQL", "cloudsqladmin", r"cloudsql.*"),
     Service("Azure Database", "azuresu", r"azure.*"),
