@@ -150,7 +150,9 @@ RULES: tuple[Rule, ...] = (
         configuration=4,
         database=-3,
     ),
-    _rule("and the database does not answer us either", "it is not the application's settings", database=2),
+    _rule(
+        "and the database does not answer us either", "lost to everybody, if this machine reached it before", database=2
+    ),
     _rule(
         "credentials are refused",
         "a name, a password, a certificate or a rule is wrong; the server itself answered",
@@ -167,7 +169,7 @@ RULES: tuple[Rule, ...] = (
     _rule("but the queue answers us", "Redis is well: REDIS_URL, its token or a rule is wrong", configuration=3),
     _rule(
         "and the queue does not answer us either",
-        "Redis itself is lost; both target groups share it",
+        "Redis is lost to everybody, if this machine reached it before; both target groups share it",
         infrastructure=3,
     ),
     _rule(

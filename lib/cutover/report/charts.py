@@ -75,7 +75,8 @@ def load_windows(
 
     Args:
         frame: a row per window: start (epoch seconds), arrivals, completed, errors, error_rate (share), p50_s, p95_s,
-            in_flight, never_sent; NaN where there is nothing to say. What is lacking is left out of the picture.
+            in_flight, never_sent, and scheduled (arrivals that were planned) where there was a schedule; NaN where
+            there is nothing to say. What is lacking is left out of the picture.
         triggers: the limits to draw; none when None.
         fired: when a trigger fired, and its name.
     """
@@ -123,7 +124,9 @@ def load_windows(
             _limit(errors, triggers.error_rate.above * 100, f"limit {triggers.error_rate.above * 100:g} % for {hold}")
 
         width_s = _window_s(data)
-        rates = data.assign(**{k: data[k] / width_s for k in ("arrivals", "completed") if k in data})
+        rates = data.assign(**{k: data[k] / width_s for k in ("scheduled", "arrivals", "completed") if k in data})
+        if "scheduled" in rates and rates["scheduled"].notna().any():
+            traffic.plot(x, rates["scheduled"], color=INK, linewidth=1.1, linestyle=(0, (1, 1.5)), label="scheduled")
         _line(traffic, x, rates, "arrivals", colour=GREY, label="arriving")
         _line(traffic, x, rates, "completed", colour=GREEN, label="answered")
         traffic.set(ylabel="requests per s", title="Traffic", ylim=(0, None))
@@ -159,6 +162,10 @@ def load_alt(
     if worst is not None:
         limit = f", limit {triggers.error_rate.above * 100:g} %" if triggers else ""
         parts.append(f"the worst window's error rate was {words.percent(worst)}{limit}")
+    if "scheduled" in frame and frame["scheduled"].sum() > 0:
+        came, due = float(frame["arrivals"].sum()), float(frame["scheduled"].sum())
+        if due - came > max(0.02 * due, 4 * math.sqrt(due)):  # chance alone moves the count of a Poisson load by less
+            parts.append(f"only {words.percent(came / due)} of the scheduled arrivals came")
     parts += [f"{name} fired at {words.clock(at)} UTC" for at, name in fired]
     ending = "" if fired else ("; no rollback trigger is recorded to have fired" if triggers else "")
     return f"{'; '.join(parts)}{ending}. {words.count(len(frame), 'window')}."
@@ -319,7 +326,7 @@ def _thinned(frame: pd.DataFrame) -> pd.DataFrame:
     if group == 1:
         return ordered
     how = dict.fromkeys(ordered.columns, "max") | {"start": "min"}
-    how |= {c: "mean" for c in ("arrivals", "completed") if c in ordered}
+    how |= {c: "mean" for c in ("scheduled", "arrivals", "completed") if c in ordered}
     return ordered.groupby(ordered.index // group).agg(how)
 
 
@@ -338,7 +345,7 @@ def _line(axes: Axes, x: Any, frame: pd.DataFrame, column: str, *, colour: str, 
 def _legend(axes: Axes) -> None:
     """The names of the lines, above the plot at the right, where no line can run through them."""
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, borderaxespad=0)
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=3, borderaxespad=0)
 
 
 def _limit(axes: Axes, value: float, text: str) -> None:

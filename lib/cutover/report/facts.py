@@ -25,7 +25,17 @@ from cutover.secrets import redact
 if TYPE_CHECKING:
     import pandas as pd
 
-WINDOW_COLUMNS = ("arrivals", "completed", "errors", "error_rate", "p50_s", "p95_s", "in_flight", "never_sent")
+WINDOW_COLUMNS = (
+    "arrivals",
+    "completed",
+    "errors",
+    "error_rate",
+    "p50_s",
+    "p95_s",
+    "in_flight",
+    "never_sent",
+    "scheduled",
+)
 MOST_FILES = 250
 """Files that the report lists one by one; a folder with more is summed up, the manifest has them all."""
 _LARGEST_TEXT = 64 * 2**20

@@ -16,7 +16,8 @@ import jinja2
 from markupsafe import Markup, escape
 
 from cutover.files import write_whole
-from cutover.report import architecture, charts, facts, story, words
+from cutover.migration import Triggers
+from cutover.report import architecture, charts, facts, load_pictures, story, words
 from cutover.report.record import Record, Seen, StepEnd, parse_time, read
 from cutover.secrets import redact
 
@@ -213,7 +214,7 @@ def _context(record: Record, backing: facts.Facts) -> dict[str, Any]:
 
 def _pictures(record: Record, backing: facts.Facts) -> dict[str, list[Picture]]:
     drawn: dict[str, list[Picture]] = {"load": [], "tables": [], "timeline": [], "architecture": []}
-    of_aws = [s.finding for s in record.latest if s.finding.id.partition("-")[0] in architecture.CHAPTERS]
+    of_aws = [s.finding for s in record.standing if s.finding.id.partition("-")[0] in architecture.CHAPTERS]
     if len(of_aws) >= _ARCHITECTURE:
         drawn["architecture"].append(
             Picture(charts.data_uri(architecture.picture(of_aws)), architecture.sentence(of_aws))
@@ -232,6 +233,7 @@ def _pictures(record: Record, backing: facts.Facts) -> dict[str, list[Picture]]:
                 folded=not fired if any_fired else series is not worst,
             )
         )
+        drawn["load"] += _closer(record, series, limits)
     if backing.tables:
         drawn["tables"].append(
             Picture(charts.data_uri(charts.tables(backing.tables)), charts.tables_alt(backing.tables))
@@ -243,11 +245,27 @@ def _pictures(record: Record, backing: facts.Facts) -> dict[str, list[Picture]]:
     return drawn
 
 
+def _closer(record: Record, series: facts.LoadSeries, limits: Triggers | None) -> list[Picture]:
+    """The percentiles and the endpoints of a load, where they were kept; folded away under its course."""
+    percentiles, endpoints = load_pictures.beside(record.folder / series.path)
+    title, base = words.step_title(series.step), series.path.removesuffix("-windows.csv")
+    drawn = []
+    if percentiles is not None:
+        uri = charts.data_uri(load_pictures.percentiles(percentiles, limits))
+        alt = load_pictures.percentiles_alt(percentiles, limits)
+        drawn.append(Picture(uri, alt, f"{title}: percentiles", base + load_pictures.PERCENTILES, folded=True))
+    if endpoints is not None:
+        uri = charts.data_uri(load_pictures.endpoints(endpoints, limits))
+        alt = load_pictures.endpoints_alt(endpoints)
+        drawn.append(Picture(uri, alt, f"{title}: endpoints", base + load_pictures.ENDPOINTS, folded=True))
+    return drawn
+
+
 def _boxes(record: Record) -> list[Any]:
     """The guide's checklist over this run's findings."""
     from cutover.aws.checklist import tick  # noqa: PLC0415 - the room of AWS is slow to enter
 
-    return tick([s.finding for s in record.latest])
+    return tick([s.finding for s in record.standing])
 
 
 def _groups(record: Record) -> list[Group]:

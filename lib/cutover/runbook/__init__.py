@@ -49,7 +49,7 @@ _LATER = {
         "remember_load",
         "size_table",
     ),
-    "decision": ("advice", "decide", "fired", "fired_table", "remember_cutover", "written_since_cutover"),
+    "decision": ("advice", "arguments", "decide", "fired", "fired_table", "remember_cutover", "written_since_cutover"),
     "freezing": (
         "check_frozen",
         "check_still_frozen",
@@ -79,7 +79,7 @@ _LATER = {
     ),
     "prerequisites": ("check_local_tools",),
     "loading": ("compare_load", "load_target", "load_workers", "staging_database"),
-    "pictures": ("load_chart", "proof", "tables_chart", "tables_sentence", "took", "watch_chart"),
+    "pictures": ("load_chart", "proof", "show_load", "tables_chart", "tables_sentence", "took", "watch_chart"),
     "progress": ("progress",),
     "transferring": (
         "check_flows",

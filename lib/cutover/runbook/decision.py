@@ -15,6 +15,7 @@ from cutover.action import Change
 from cutover.errors import CutoverError
 from cutover.finding import Finding
 from cutover.judgement import Diagnosis, diagnose
+from cutover.runbook.looking import look_around
 from cutover.runbook.overview import _lines
 from cutover.runbook.step import Step
 
@@ -55,10 +56,28 @@ def _before_deploy(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {}
 
 
+def run_of(step: Step, findings: Sequence[Finding]) -> Path | None:
+    """The folder of the run that these failing findings are of; None when it is gone."""
+    current, wanted = step.run.path, {f.id for f in findings}
+    runs = [p for p in current.parent.glob(f"*-{step.migration.environment}-*") if p.is_dir() and p != current]
+    newest = [current, *sorted(runs, reverse=True)]
+    return next((run for run in newest if wanted and wanted <= {f.id for f in _failing(run)}), None)
+
+
+def well(step: Step, findings: Sequence[Finding]) -> list[Finding]:
+    """What passed in the run that these failing findings are of: it speaks against rows of the matrix."""
+    run = run_of(step, findings)
+    return [f for f in _latest(run) if not f.closes_gate] if run else []
+
+
 def _failing(run: Path) -> list[Finding]:
+    return [f for f in _latest(run) if f.closes_gate]
+
+
+def _latest(run: Path) -> list[Finding]:
     lines = _lines(run / "findings.jsonl")
     latest = {(line.get("step"), line["id"], line.get("subject")): Finding.from_dict(line) for line in lines}
-    return [f for f in latest.values() if f.closes_gate]
+    return list(latest.values())
 
 
 def fired_table(findings: Sequence[Finding]) -> pd.DataFrame:
@@ -70,9 +89,26 @@ def fired_table(findings: Sequence[Finding]) -> pd.DataFrame:
 
 def decide(step: Step, findings: Sequence[Finding]) -> Diagnosis:
     """Which way back the findings point to; kept as evidence with the command that goes it."""
-    diagnosis = diagnose(findings, after_cutover=step.recall(_KEY) is not None)
+    seen = [*findings, *well(step, findings)]
+    diagnosis = diagnose(seen, after_cutover=step.recall(_KEY) is not None, looks=look_around(step, seen))
     step.attach("diagnosis.json", asdict(diagnosis) | {"command": way_back(step, diagnosis)})
     return diagnosis
+
+
+def arguments(diagnosis: Diagnosis) -> pd.DataFrame:
+    """Every row of the matrix, the most points first: what speaks for it, what against; and what nobody looked at."""
+    rows = [
+        {
+            "row": argument.issue,
+            "points": argument.points,
+            "for": "; ".join(argument.speaks_for) or "—",
+            "against": "; ".join(argument.speaks_against) or "—",
+            "notebook": argument.notebook,
+        }
+        for argument in diagnosis.arguments
+    ]
+    rows += [{"row": "not looked at", "points": "", "for": u, "against": "", "notebook": ""} for u in diagnosis.unseen]
+    return pd.DataFrame(rows).set_index("row")
 
 
 def way_back(step: Step, diagnosis: Diagnosis) -> str:

@@ -9,38 +9,75 @@ from typing import Any
 
 import pandas as pd
 
+from cutover import load
 from cutover.action import Change
-from cutover.finding import Finding, Status, deciding
+from cutover.errors import CutoverError
+from cutover.finding import Status, deciding
 from cutover.judgement import Judgement
 from cutover.postgres import Comparison
-from cutover.report import charts
+from cutover.report import charts, load_pictures
+from cutover.runbook.growing import COLUMNS, fired, watch_windows
 from cutover.runbook.step import Step
 from cutover.runbook.watching import Observed
 
-_COLUMNS = ["start", "arrivals", "completed", "errors", "error_rate", "p50_s", "p95_s", "in_flight", "never_sent"]
 
+def load_chart(step: Step, judged: Judgement, requests: pd.DataFrame | None = None) -> Any:
+    """Response time, errors and arrivals of a load test, with the limits and the moment a trigger fired.
 
-def load_chart(step: Step, judged: Judgement) -> Any:
-    """Response time, errors and arrivals of a load test, with the limits and the moment a trigger fired."""
-    frame = judged.windows.reindex(columns=_COLUMNS)
+    Args:
+        step: whose evidence it becomes.
+        judged: the windows, and what fired.
+        requests: every request, as `load.read_log` gives them; with them the schedule is drawn beside what arrived.
+    """
+    frame = judged.windows.reindex(columns=COLUMNS)
+    if requests is not None and (planned := _scheduled(step, frame, requests)) is not None:
+        frame["scheduled"] = planned
     step.attach(f"raw/load/{step.name}-windows.csv", frame.to_csv(index=False))
     from cutover.runbook.costing import remember_load  # noqa: PLC0415 - it reads AWS, which this picture does not
 
     remember_load(step, judged)
-    return charts.load_windows(frame, step.migration.triggers, fired=_fired(judged.findings))
+    return charts.load_windows(frame, step.migration.triggers, fired=fired(judged.findings))
+
+
+def show_load(step: Step, judged: Judgement, requests: pd.DataFrame) -> None:
+    """The load's course, its percentiles and its endpoints, each with the sentence that says what it shows."""
+    triggers, base = step.migration.triggers, f"raw/load/{step.name}"
+    step.show(load_chart(step, judged, requests), alt=judged.headline)
+    sent = requests[requests["sent_s"].notna()]
+    # What still waits counts at its age, a lower bound: left out, the slowest of all would be missing.
+    done = sent["done_s"].fillna(float(requests.attrs.get("at", sent["sent_s"].max())))
+    table = load_pictures.percentile_table(
+        (done - sent["due_s"]).to_numpy().tolist(), (done - sent["sent_s"]).to_numpy().tolist()
+    )
+    step.attach(base + load_pictures.PERCENTILES, table.to_csv(index=False))
+    step.show(load_pictures.percentiles(table, triggers), alt=load_pictures.percentiles_alt(table, triggers))
+    endpoints = load.summary(requests).reset_index()
+    step.attach(base + load_pictures.ENDPOINTS, endpoints.to_csv(index=False))
+    step.show(load_pictures.endpoints(endpoints, triggers), alt=load_pictures.endpoints_alt(endpoints))
+
+
+def _scheduled(step: Step, frame: pd.DataFrame, requests: pd.DataFrame) -> list[float] | None:
+    """How many arrivals each window was to have; None without a schedule on record."""
+    files = sorted(step.run.raw("load").rglob("schedule.json"), key=lambda path: path.stat().st_mtime)
+    if not files or not len(frame) or "started" not in requests.attrs:
+        return None
+    try:
+        schedule = load.Schedule.from_json(files[-1].read_text())
+    except (CutoverError, OSError):
+        return None
+    begun, end = float(requests.attrs["started"]), float(requests.attrs.get("horizon", requests.attrs.get("at", 0)))
+    starts = frame["start"].tolist()
+    width = starts[1] - starts[0] if len(starts) > 1 else max(0.0, end - starts[0])
+    return [schedule.expected(s - begun, max(s, min(s + width, end)) - begun) for s in starts]
 
 
 def watch_chart(step: Step, observed: Observed | None) -> Any:
     """The same picture from CloudWatch's windows."""
     if observed is None or observed.metrics.empty:
         return pd.DataFrame([{"watched": "nothing: no metrics"}])
-    frame = observed.metrics.reset_index(drop=True)
-    frame.insert(0, "start", [at.timestamp() for at in observed.metrics.index])
-    frame["arrivals"] = frame["completed"] = frame["requests"]
-    frame["error_rate"] = frame["errors"] / frame["requests"]
-    frame = frame.reindex(columns=_COLUMNS)
+    frame = watch_windows(observed.metrics)
     step.attach(f"raw/load/{step.name}-windows.csv", frame.to_csv(index=False))
-    return charts.load_windows(frame, step.migration.triggers, fired=_fired(observed.findings))
+    return charts.load_windows(frame, step.migration.triggers, fired=fired(observed.findings))
 
 
 def tables_chart(step: Step, comparison: Comparison) -> Any:
@@ -137,12 +174,3 @@ def _rows(comparison: Comparison) -> list[charts.TableRow]:
         charts.TableRow(t.name, t.source_rows or 0, t.target_rows or 0, t.missing + t.extra + t.different)
         for t in comparison.tables
     ]
-
-
-def _fired(findings: list[Finding]) -> list[tuple[datetime, str]]:
-    moments = [
-        (datetime.fromtimestamp(float(f.data["fired_at"]), UTC), f.id.removeprefix("TRG-").replace("-", " "))
-        for f in findings
-        if f.trigger and f.status is Status.FAIL and isinstance(f.data.get("fired_at"), int | float)
-    ]
-    return sorted(moments)

@@ -13,6 +13,7 @@ import pandas as pd
 from cutover import app, aws, judgement
 from cutover.errors import AwsError
 from cutover.finding import Finding, Status, Verdict
+from cutover.runbook.growing import Growing
 from cutover.runbook.step import Step
 
 _PROBE_TIMEOUT_S = 5.0
@@ -120,6 +121,7 @@ def watch(step: Step, account: aws.Account, duration: timedelta) -> Observed:
     at = target(step, account)
     watcher = _Watcher(step, account, str(at["base_url"]), at["host"])
     judged, metrics = None, pd.DataFrame()
+    growing = Growing(step.migration.triggers)
     with ThreadPoolExecutor(max_workers=2) as pool:
         flows: Future[Any] | None = None
         flows_due = 0.0
@@ -134,6 +136,7 @@ def watch(step: Step, account: aws.Account, duration: timedelta) -> Observed:
             now = datetime.now(UTC)
             metrics = watcher.look_at_metrics(began, now)
             judged = _judge(step, metrics, watcher, now)
+            growing(metrics, judged)
             if judged.verdict is Verdict.ROLLBACK or time.monotonic() >= ends:
                 break
             time.sleep(max(0.05, min(every_s - (time.monotonic() - tick), ends - time.monotonic())))
@@ -141,6 +144,7 @@ def watch(step: Step, account: aws.Account, duration: timedelta) -> Observed:
     if judged.verdict is not Verdict.ROLLBACK:
         judged = _judge(step, metrics, watcher, datetime.now(UTC))
     seconds = (datetime.now(UTC) - began).total_seconds()
+    growing.end(f"Watched for {seconds:.0f} s. {judged.headline}")
     name = f"{step.name}-watch"
     step.attach(f"raw/load/{name}.csv", metrics.to_csv())
     step.attach(f"raw/load/{name}.json", {"flows": watcher.flows, "health": watcher.health, "seconds": seconds})
