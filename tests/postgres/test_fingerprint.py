@@ -352,3 +352,52 @@ def test_an_audit_that_could_not_read_everything_is_no_pass(on_both: OnBoth) -> 
     assert _finding(found, "INT-rows:public.t").status is Status.NOT_COMPARED
     assert _finding(found, "INT-audit").status is not Status.PASS
     assert not verdict(found.findings).opens
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [("", Status.FAIL), ("WHERE id > 1000", Status.PASS)],
+    ids=["all rows are the user's", "the extension's own rows are among them"],
+)
+def test_rows_that_a_user_keeps_in_an_extensions_table_are_judged(
+    on_both: OnBoth, condition: str, status: Status
+) -> None:
+    """As jobs of pg_cron: pg_dump carries them, so one that is not there is lost."""
+    make = (
+        "CREATE EXTENSION hstore SCHEMA public; CREATE TABLE public.t (id int); "
+        "CREATE TABLE public.job (id int PRIMARY KEY, what text); INSERT INTO public.job VALUES (1, 'nightly'); "
+        "ALTER EXTENSION hstore ADD TABLE public.job; UPDATE pg_extension SET extcondition = "
+        f"ARRAY['{condition}'], extconfig = ARRAY['public.job'::regclass::oid] WHERE extname = 'hstore'; "
+    )
+    comparison = compare(*on_both(make, make + "DELETE FROM public.job"), catalog=False)
+    assert _finding(comparison, "INT-rows").status is status
+    assert verdict(comparison.findings).opens is (status is Status.PASS)
+
+
+def test_a_fingerprint_without_digest_or_reason_is_refused(on_both: OnBoth, tmp_path: Path) -> None:
+    """Somebody edited the file: a table whose digest is gone has no claim to make."""
+    urls = on_both(ROWS, ROWS)
+    path = fingerprint(urls[0]).write(tmp_path / "f.json")
+    raw = json.loads(path.read_text())
+    raw["relations"]["public.u"] |= {"digest": None, "rows": None}
+    path.write_text(json.dumps(raw))
+    with pytest.raises(DatabaseError, match="neither a digest nor a reason"):
+        Fingerprint.read(path)
+
+
+def test_a_fingerprint_without_a_catalog_leaves_the_catalog_not_compared(on_both: OnBoth) -> None:
+    """The function that is missing was never looked for, and that is said."""
+    urls = on_both(ROWS + "CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", ROWS)
+    comparison = compare(*urls, fingerprint=fingerprint(urls[0], catalog=False))
+    assert _finding(comparison, "INT-rows").status is Status.PASS
+    assert _finding(comparison, "INT-catalog").status is Status.NOT_COMPARED
+    assert not verdict(comparison.findings).opens
+
+
+def test_a_choice_of_tables_claims_nothing_of_the_catalogs_rest(on_both: OnBoth) -> None:
+    """A function belongs to no table, so it was not looked at: the title speaks of what was chosen."""
+    urls = on_both(ROWS + "CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", ROWS)
+    comparison = compare(*urls, selection=Selection(tables=("public.t",)))
+    found = _finding(comparison, "INT-catalog")
+    assert found.title == "The chosen tables are made of the same objects as on the source"
+    assert "chosen: tables public.t" in found.observed

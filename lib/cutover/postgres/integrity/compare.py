@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cutover.errors import DatabaseError
 from cutover.files import write_json
-from cutover.finding import Finding
+from cutover.finding import Finding, Severity, Status
 from cutover.postgres.catalog import Catalog, Expected, compare_catalogs, printed_by, read_catalog_in
 from cutover.postgres.connection import describe
 from cutover.postgres.integrity.evidence import DifferenceLog
@@ -210,7 +210,30 @@ def _catalogs(
         ours, theirs = _part(ours, part), _part(theirs, part)
         printed = printed_by(target.database.url, ours, theirs)
         findings = compare_catalogs(ours, theirs, expected, live=moving, deparsed=printed)
+    else:
+        findings = [_NO_CATALOG]
+    if part is not None:
+        findings = [_of_the_chosen(f, source.selection) if f.id == "INT-catalog" else f for f in findings]
     return [*findings, *check_sequences(target.database.url, tables=part)]
+
+
+_NO_CATALOG = Finding(
+    id="INT-catalog",
+    title="The target is made of the same objects as the source",
+    status=Status.NOT_COMPARED,
+    severity=Severity.BLOCKER,
+    subject="the catalog",
+    expected="the catalog of the fingerprint's instant",
+    observed="the fingerprint was taken without the catalog",
+    why="What was not compared may be missing, and nobody would know.",
+    remedy="Take the fingerprint with the catalog, or compare with the source itself.",
+)
+
+
+def _of_the_chosen(found: Finding, selection: Selection) -> Finding:
+    """The claim over the catalog, of the chosen tables alone: what belongs to no table was not looked at."""
+    title = "The chosen tables are made of the same objects as on the source"
+    return replace(found, title=title, observed=f"chosen: {selection}; {found.observed}")
 
 
 def _part(catalog: Catalog, tables: set[str] | None) -> Catalog:

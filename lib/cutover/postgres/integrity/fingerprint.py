@@ -115,6 +115,9 @@ class Fingerprint:
         extra = ("rows", "digest", "failure", "seconds")
         found: dict[str, Mapping[str, Any]] = raw["relations"]
         digests = {name: Digest.from_text(entry["digest"]) for name, entry in found.items() if entry["digest"]}
+        for name, entry in found.items():
+            if name not in digests and not (entry["failure"] or entry["unreadable"] or not entry["populated"]):
+                raise ValueError(f"{name} has neither a digest nor a reason for having none")
         for name, digest in digests.items():
             if digest.rows != found[name]["rows"]:
                 raise ValueError(f"the digest of {name} holds {digest.rows} rows, the file says {found[name]['rows']}")

@@ -123,12 +123,15 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text, quote_ident(n.nspna
        has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'),
        c.relrowsecurity AND (row_security_active(c.oid)), c.relispopulated, c.reltuples::float8,
        EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-               AND d.deptype = 'e') AS of_extension
+               AND d.deptype = 'e')
+       AND NOT EXISTS (SELECT FROM pg_extension e, unnest(e.extconfig, e.extcondition) AS u(member, condition)
+                       WHERE u.member = c.oid AND u.condition = '') AS of_extension
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND NOT c.relispartition
   AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', %s)
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 """
+"""What an extension declares as configuration without a condition (pg_cron's jobs) is its user's, as for pg_dump."""
 
 _COLUMNS = """
 SELECT a.attrelid::bigint, a.attname, format_type(a.atttypid, a.atttypmod)
