@@ -363,7 +363,7 @@ def test_a_busy_server_is_waited_for_and_then_said_to_be_busy(originals: tuple[s
                     break
         done = compare(*originals, "--max-load", "0", "--max-wait", "0")
         assert done.returncode == 5, done.stdout
-        assert "1 sessions were active" in done.stdout
+        assert "1 active sessions" in done.stdout
         assert compare(*originals, "--max-load", "1").returncode == 0
     finally:
         busy.cancel_safe()

@@ -255,6 +255,20 @@ def test_a_later_look_takes_the_place_of_an_earlier_one(outputs, draw):
     assert "looked at again later" in page.text
 
 
+def test_a_look_of_a_later_step_says_how_things_stand(outputs):
+    """What was not due in one step and holds in a later one stands as it was seen last; each step keeps its own."""
+    folder = sample_runs.go(outputs, pictures=False)
+    early = Finding("TG-11", "Targets are healthy", Status.NOT_DUE, Severity.HIGH, "targets")
+    lines = [
+        json.dumps(f.to_dict() | {"step": step, "at": at})
+        for f, step, at in ((early, "02", "t1"), (replace(early, status=Status.PASS), "20", "t2"))
+    ]
+    (folder / "findings.jsonl").write_text("\n".join(lines))
+    record = read(folder)
+    assert [s.finding.status for s in record.standing] == [Status.PASS]
+    assert len(record.latest) == 2
+
+
 def test_two_findings_of_one_look_both_count(outputs):
     """One look may say the same thing of two rows; neither hides the other."""
     folder = sample_runs.go(outputs, pictures=False)

@@ -78,7 +78,8 @@ class Answer:
         rest = f"{same:,} of {count(len(self._tables), 'table')} identical, {at}"
         if self.code is ExitCode.CLOSED:
             return f"Different: {', '.join(self._what())}; {rest}."
-        named = [f.id.partition(":")[2] or f.id for f in self.unseen]
+        rows = [f.id.partition(":")[2] for f in self.unseen if f.id.startswith(f"{_ROWS}:")]
+        named = rows + [f.title[0].lower() + f.title[1:] for f in self.unseen if not f.id.startswith(_ROWS)]
         more = f" and {len(named) - 3:,} more" if len(named) > 3 else ""
         return f"Not comparable: {', '.join(named[:3])}{more}; {rest}."
 

@@ -30,6 +30,8 @@ def main() -> None:
     try:
         ended = app(_joined(sys.argv[1:]), standalone_mode=False)
         code = ended if isinstance(ended, int) else 0  # typer returns what `typer.Exit` was raised with
+        if code == ExitCode.INTERRUPTED:  # typer turns Ctrl-C into an Exit
+            say("Interrupted.")
     except CutoverError as error:
         if debug:
             traceback.print_exc()

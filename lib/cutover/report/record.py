@@ -121,6 +121,12 @@ class Record:
         """The findings that stand: of several looks at one thing in one step, the last."""
         return tuple(s for s in self.findings if not s.superseded)
 
+    @property
+    def standing(self) -> tuple[Seen, ...]:
+        """How things stand: of several looks at one thing, in whichever steps, the last."""
+        last = {(s.finding.id, s.finding.subject): (s.step, s.at) for s in self.findings}
+        return tuple(s for s in self.findings if last[s.finding.id, s.finding.subject] == (s.step, s.at))
+
 
 def read(folder: Path) -> Record:
     """What the run in `folder` says of itself.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from cutover.finding import Finding
+from cutover.finding import Finding, Status
 from cutover.report import charts, words
 from cutover.report.facts import Facts
 from cutover.report.record import Record, StepEnd
@@ -60,7 +60,7 @@ def happened(record: Record, facts: Facts) -> list[str]:
         kinds = Counter(words.STATUSES[f.status][0].lower() for f in record.deciding)
         how = words.listing([f"{many} {kind}" for kind, many in kinds.items()])
         sentences.append(f"{words.count(len(record.deciding), 'finding')} keep the gate shut: {how}.")
-    return [*sentences, *_backing(facts)]
+    return [*sentences, *_backing(facts, [s.finding for s in record.standing])]
 
 
 def todo(record: Record) -> list[str]:
@@ -139,8 +139,13 @@ def _refusal(record: Record) -> list[Number]:
     if not told or not isinstance(told[-1].get("seconds"), int | float):
         return []
     by_dump = told[-1].get("by_dump_at_least")
-    other = f"; by dump and restore at least {words.duration(by_dump)}" if isinstance(by_dump, int | float) else ""
-    meaning = f"from the first refused to the first accepted write, transfer: {told[-1].get('way')}{other}"
+    other = (
+        f"; the forecast was at least {words.duration(by_dump)} by dump and restore"
+        if isinstance(by_dump, int | float)
+        else ""
+    )
+    way = {"dump": "dump and restore", "replicate": "a replicated copy"}.get(str(told[-1].get("way")), "")
+    meaning = f"from the first refused to the first accepted write, by {way or 'the chosen way'}{other}"
     return [Number("Writes refused", words.duration(told[-1]["seconds"]), meaning)]
 
 
@@ -162,7 +167,7 @@ def _load_numbers(facts: Facts) -> list[Number]:
     return shown
 
 
-def _backing(facts: Facts) -> list[str]:
+def _backing(facts: Facts, stands: list[Finding]) -> list[str]:
     """What was compared, waived, left open and changed, a sentence each."""
     sentences = []
     same = tables_sentence(facts)
@@ -184,16 +189,19 @@ def _backing(facts: Facts) -> list[str]:
         sentences.append(f"Changes: {', '.join(parts)}.")
     waived = facts.counts.get("WAIVED", 0)
     blind = sum(facts.counts.get(k, 0) for k in ("UNKNOWN", "NOT_COMPARED", "MANUAL"))
-    if waived or blind:
-        parts = [f"{waived:,} waived" if waived else "", f"{blind:,} could not be looked at" if blind else ""]
-        sentences.append(f"Of the checks, {' and '.join(p for p in parts if p)}; listed below.")
+    minor = sum(f.status in (Status.FAIL, Status.MISSING) and not f.closes_gate for f in stands)
+    if waived or blind or minor:
+        counted = ((minor, "failed that close no gate"), (waived, "waived"), (blind, "could not be looked at"))
+        told = [f"{number:,} {word}" for number, word in counted if number]
+        sentences.append(f"Of the checks, {words.listing(told)}; listed below.")
     return sentences
 
 
 def _stopped(step: StepEnd, record: Record) -> str:
     title = words.step_title(step.name)
     word = words.ending(step.state)[0]
-    reason = next((f for f in _of_step(record, step.name) if f in record.deciding), None)
+    own = _of_step(record, step.name)
+    reason = next((f for f in record.deciding if f in own), None)  # the one that the verdict names first
     if step.state == "gate-closed" and reason:
         return f"{title} closed the gate. {reason.sentence()}."
     return f"{title}: {_lower(word)}."

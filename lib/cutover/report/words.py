@@ -121,7 +121,8 @@ _CAPITALS = re.compile(r"\b(dns|ttl|aws|arn|sql|cto|sre|dba|ceo|cio)\b")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _COMMAND = re.compile(
     r"^\s*(\$ |#|(sudo |PG\w+=\S+ )*(aws|psql|pg_\w+|cutover|\.venv/bin/\w+|make|curl|dig|redis-cli|valkey-cli|docker|"
-    r"export|git|terraform|openssl|papermill|python3?|jq|kubectl|ssh|SELECT|ALTER|GRANT|INSERT|UPDATE|DELETE|CREATE) )"
+    r"export|git|terraform|openssl|papermill|python3?|jq|kubectl|ssh|"
+    r"SELECT|ALTER|GRANT|TRUNCATE|REFRESH|INSERT|UPDATE|DELETE|CREATE) )"
 )
 
 

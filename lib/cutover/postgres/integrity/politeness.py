@@ -78,7 +78,7 @@ class Brake:
                     break
                 if self.waited_s >= self.politeness.max_wait_s:
                     raise DatabaseError(
-                        f"The server was busy for {self.waited_s:.0f} s: {active} sessions were active, "
+                        f"The server was busy for {self.waited_s:.0f} s: {active} active sessions, "
                         f"and {limit} is the most that was allowed",
                         todo="compare at a quieter hour, or allow a higher load.",
                     )

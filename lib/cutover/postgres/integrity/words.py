@@ -138,7 +138,8 @@ def _remedy(table: TableComparison, status: Status) -> str:
     # pg_restore takes names as they are, without SQL's quotes.
     schema, _, name = (part.strip('"').replace('""', '"') for part in table.name.rpartition("."))
     again = (
-        f"Load the table again from a dump that was taken while writes were refused:\n  TRUNCATE {table.name};\n"
+        f"Load the table again from a dump that was taken while writes were refused:\n"
+        f"  TRUNCATE {table.name};  -- refused where other tables refer to it: then add CASCADE, and load those too\n"
         f"  pg_restore --data-only --schema={schema} --table={name} --dbname=TARGET DUMP/archive"
     )
     if status is Status.MISSING:
@@ -152,16 +153,18 @@ def _summary(
     judged = [f for f, advisory in ((f, f.severity is Severity.LOW) for f in each) if not advisory]
     wrong = [f for f in judged if f.status in (Status.FAIL, Status.MISSING)]
     open_ones = [f for f in judged if f.status in (Status.NOT_COMPARED, Status.UNKNOWN)]
-    rows = sum(table.source_rows or 0 for table in tables if table.target_rows is not None)
     whole = [table for table in tables if not table.advisory]
+    rows = sum(table.source_rows or 0 for table in whole if table.target_rows is not None)
     status = Status.FAIL if wrong else Status.NOT_COMPARED if open_ones else Status.PASS
     if not whole:
         status = Status.UNKNOWN
     lost, extra, changed = (sum(getattr(t, name) for t in whole) for name in ("missing", "extra", "different"))
     observed = f"chosen: {chosen}; " if chosen else ""
     observed += f"{sum(t.identical for t in whole)} of {len(whole)} tables identical, {rows:,} rows compared"
-    if wrong or open_ones:
-        observed += f"; {lost:,} rows missing, {extra:,} extra, {changed:,} different; {len(open_ones)} not compared"
+    counts = ((lost, "missing"), (extra, "extra"), (changed, "different"))
+    told = [f"{number:,} {word}" for number, word in counts if number]
+    observed += f"; rows: {', '.join(told)}" if told else ""
+    observed += f"; {len(open_ones)} not compared" if open_ones else ""
     why = {
         Status.FAIL: "Named below: " + ", ".join(f.id.removeprefix("INT-rows:") for f in wrong[:12]),
         Status.NOT_COMPARED: "Named below: " + ", ".join(f.id.removeprefix("INT-rows:") for f in open_ones[:12]),
@@ -178,7 +181,9 @@ def _summary(
         expected=f"{len(whole)} tables identical",
         observed=observed,
         why=why,
-        remedy="See the findings INT-rows:… below." if status is not Status.PASS else "",
+        remedy="What is wrong is named table by table (INT-rows:TABLE), each with what mends it."
+        if status is not Status.PASS
+        else "",
         evidence=(evidence,) if evidence else (),
         data={"tables": len(whole), "rows": rows, "missing": lost, "extra": extra, "different": changed},
     )
