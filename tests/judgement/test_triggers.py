@@ -424,6 +424,18 @@ def test_a_stored_log_is_replayed_to_the_decisions_that_were_made_live(ill: floa
     )
 
 
+def test_a_replay_knows_the_generator_as_it_was_then() -> None:
+    """Live it was behind, and the platform was not blamed; the stored log does not blame it either."""
+    frame = log(steady(60), 4.0, at=60)
+    frame["sent_s"] = frame["due_s"] + 3.9
+    frame.attrs["generator"] = {"behind_s": 3.9, "lag_max_s": 0.0}
+    watch = LoadWatch(rules(hold="12s", window="5s"))
+    assert not watch(frame)
+    assert watch.decisions[0].verdict is Verdict.INCONCLUSIVE
+    frame.attrs["generator"] = {}  # over the whole run it may be another
+    assert replay(frame, watch.decisions, rules(hold="12s", window="5s")) == watch.decisions
+
+
 # Laws
 
 

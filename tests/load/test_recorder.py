@@ -252,3 +252,19 @@ def test_the_horizon_ends_before_whoever_is_due_next(tmp_path: Path) -> None:
     reader.poll()
     assert reader.frame().attrs["horizon"] < 7.0
     recorder.close("complete")
+
+
+def test_nobody_is_behind_when_everybody_has_come(tmp_path: Path) -> None:
+    """The last answers are waited for, however long they take: that is no delay of the generator's own."""
+    recorder = _write(tmp_path)
+    recorder.next_due = 7.0
+    recorder.flush()
+    assert _behind(tmp_path) > 1
+    recorder.all_came = True
+    seen = _behind(tmp_path)
+    recorder.close("complete")
+    assert _behind(tmp_path) == seen
+
+
+def _behind(folder: Path) -> float:
+    return float(read_log(folder).attrs["generator"]["behind_s"])

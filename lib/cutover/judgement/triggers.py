@@ -70,6 +70,10 @@ def judge_load(
     return Judgement.over(findings, windows(frame, triggers.p95.window, at=at, warm_up=warm_up))
 
 
+CHANGING = ("generator", "late_s", "skew_s", "started", "warm_up_until")
+"""What a log says of a run is not the same at its end as it was while the run went on."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Decision:
     """One live decision, with the watermarks up to which the log was complete when it was made.
@@ -79,12 +83,14 @@ class Decision:
         horizon: everyone who was due until then was seen, epoch seconds.
         in_flight: requests that were waiting.
         verdict: what was decided.
+        known: what the log said of the run and the generator of itself by then (`CHANGING` of the frame's `attrs`).
     """
 
     at: float
     horizon: float
     in_flight: int
     verdict: Verdict
+    known: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -109,7 +115,8 @@ class LoadWatch:
         self.judgement = judge_load(frame, self._triggers)
         seen = observe(frame)
         verdict = self.judgement.verdict
-        self.decisions.append(Decision(seen.at, seen.end, int(seen.in_flight.sum()), verdict))
+        known = {name: frame.attrs[name] for name in CHANGING if name in frame.attrs}
+        self.decisions.append(Decision(seen.at, seen.end, int(seen.in_flight.sum()), verdict, known))
         return verdict is Verdict.ROLLBACK
 
 
@@ -127,8 +134,9 @@ def replay(frame: pd.DataFrame, decisions: Sequence[Decision], triggers: Trigger
         then.attrs = dict(frame.attrs) | {"at": decision.at, "horizon": decision.horizon}
         for late in ("truncated", "generator"):  # what is known only at the end
             then.attrs.pop(late, None)
+        then.attrs |= decision.known
         judged, seen = judge_load(then, triggers), observe(then)
-        again.append(Decision(seen.at, seen.end, int(seen.in_flight.sum()), judged.verdict))
+        again.append(Decision(seen.at, seen.end, int(seen.in_flight.sum()), judged.verdict, decision.known))
     return again
 
 

@@ -242,7 +242,7 @@ class OpenArrivals(RecordedUser):
             elif recorder:
                 recorder.never_sent(due, NO_PLACE)
         if recorder:
-            recorder.next_due = start + settings.duration_s
+            recorder.next_due, recorder.all_came = start + settings.duration_s, True
         gevent.sleep(max(0.0, start + settings.duration_s - clock()))
         pool.join(timeout=settings.timeout_s + 1)
         PROCESS.close("complete")

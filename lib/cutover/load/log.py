@@ -229,7 +229,8 @@ class _Tail:
         self.at, self.horizon = float(says["at"]), float(says["horizon"])
         self.end = says.get("end", "")
         numbers = {name: float(says.get(name, 0)) for name in ("cpu", "lag", "rss", "files")}
-        self.pulse.append(Beat(since, self.at, self.at - self.horizon, **numbers))
+        behind = float(says.get("behind", self.at - self.horizon))
+        self.pulse.append(Beat(since, self.at, behind, **numbers))
         if not batch.num_rows:
             return
         waits = pc.equal(batch.column("outcome"), "in_flight")

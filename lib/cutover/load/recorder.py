@@ -63,6 +63,7 @@ class Recorder:
 
     Attributes:
         next_due: when the next visitor is due, epoch seconds; None before the first.
+        all_came: nobody else is due: time goes on, and nobody is behind.
         on_done: told at each flush of what is done: response times, ends (seconds), whether it failed.
         lag_s: how late the event loop was at worst since the last flush; the caller measures it.
         closed: whether the end marker is written.
@@ -87,6 +88,7 @@ class Recorder:
         self._process = psutil.Process()
         self._empty()
         self.next_due: float | None = None
+        self.all_came = False
         self.lag_s = 0.0
         self.on_done: Callable[[Floats, Floats, npt.NDArray[np.bool_]], None] | None = None
         self.closed = False
@@ -122,6 +124,7 @@ class Recorder:
         about = {
             "at": repr(now),
             "horizon": repr(horizon),
+            "behind": repr(0.0 if self.all_came else now - horizon),
             "cpu": f"{share:.3f}",
             "lag": f"{self.lag_s:.4f}",
             "end": end,
