@@ -193,3 +193,28 @@ def test_a_restarted_server_is_not_judged_by_its_counters(source: str) -> None:
     raw = before.to_dict() | {"stats_reset": "2020-01-01"}
     (found,) = check_no_writes(WritePosition.from_dict(raw), before)
     assert found.status is Status.UNKNOWN
+
+
+def test_sessions_that_the_role_may_not_see_into_are_not_called_gone(pg17: Server, fresh_database: Fresh) -> None:
+    """The owner sees of another role's session nothing but that it is there: it is still named."""
+    owner, other = (f"fz_{secrets.token_hex(4)}" for _ in range(2))
+    url = fresh_database(pg17)
+    name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(
+            f"CREATE ROLE {owner} LOGIN PASSWORD 'x'; CREATE ROLE {other} LOGIN PASSWORD 'x'; "
+            f"ALTER DATABASE {name} OWNER TO {owner}; GRANT ALL ON SCHEMA public TO {owner}".encode()
+        )
+    try:
+        mine, theirs = (psycopg.conninfo.make_conninfo(url, user=role, password="x") for role in (owner, other))
+        with psycopg.connect(theirs, autocommit=True) as old:
+            old.execute("SELECT 1")
+            action = Freeze(mine)
+            found = {f.id: f for f in action.verify(_apply(action))}["FRZ-old-sessions"]
+            assert found.status is Status.FAIL
+            assert other in found.observed
+    finally:
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute("SET default_transaction_read_only = off")
+            admin.execute(f"ALTER DATABASE {name} OWNER TO CURRENT_USER".encode())
+            admin.execute(f"DROP OWNED BY {owner}, {other}; DROP ROLE {owner}, {other}".encode())

@@ -65,16 +65,19 @@ class Freeze:
             self._set(connection, str(plan.after[SETTING]))
             since = connection.execute("SELECT clock_timestamp()::text").fetchone()
             ended, left = self._end_sessions(connection) if self.terminate else (0, [])
-        return {SETTING: plan.after[SETTING], "since": since[0] if since else "", "ended": ended, "left": left}
+            unseen = [row[0] for row in connection.execute(_OTHERS, (None, "-infinity"))]
+        told = {"since": since[0] if since else "", "ended": ended, "left": left, "unseen": unseen}
+        return {SETTING: plan.after[SETTING], **told}
 
     def verify(self, change: Change) -> list[Finding]:
         """Try to write in a new session, and look for whoever the freeze does not reach.
 
         Finding ids: FRZ-refused, FRZ-old-sessions, FRZ-prepared, FRZ-exempt.
         """
+        since, unseen = str(change.result.get("since", "")), list(change.result.get("unseen", ()))
         with session(self.url) as connection:
             unreached = [_prepared(connection, self.url), _exempt(connection, self.url)]
-        return [check_refused(self.url), self._old_sessions(str(change.result.get("since", ""))), *unreached]
+        return [check_refused(self.url), self._old_sessions(since, unseen), *unreached]
 
     def undo(self, change: Change) -> Mapping[str, Any]:
         """Set what was stored before; sessions that the freeze made read-only keep it until they connect again."""
@@ -100,7 +103,7 @@ class Freeze:
     def _end_sessions(self, connection: psycopg.Connection[Any]) -> tuple[int, list[str]]:
         """End every other client session of this database; how many ended, and who could not be ended and why."""
         ended, left = 0, []
-        for pid, who in connection.execute(_OTHERS, ("infinity",)).fetchall():
+        for pid, who in connection.execute(_OTHERS, (None, "infinity")).fetchall():
             try:
                 row = connection.execute(
                     "SELECT pg_terminate_backend(%s, %s)", (pid, int(self.wait_s * 1000))
@@ -113,9 +116,9 @@ class Freeze:
                 left.append(f"{who}: did not end within {self.wait_s:g} s")
         return ended, left
 
-    def _old_sessions(self, since: str) -> Finding:
+    def _old_sessions(self, since: str, unseen: list[int]) -> Finding:
         with session(self.url) as connection:
-            old = [str(row[1]) for row in connection.execute(_OTHERS, (since or "infinity",))]
+            old = [str(row[1]) for row in connection.execute(_OTHERS, (unseen, since or "infinity"))]
         return Finding(
             id="FRZ-old-sessions",
             title="No session from before the freeze is still open",
@@ -134,8 +137,13 @@ class Freeze:
 _OTHERS = (
     "SELECT pid, format('%%s from %%s, application %%s, pid %%s', usename, coalesce(host(client_addr), 'here'), "
     "application_name, pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
-    "AND backend_type = 'client backend' AND application_name NOT LIKE 'cutover%%' AND backend_start < %s::timestamptz"
+    "AND usename IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend' "
+    "AND coalesce(application_name, '') NOT LIKE 'cutover%%' "
+    "AND CASE WHEN backend_start IS NULL THEN pid = ANY (coalesce(%s::int[], ARRAY[pid])) "
+    "ELSE backend_start < %s::timestamptz END"
 )
+"""Sessions from before a moment. Of another role's session this one may see no more than that it is there: it is from
+before when its number was there already; with NULL for these numbers, all such are taken."""
 
 
 def _prepared(connection: psycopg.Connection[Any], url: str) -> Finding:
