@@ -43,7 +43,7 @@ def percentile_table(response_s: Sequence[float], service_s: Sequence[float]) ->
     if not count:
         return pd.DataFrame({"percentile": [], "response_s": [], "service_s": [], "requests": []})
     out = np.linspace(0.0, math.log10(max(count, 2)), _POINTS)
-    share = np.unique(np.concatenate([1 - 10.0**-out, [0.5, 0.9, 0.95, 0.99][: 2 + 2 * (count >= 100)]]))
+    share = np.unique(np.concatenate([1 - 10.0**-out, [0.5, 0.9, 0.95, 0.99, 1.0]]))
     frame = pd.DataFrame({"percentile": share * 100})
     for name, values in kinds.items():
         rank = np.clip(np.ceil(share * len(values) - 1e-9).astype(int) - 1, 0, max(len(values) - 1, 0))
@@ -59,7 +59,9 @@ def percentiles(table: pd.DataFrame, triggers: Triggers | None = None) -> Figure
 
         figure = Figure(figsize=(WIDTH_IN, 3.6))
         axes = figure.subplots()
-        x = -np.log10(np.clip(1 - table["percentile"].to_numpy(dtype=float) / 100, 1e-9, 1))
+        # The slowest of all stands at half a request, as no share of them was faster than all.
+        least = 0.5 / float(table["requests"].max()) if len(table) else 0.5
+        x = -np.log10(np.clip(1 - table["percentile"].to_numpy(dtype=float) / 100, least, 1))
         axes.plot(x, table["response_s"], color=BLUE, label="response time: what visitors wait")
         axes.plot(
             x, table["service_s"], color=GREY, linestyle=(0, (5, 2)), label="service time: what the platform takes"

@@ -56,18 +56,12 @@ def _before_deploy(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {}
 
 
-def run_of(step: Step, findings: Sequence[Finding]) -> Path | None:
+def _run_of(step: Step, findings: Sequence[Finding]) -> Path | None:
     """The folder of the run that these failing findings are of; None when it is gone."""
     current, wanted = step.run.path, {f.id for f in findings}
     runs = [p for p in current.parent.glob(f"*-{step.migration.environment}-*") if p.is_dir() and p != current]
     newest = [current, *sorted(runs, reverse=True)]
     return next((run for run in newest if wanted and wanted <= {f.id for f in _failing(run)}), None)
-
-
-def well(step: Step, findings: Sequence[Finding]) -> list[Finding]:
-    """What passed in the run that these failing findings are of: it speaks against rows of the matrix."""
-    run = run_of(step, findings)
-    return [f for f in _latest(run) if not f.closes_gate] if run else []
 
 
 def _failing(run: Path) -> list[Finding]:
@@ -89,8 +83,11 @@ def fired_table(findings: Sequence[Finding]) -> pd.DataFrame:
 
 def decide(step: Step, findings: Sequence[Finding]) -> Diagnosis:
     """Which way back the findings point to; kept as evidence with the command that goes it."""
-    seen = [*findings, *well(step, findings)]
-    diagnosis = diagnose(seen, after_cutover=step.recall(_KEY) is not None, looks=look_around(step, seen))
+    run = _run_of(step, findings)
+    # What passed in the same run speaks against rows of the matrix.
+    seen = [*findings, *(f for f in (_latest(run) if run else []) if not f.closes_gate)]
+    looks = look_around(step, seen, run)
+    diagnosis = diagnose(seen, after_cutover=step.recall(_KEY) is not None, looks=looks)
     step.attach("diagnosis.json", asdict(diagnosis) | {"command": way_back(step, diagnosis)})
     return diagnosis
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 import redis
 
@@ -16,16 +17,21 @@ from cutover.runbook.step import Step
 _ANSWER_S = 5
 
 
-def look_around(step: Step, findings: Iterable[Finding]) -> Looks:
+def look_around(step: Step, findings: Iterable[Finding], run: Path | None = None) -> Looks:
     """Ask the target's database and Redis for a sign of life, and read what the run has kept.
 
     It changes nothing and never fails: what cannot be asked from here is said not to answer, with the message.
+
+    Args:
+        step: whose target is asked.
+        findings: what was seen.
+        run: the folder of the run that they are of, whose load log tells the error classes; the step's own when None.
     """
     fired = any(f.trigger and f.status is Status.FAIL for f in findings)
     changes = [str(e["change"]["plan"]["action"]) for e in reversed(step.journal.entries("change"))]
     target = step.migration.target
     return Looks(
-        errors=_errors(step) if fired else {},
+        errors=_errors((run or step.run.path) / "raw" / "load") if fired else {},
         changes=changes,
         database_answers=_database(step, target.database_url),
         queue_answers=_queue(step, target.redis_url),
@@ -51,9 +57,8 @@ def _queue(step: Step, reference: str) -> tuple[bool, str]:
     return True, "PING was answered"
 
 
-def _errors(step: Step) -> dict[str, int]:
-    """Failed requests by class, from this run's own load log; {} without one."""
-    folder = step.run.path / "raw" / "load"
+def _errors(folder: Path) -> dict[str, int]:
+    """Failed requests by class, from a run's load log; {} without one."""
     if not any(folder.rglob("*.arrows")):
         return {}
     try:
