@@ -401,3 +401,21 @@ def test_a_choice_of_tables_claims_nothing_of_the_catalogs_rest(on_both: OnBoth)
     found = _finding(comparison, "INT-catalog")
     assert found.title == "The chosen tables are made of the same objects as on the source"
     assert "chosen: tables public.t" in found.observed
+
+
+def test_a_partition_whose_detaching_broke_off_is_still_compared(on_both: OnBoth) -> None:
+    """DETACH CONCURRENTLY that waited in vain leaves it in no tree: its rows are seen through nobody but itself."""
+    make = (
+        "CREATE TABLE public.p (a int) PARTITION BY LIST (a); "
+        "CREATE TABLE public.p1 PARTITION OF public.p FOR VALUES IN (1); INSERT INTO public.p VALUES (1); "
+    )
+    urls = on_both(make, make + "DELETE FROM public.p1")
+    with psycopg.connect(urls[0]) as reader, psycopg.connect(urls[0], autocommit=True) as owner:
+        reader.execute("SELECT FROM public.p")
+        owner.execute("SET statement_timeout = '500ms'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            owner.execute("ALTER TABLE public.p DETACH PARTITION public.p1 CONCURRENTLY")
+    comparison = compare(*urls, catalog=False)
+    assert not verdict(comparison.findings).opens
+    (lost,) = (table for table in comparison.tables if table.name == "public.p1")
+    assert lost.source_rows == 1

@@ -127,11 +127,17 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text, quote_ident(n.nspna
        AND NOT EXISTS (SELECT FROM pg_extension e, unnest(e.extconfig, e.extcondition) AS u(member, condition)
                        WHERE u.member = c.oid AND u.condition = '') AS of_extension
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't' AND NOT c.relispartition
+WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't'
+  AND (NOT c.relispartition OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid
+                                       AND to_jsonb(i) ->> 'inhdetachpending' = 'true'))
   AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', %s)
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 """
-"""What an extension declares as configuration without a condition (pg_cron's jobs) is its user's, as for pg_dump."""
+"""What an extension declares as configuration without a condition (pg_cron's jobs) is its user's, as for pg_dump.
+
+A partition that DETACH CONCURRENTLY left half-way is in no tree any more (PostgreSQL 14 and newer), so it is read by
+itself.
+"""
 
 _COLUMNS = """
 SELECT a.attrelid::bigint, a.attname, format_type(a.atttypid, a.atttypmod)
