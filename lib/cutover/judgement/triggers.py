@@ -134,7 +134,7 @@ def replay(frame: pd.DataFrame, decisions: Sequence[Decision], triggers: Trigger
         then.attrs = dict(frame.attrs) | {"at": decision.at, "horizon": decision.horizon}
         for late in ("truncated", "generator"):  # what is known only at the end
             then.attrs.pop(late, None)
-        then.attrs |= decision.known
+        then.attrs.update(decision.known)
         judged, seen = judge_load(then, triggers), observe(then)
         again.append(Decision(seen.at, seen.end, int(seen.in_flight.sum()), judged.verdict, decision.known))
     return again
