@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cutover.migration import Migration, format_duration, parse_duration, require_loopback
+from cutover.migration import ExpectedDifference, Migration, format_duration, parse_duration, require_loopback
 
 PARAMS = Path(__file__).resolve().parent.parent / "params"
 
@@ -132,3 +132,12 @@ def test_a_rehearsal_waiver_holds_for_one_version_of_the_emulator() -> None:
     assert migration.waiver_for("RDS-10", now=now, emulator="5.2.5")
     assert not migration.waiver_for("RDS-10", now=now, emulator="5.2.6")
     assert not migration.waiver_for("RDS-10", now=now)
+
+
+def test_an_expected_difference_that_would_hide_everything_is_refused() -> None:
+    """All kinds of all objects is no declaration; all owners is one."""
+    with pytest.raises(ValueError, match="hides every difference"):
+        ExpectedDifference(kind="*", object="*", reason="it is all fine")
+    with pytest.raises(ValueError, match="hides every difference"):
+        ExpectedDifference(kind="?*", object="**", reason="it is all fine")
+    assert ExpectedDifference(kind="owner", object="*", reason="restored without owners").object == "*"

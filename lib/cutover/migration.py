@@ -325,6 +325,12 @@ class ExpectedDifference(Strict):
     object: str
     reason: Annotated[str, Field(min_length=8)]
 
+    @model_validator(mode="after")
+    def _hides_not_everything(self) -> Self:
+        if not (self.kind.strip("*?") or self.object.strip("*?")):
+            raise ValueError("kind and object of wildcards alone: that hides every difference; name one of the two")
+        return self
+
 
 class Restoring(Strict):
     """How the dump is restored; what is left out here is a difference, to be declared under `expected_differences`."""
