@@ -140,7 +140,7 @@ def _refusal(record: Record) -> list[Number]:
         return []
     by_dump = told[-1].get("by_dump_at_least")
     other = (
-        f"; the forecast was at least {words.duration(by_dump)} by dump and restore"
+        f"; forecast for dump and restore: at least {words.duration(by_dump)}"
         if isinstance(by_dump, int | float)
         else ""
     )
@@ -191,7 +191,7 @@ def _backing(facts: Facts, stands: list[Finding]) -> list[str]:
     blind = sum(facts.counts.get(k, 0) for k in ("UNKNOWN", "NOT_COMPARED", "MANUAL"))
     minor = sum(f.status in (Status.FAIL, Status.MISSING) and not f.closes_gate for f in stands)
     if waived or blind or minor:
-        counted = ((minor, "failed that close no gate"), (waived, "waived"), (blind, "could not be looked at"))
+        counted = ((minor, "failed without closing a gate"), (waived, "waived"), (blind, "could not be looked at"))
         told = [f"{number:,} {word}" for number, word in counted if number]
         sentences.append(f"Of the checks, {words.listing(told)}; listed below.")
     return sentences

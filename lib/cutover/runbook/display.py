@@ -201,5 +201,7 @@ def _close(figure: Any) -> None:
 
 
 def _short(value: Any, most: int = 200) -> str:
+    if isinstance(value, dict):
+        value = ", ".join(f"{key}: {one}" for key, one in value.items()) or "none"
     text = "" if value is None else str(value)
     return escape(text if len(text) <= most else text[: most - 1] + "…")

@@ -277,7 +277,8 @@ def _headline(
         count = f"{len(planned)} change{'s' if len(planned) != 1 else ''}"
         return f"Plan: {count} in {len(ran)} step{'s' if len(ran) != 1 else ''}; none made."
     if code is ExitCode.GO:
-        return f"GO: all {len(ran)} step{'s' if len(ran) != 1 else ''} completed and no gate is closed."
+        steps = f"all {len(ran)} steps" if len(ran) != 1 else "the one step"
+        return f"GO: {steps} completed and no gate is closed."
     if decisive is None:
         return f"{word}: nothing was judged."
     sentence = decisive.headline.removeprefix(f"{word}: ")
