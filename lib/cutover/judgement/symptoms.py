@@ -75,6 +75,9 @@ def symptoms(findings: Iterable[Finding], looks: Looks, *, after_cutover: bool |
     words = [word for word in _CREDENTIALS if word in said]
     if words:
         found["credentials are refused"] = f"the message says “{words[0]}”"
+    if any(name.startswith("the application cannot reach") for name in found):
+        for explained in ("some flows fail, others work", "the application answers with errors"):
+            found.pop(explained, None)  # what needs the database or the queue fails, and says nothing more
     found |= _of_probes(found, looks)
     change = next((text for name in looks.changes for word, text in _CHANGES if word in name), "")
     if change:
@@ -142,7 +145,7 @@ def _of_flows(seen: list[Finding]) -> dict[str, str]:
     failing, working = sorted(k for k, ok in works.items() if not ok), sorted(k for k, ok in works.items() if ok)
     if failing and working:
         return {"some flows fail, others work": f"{', '.join(failing)} fail; {', '.join(working)} work"}
-    return {"every flow fails": ", ".join(failing)} if failing else {}
+    return {}
 
 
 def _of_errors(seen: list[Finding], given: Mapping[str, int]) -> dict[str, str]:
