@@ -147,6 +147,26 @@ def test_what_moved_and_holds_what_it_held_is_said_and_is_no_difference(
     assert "read again" in found.observed
 
 
+def test_an_owner_who_sees_no_passwords_decides_all_the_same(
+    pg17: Server, fresh_database: Callable[..., str], copy_of: Callable[[str], str]
+) -> None:
+    """Whoever owns the database on a managed service never sees a role's password: that is no sign of a write."""
+    role = f"owner_{secrets.token_hex(4)}"
+    with psycopg.connect(pg17.url("postgres"), autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'".encode())
+    source = fresh_database(pg17, role)
+    mine = psycopg.conninfo.make_conninfo(source, user=role, password=role)
+    with psycopg.connect(mine, autocommit=True) as owner:
+        owner.execute("CREATE TABLE public.users (id serial PRIMARY KEY); INSERT INTO public.users DEFAULT VALUES")
+    frozen = Frozen(mine, copy_of(source), write_position(mine, settle_s=0), fingerprint(mine))
+    frozen.write("CREATE TABLE public.passing (a int)", "DROP TABLE public.passing")
+    found = frozen.look()
+    assert found.status is Status.PASS, found.observed
+    frozen.write("CREATE TABLE public.stays (a int)")
+    assert "stays" in frozen.look().observed
+    frozen.write("DROP TABLE public.users, public.stays")
+
+
 def test_an_analyze_is_explained_and_nothing_is_read_again(frozen: Frozen) -> None:
     """It takes a transaction number, as autovacuum does any night."""
     frozen.write("ANALYZE public.users")
