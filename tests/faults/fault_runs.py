@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,11 +15,15 @@ import numpy as np
 import pandas as pd
 import psutil
 from fault_table import WARM_UP_S, Fault
+from standin import ADMIN, ROWS, VISITOR, StandIn, stand_in
 
 from cutover import load
 from cutover.finding import Status
 from cutover.judgement import Judgement, LoadWatch, judge_load
 from cutover.migration import Load, Triggers
+from cutover.rehearsal import postgres as pg
+from cutover.rehearsal import valkey as vk
+from cutover.rehearsal.data import load as fill
 
 HERE = Path(__file__).parent
 VISITORS = HERE / "fault_visitors.py"
@@ -117,3 +122,13 @@ def kill_one_worker(folder: Path) -> None:
     pid = int(next(iter(sorted(folder.glob("worker-*.arrows")))).stem.removeprefix("worker-"))
     assert psutil.Process(pid).environ().get("CUTOVER_LOAD_FOLDER") == str(folder)
     os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def home(folder: Path) -> Iterator[tuple[StandIn, pg.Server, vk.ValkeyServer]]:
+    """The stand-in ShadowTwin on a database and a queue of its own, which may be killed."""
+    with pg.start(folder / "pg", major=17) as database, vk.start(folder / "vk") as queue:
+        database.create_database("shadowtwin")
+        fill(database.url("shadowtwin"), rows=ROWS, visitor=VISITOR, admin=ADMIN)
+        with stand_in(folder / "app", database.url("shadowtwin"), queue.url) as app:
+            yield app, database, queue

@@ -6,24 +6,19 @@ Of the table's rows, the two that lie 20 ms beside the threshold and the flappin
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fault_platform import platform
-from fault_runs import HERE, Killer, Said, fired, fires_at, kill_one_worker, plan, send
+from fault_runs import HERE, Killer, Said, fired, fires_at, home, kill_one_worker, plan, send
 from fault_table import DELAY_S, Fault, begins_s, faults, triggers
-from standin import ADMIN, LOGIN, ROWS, VISITOR, StandIn, stand_in
+from standin import LOGIN
 
 from cutover.finding import Status, Verdict
 from cutover.judgement import replay
 from cutover.load import driver
-from cutover.rehearsal import postgres as pg
-from cutover.rehearsal import valkey as vk
-from cutover.rehearsal.data import load as fill
 
 RULES = triggers(1.5, error_rate_for_s=3, p95_for_s=3)
 TABLE, BEGINS_S = faults(RULES), begins_s(RULES)
@@ -113,13 +108,3 @@ def test_a_generator_that_cannot_keep_up_neither_blames_nor_praises(tmp_path: Pa
     with platform() as server:
         said = send(server.url, plan(fault, RULES), tmp_path, RULES, locustfile=HERE / "busy_visitors.py")
     check(said, fault, server.began + BEGINS_S)
-
-
-@contextlib.contextmanager
-def home(folder: Path) -> Iterator[tuple[StandIn, pg.Server, vk.ValkeyServer]]:
-    """The stand-in ShadowTwin on a database and a queue of its own, which a test may kill."""
-    with pg.start(folder / "pg", major=17) as database, vk.start(folder / "vk") as queue:
-        database.create_database("shadowtwin")
-        fill(database.url("shadowtwin"), rows=ROWS, visitor=VISITOR, admin=ADMIN)
-        with stand_in(folder / "app", database.url("shadowtwin"), queue.url) as app:
-            yield app, database, queue
