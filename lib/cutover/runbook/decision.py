@@ -16,6 +16,7 @@ from cutover.errors import CutoverError
 from cutover.finding import Finding
 from cutover.judgement import Diagnosis, diagnose
 from cutover.runbook.looking import look_around
+from cutover.runbook.outcome import NOTHING_DEPLOYED
 from cutover.runbook.overview import _lines
 from cutover.runbook.step import Step
 
@@ -119,7 +120,7 @@ def way_back(step: Step, diagnosis: Diagnosis) -> str:
     if diagnosis.notebook.startswith("91"):
         before = _before_deploy(journal.entries("change-begun"))
         if not before:
-            return "nothing has been deployed by this migration yet: hold the release, mend it, and run this step again"
+            return f"{NOTHING_DEPLOYED} by this migration yet: hold the release, mend it, and run this step again"
         last_good = before.get("task_definition") or "<the task definition that ran before>"
         return f"aws ecs update-service {service} --task-definition {last_good} --force-new-deployment"
     if diagnosis.notebook.startswith("92"):
