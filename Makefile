@@ -21,10 +21,10 @@ rehearse: $(VENV)/.ready  ## the whole migration on this machine, no AWS account
 	@$(BIN)/cutover rehearse $(ARGS)
 
 test: $(VENV)/.ready-dev  ## all tests but the long campaigns
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not campaign" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not campaign" $(ARGS)
 
 test-all: $(VENV)/.ready-dev  ## the long campaigns too
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.ready-dev  ## ruff, mypy strict, import-linter, notebook hygiene
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }

@@ -12,17 +12,13 @@ from cutover.rehearsal import postgres as pg
 from cutover.rehearsal import processes
 from cutover.rehearsal import valkey as vk
 
-_LONG = ("test_scenarios.py",)
-"""Files whose tests take a minute each: they come first, and each goes to whichever worker is free."""
+_LONG = "test_scenario_"
+"""Files with a rehearsal each, which take minutes: they come first, so that the last one does not keep all waiting."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests on one worker, so that its servers are started once; the long ones begin at once."""
-    for item in items:
-        if item.path.name not in _LONG:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items.sort(key=lambda item: item.path.name not in _LONG)
+    """The long ones begin at once. (`--dist loadfile` keeps a file's tests, and its servers, on one worker.)"""
+    items.sort(key=lambda item: not item.path.name.startswith(_LONG))
 
 
 def pytest_configure() -> None:
