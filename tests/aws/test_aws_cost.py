@@ -25,6 +25,7 @@ class Replaying:
         self._stack = recorded.stack(responses)
         self.products = products
         self.asked: list[str] = []
+        self.empty = responses is not None and all(r.problem is Problem.NOT_FOUND for r in responses.values())
 
     def call(self, service: str, operation: str, /, **arguments: Any) -> Response:
         """The recorded answer."""
@@ -35,7 +36,10 @@ class Replaying:
             if rows is None:
                 return Response(call, False, problem=Problem.DENIED, error_code="AccessDenied")
             return Response(call, True, {"PriceList": rows}, at="2026-11-23T10:00:00+00:00")
-        return self._stack.reader.call(service, operation, **arguments)
+        answer = self._stack.reader.call(service, operation, **arguments)
+        if self.empty and answer.error_code == "NotRecorded":  # asked only where the usual way there leads nowhere
+            return Response(answer.call, False, problem=Problem.NOT_FOUND, error_code="NotFound")
+        return answer
 
 
 def reckon(recorded: Recorded, responses: Mapping[str, Response] | None = None, **options: Any) -> Estimate:

@@ -138,7 +138,8 @@ def check_schema(source_url: str, target_url: str, *, owner: bool, acl: bool, ro
                 why="The object was there already, or belongs to the service; nothing is missing by it.",
             )
         )
-    return [*findings, same]
+    # The scratch database is gone, and was called by chance: what was asked is whether the target can hold it.
+    return [replace(finding, subject=describe(target_url)) for finding in (*findings, same)]
 
 
 _NOT_OF_THE_SCHEMA = {
