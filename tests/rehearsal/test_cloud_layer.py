@@ -79,8 +79,6 @@ def test_a_fault_strikes_only_what_it_names_and_as_often_as_it_says(empty: Insid
     ("service", "call"),
     [
         ("ecs", lambda c: c.list_services_by_namespace(namespace="x")),
-        ("rds", lambda c: c.describe_db_engine_versions()),
-        ("cloudtrail", lambda c: c.lookup_events()),
         ("pricing", lambda c: c.describe_services()),
         ("health", lambda c: c.describe_events()),
     ],

@@ -331,7 +331,13 @@ def free_port(host: str) -> int:
 
 
 def version(major: int) -> str:
-    """The wheel of a major and its version, for the names of what is cached."""
+    """The wheel of a major and its version, for the names of what is cached.
+
+    Raises:
+        StageError: there is no wheel for this major.
+    """
+    if major not in WHEELS:
+        raise StageError(f"There is no PostgreSQL {major} here.", todo=f"choose one of {sorted(WHEELS)}.")
     return f"{WHEELS[major]}-{importlib.metadata.version(WHEELS[major])}"
 
 
