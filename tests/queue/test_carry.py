@@ -107,6 +107,13 @@ class Homes:
         return asyncio.run(run())
 
 
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[vk.ValkeyServer]:
+    """A server of these tests' own: elsewhere applications listen for jobs, which a target must not have."""
+    with vk.start(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
 @pytest.fixture
 def homes(valkey: vk.ValkeyServer) -> Iterator[Homes]:
     """Two databases of one server, and an unused prefix."""
@@ -184,11 +191,6 @@ def test_a_scheduler_that_the_new_application_sets_up_again_is_not_doubled(homes
 
 def test_the_rehearsals_queues_arrive_in_every_state(homes: Homes) -> None:
     """Completed and failed jobs are kept, with what they returned and why they failed."""
-    for url in (homes.source, homes.target):  # other tests let the application work on queues of these names
-        with redis.Redis.from_url(url) as client:
-            for pattern in ("bull:*", "cutover:carried:bull:*"):
-                for key in client.scan_iter(pattern):
-                    client.delete(key)
     filled = fill_queues(homes.source)
     try:
         with redis.Redis.from_url(homes.source, decode_responses=True) as client:
