@@ -128,7 +128,7 @@ def overhead(pairs: int, seconds: int, processes: list[int]) -> None:
             ratios = [ours / bare for bare, ours in both]
             bare, ours = (statistics.median(side) for side in zip(*both, strict=True))
             spread = f"({min(ratios):.2f} to {max(ratios):.2f})"
-            print(f"| {count} | {bare:,.0f} | {ours:,.0f} | **{statistics.median(ratios):.2f}** {spread} |")
+            print(f"| {count} | {bare:,.0f} | {ours:,.0f} | **{statistics.median(ratios):.3f}** {spread} |")
 
 
 JUDGE = """

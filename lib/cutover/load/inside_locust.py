@@ -12,19 +12,22 @@ import random
 import signal
 import tempfile
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import gevent
-import gevent.local
 import gevent.pool
 import gevent.socket
+from gevent import getcurrent
 from geventhttpclient.client import HTTPClientPool
 from locust import FastHttpUser, events, task
-from locust.exception import StopUser
+from locust.event import EventHook
+from locust.exception import CatchResponseError, StopUser
 
 from cutover.load import together
-from cutover.load.recorder import Recorder, clock
+from cutover.load.recorder import EPOCH, Recorder, clock
 from cutover.load.settings import Settings
 
 FLUSH_EVERY_S = 0.5
@@ -32,7 +35,13 @@ PULSE_S = 0.02
 SESSIONS_WITHIN_S = 2.0
 NO_PLACE = "(no place for a request)"
 _log = logging.getLogger(__name__)
-_arrival = gevent.local.local()
+
+
+_Asked = tuple[int, Collection[int], "Callable[[Any], bool] | None"]
+
+
+class _Late(gevent.Timeout):  # type: ignore[misc]
+    """A request's own deadline; anybody else's timeout goes its way."""
 
 
 class _Process:
@@ -41,10 +50,9 @@ class _Process:
     def __init__(self) -> None:
         self.settings = Settings.from_environment()
         self.rng = random.Random()  # noqa: S311 - arrivals, not secrets
-        self._recorder: Recorder | None = None
-        self._pid = 0
         self._folder = self.settings.folder
         self.reports = False
+        os.register_at_fork(after_in_child=lambda: self.__dict__.pop("recorder", None))  # a log of its own
 
     def join(self, environment: Any) -> None:
         """Take part in a run of several workers, if this is one."""
@@ -53,25 +61,21 @@ class _Process:
             self._folder = tempfile.mkdtemp(prefix="cutover-load-")  # on another machine: the rows are sent along
         together.begin_collecting(environment, self.settings.folder)
 
-    @property
-    def recorder(self) -> Recorder | None:
-        """The log of this process: opened at the first use, because `--processes` forks after the import."""
-        if self._recorder is None or self._pid != os.getpid():
-            if not self._folder:
-                return None
-            self._pid = os.getpid()
-            path = Path(self._folder) / f"worker-{self._pid}.arrows"
-            self._recorder = Recorder(path, self.settings.public())
-            if self.reports:
-                together.begin_reporting(self._recorder, None if self.settings.folder else path)
-            gevent.spawn(self._flush_for_ever, self._recorder)
-            gevent.spawn(self._feel_the_pulse, self._recorder)
-        return self._recorder
+    @cached_property
+    def recorder(self) -> Recorder:
+        """The log of this process, opened at the first use; one that writes nothing without a folder."""
+        path = Path(self._folder) / f"worker-{os.getpid()}.arrows" if self._folder else None
+        recorder = Recorder(path, self.settings.public())
+        if self.reports:
+            together.begin_reporting(recorder, None if self.settings.folder else path)
+        for work in (self._flush_for_ever, self._feel_the_pulse, self._end_the_late):
+            gevent.spawn(work, recorder)
+        return recorder
 
     def close(self, reason: str) -> None:
         """End the log of this process, if it has one."""
-        if self._recorder is not None and self._pid == os.getpid():
-            self._recorder.close(reason)
+        if "recorder" in self.__dict__:
+            self.recorder.close(reason)
 
     @staticmethod
     def _flush_for_ever(recorder: Recorder) -> None:
@@ -87,6 +91,54 @@ class _Process:
             asleep = clock()
             gevent.sleep(PULSE_S)
             recorder.lag_s = max(recorder.lag_s, clock() - asleep - PULSE_S)
+
+    def _end_the_late(self, recorder: Recorder) -> None:
+        """Throw `_Late` into whoever waits too long.
+
+        All may wait equally long, so the oldest is the next that is late, and whoever comes while this sleeps is late
+        only after it wakes up: no timer for each request, which would cost a fiftieth of what this process can send.
+        """
+        timeout, told = self.settings.timeout_s, 0
+
+        def throw(seq: int, greenlet: Any) -> None:  # in the hub, so it still waits for its answer
+            if seq in recorder.open and not greenlet.dead:
+                greenlet.throw(_Late())
+
+        while not recorder.closed:
+            now, wake = clock(), clock() + timeout
+            for seq, (_, sent, _, greenlet) in recorder.open.items():
+                if sent + timeout > now:
+                    wake = sent + timeout
+                    break
+                if seq > told:
+                    told = seq
+                    gevent.get_hub().loop.run_callback(throw, seq, greenlet)
+            gevent.sleep(max(0.001, wake - clock()))
+
+
+class _Judged:
+    """Stands where Locust's request event is for a visitor's client: says how a request ended before others hear of it.
+
+    Locust's own way (`catch_response`) makes a second response of each, which costs a twentieth of the throughput.
+    """
+
+    def __init__(self, event: EventHook) -> None:
+        self._event = event
+
+    def fire(self, **meta: Any) -> None:
+        """Record the request, and tell Locust's listeners of it by our own outcome."""
+        asked: _Asked | None = meta["context"].pop("asked", None)
+        if asked is not None:
+            finished = EPOCH + perf_counter()
+            seq, expect, check = asked
+            response, error = meta["response"], meta["exception"]
+            status, outcome = response.status_code, "ok"
+            if error is not None or check is not None or status not in expect:
+                outcome = _outcome(status, error, expect, check, response)
+                said = f"{outcome} {status}" if status else f"{outcome}: {error!r}"
+                meta["exception"] = None if outcome == "ok" else CatchResponseError(said)
+            PROCESS.recorder.done(seq, finished, outcome, status, meta["response_length"])
+        self._event.fire(**meta)  # type: ignore[no-untyped-call]
 
 
 PROCESS = _Process()
@@ -112,6 +164,10 @@ class RecordedUser(FastHttpUser):
     connection_timeout = PROCESS.settings.timeout_s
     network_timeout = PROCESS.settings.timeout_s
 
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self.client.request_event = _Judged(environment.events.request)
+
     def call(
         self,
         method: str,
@@ -135,38 +191,16 @@ class RecordedUser(FastHttpUser):
         Returns:
             Locust's response; its `status_code` is 0 when there was none.
         """
-        endpoint = name or f"{method} {path}"
-        sent = clock()
-        due = getattr(_arrival, "due", None) or sent
-        _arrival.due, _arrival.asked = None, True
-        recorder = PROCESS.recorder
-        seq = recorder.sent(due, sent, endpoint) if recorder else 0
-        outcome, status, size = "in_flight", 0, 0
-        deadline = gevent.Timeout(PROCESS.settings.timeout_s)
-        deadline.start()
+        greenlet, recorder, name = getcurrent(), PROCESS.recorder, name or f"{method} {path}"
+        sent = EPOCH + perf_counter()  # not `clock()`: the overhead of a request is counted in calls
+        seq = recorder.sent(greenlet.__dict__.pop("due", sent), sent, name, greenlet)
+        asked = {"asked": (seq, expect, check)}
         try:
-            with self.client.request(method, path, name=endpoint, catch_response=True, **kwargs) as response:
-                deadline.close()
-                status = int(response.status_code or 0)
-                size = int(response.request_meta.get("response_length") or 0)
-                error = response.request_meta.get("exception")
-                finished = clock()
-                outcome = _outcome(status, error, expect, check, response)
-                if outcome == "ok":
-                    response.success()
-                else:
-                    response.failure(f"{outcome} {status}" if status else f"{outcome}: {error!r}")
-            return response
-        except gevent.Timeout as late:
-            if late is not deadline:
-                raise
-            outcome, finished = "timeout", clock()
-            return None
-        finally:
-            deadline.close()
             # A greenlet that is killed at the end of the run leaves its request in flight, which it was.
-            if recorder and outcome != "in_flight" and not recorder.closed:
-                recorder.done(seq, finished, outcome, status, size)
+            return self.client.request(method, path, name, catch_response=False, context=asked, **kwargs)
+        except _Late:
+            recorder.done(seq, clock(), "timeout", 0, 0)
+            return None
 
 
 def _outcome(
@@ -222,7 +256,7 @@ class OpenArrivals(RecordedUser):
         """Let visitors come for the whole duration, wait for the last answers, end the log."""
         settings = PROCESS.settings
         recorder = PROCESS.recorder
-        if settings.arrivals_per_s <= 0 or (recorder and recorder.next_due is not None):
+        if settings.arrivals_per_s <= 0 or recorder.next_due is not None:
             raise StopUser
         worker = max(0, getattr(self.environment.runner, "worker_index", 0))
         if settings.seed >= 0:
@@ -233,30 +267,28 @@ class OpenArrivals(RecordedUser):
         start = clock()
         for offset in settings.arrivals().due(PROCESS.rng, worker=worker, workers=settings.workers):
             due = start + offset
-            if recorder:
-                recorder.next_due = due
+            recorder.next_due = due
             gevent.sleep(max(0.0, due - clock()))
             if not pool.full():
                 pool.spawn(self._visit, due)
                 gevent.sleep(0)  # until its request is in the log: only then may `next_due` go on
-            elif recorder:
+            else:
                 recorder.never_sent(due, NO_PLACE)
-        if recorder:
-            recorder.next_due, recorder.all_came = start + settings.duration_s, True
+        recorder.next_due, recorder.all_came = start + settings.duration_s, True
         gevent.sleep(max(0.0, start + settings.duration_s - clock()))
         pool.join(timeout=settings.timeout_s + 1)
         PROCESS.close("complete")
         raise StopUser
 
     def _visit(self, due: float) -> None:
-        _arrival.due, _arrival.asked = due, False
+        getcurrent().__dict__["due"] = due
         visitor = PROCESS.rng.choices(self._crowd, self._weights)[0]
         action: Any = PROCESS.rng.choice(visitor.tasks)
         try:
             action(visitor)
         except Exception:
             _log.exception("a visitor's task failed: %s", getattr(action, "__name__", action))
-        if not _arrival.asked and PROCESS.recorder and not PROCESS.recorder.closed:
+        if "due" in getcurrent().__dict__ and not PROCESS.recorder.closed:
             # A visitor that was due and asked for nothing must not vanish from the count.
             recorder, now = PROCESS.recorder, clock()
             recorder.done(recorder.sent(due, now, f"({type(visitor).__name__})"), clock(), "check", 0, 0)

@@ -14,8 +14,8 @@ import io
 import json
 import math
 import os
+import struct
 import time
-from array import array
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,20 +45,43 @@ SCHEMA = pa.schema(
 )
 """One row as it lies in the file. Times are epoch seconds, NaN for what has not happened."""
 
-_EPOCH = time.time() - time.perf_counter()
+_pack = struct.Struct("=qdddqiii").pack
+_ROWS = np.dtype(
+    [
+        ("seq", "i8"),
+        ("due_s", "f8"),
+        ("sent_s", "f8"),
+        ("done_s", "f8"),
+        ("bytes", "i8"),
+        ("endpoint", "i4"),
+        ("outcome", "i4"),
+        ("status", "i4"),
+    ]
+)
+"""A row until it is written, packed: one call and no object for the garbage collector, where every request pays."""
+
+EPOCH = time.time() - time.perf_counter()
 _NAN = float("nan")
 
 
 def clock() -> float:
     """Epoch seconds that never run backwards: the wall clock at import, carried on by the monotonic one."""
-    return _EPOCH + time.perf_counter()
+    return EPOCH + time.perf_counter()
+
+
+class _Codes(dict[str, int]):
+    """A number for each name, in the order of their coming."""
+
+    def __missing__(self, name: str) -> int:
+        self[name] = code = len(self)
+        return code
 
 
 class Recorder:
     """The log of one process. Not for several threads; greenlets of one thread are fine.
 
     Args:
-        path: the file; it must not exist, so that two processes can never share one.
+        path: the file; it must not exist, so that two processes can never share one. None records nothing.
         about: what the file says of its run (`Settings.public()` and the like); no secret.
 
     Attributes:
@@ -66,57 +89,66 @@ class Recorder:
         all_came: nobody else is due: time goes on, and nobody is behind.
         on_done: told at each flush of what is done: response times, ends (seconds), whether it failed.
         lag_s: how late the event loop was at worst since the last flush; the caller measures it.
+        open: what waits for its answer, by number and in the order of sending: due, sent, endpoint, and what the caller
+            keeps with it.
         closed: whether the end marker is written.
 
     Raises:
         FileExistsError: another process writes there.
     """
 
-    def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+    def __init__(self, path: Path | None, about: Mapping[str, Any]) -> None:
+        self._file = -1
         self._buffer = io.BytesIO()
         self._started = clock()
-        metadata = {"cutover": json.dumps({**about, "worker": path.stem, "started": self._started})}
-        self._writer = pa.ipc.new_stream(self._buffer, SCHEMA.with_metadata(metadata))
-        self._endpoints: dict[str, int] = {}
-        self._names: list[str] = []
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+            metadata = {"cutover": json.dumps({**about, "worker": path.stem, "started": self._started})}
+            self._writer = pa.ipc.new_stream(self._buffer, SCHEMA.with_metadata(metadata))
+        self._endpoints = _Codes()
         self._seq = 0
-        self._open: dict[int, tuple[float, float, int]] = {}
+        self._rows = bytearray()
+        self.open: dict[int, tuple[float, float, str, Any]] = {}
         self._announced: set[int] = set()
         self._cpu, self._cpu_at = time.process_time(), self._started
         self._process = psutil.Process()
-        self._empty()
         self.next_due: float | None = None
         self.all_came = False
         self.lag_s = 0.0
         self.on_done: Callable[[Floats, Floats, npt.NDArray[np.bool_]], None] | None = None
         self.closed = False
 
-    def sent(self, due_s: float, sent_s: float, endpoint: str) -> int:
+    def sent(self, due_s: float, sent_s: float, endpoint: str, with_it: Any = None) -> int:
         """A request leaves; returns its number for `done`."""
-        self._seq += 1
-        self._open[self._seq] = (due_s, sent_s, self._endpoint(endpoint))
-        return self._seq
+        self._seq = seq = self._seq + 1
+        self.open[seq] = (due_s, sent_s, endpoint, with_it)
+        return seq
 
     def done(self, seq: int, done_s: float, outcome: str, status: int, size: int) -> None:
         """The request `seq` has its outcome (one of `OUTCOMES`), its HTTP status (0 for none) and its bytes."""
-        due_s, sent_s, endpoint = self._open.pop(seq)
-        self._announced.discard(seq)
-        self._row(seq, due_s, sent_s, done_s, endpoint, _CODES[outcome], status, size)
+        due_s, sent_s, endpoint, _ = self.open.pop(seq)
+        if self._announced:
+            self._announced.discard(seq)
+        self._rows += _pack(seq, due_s, sent_s, done_s, size, self._endpoints[endpoint], _CODES[outcome], status)
 
     def never_sent(self, due_s: float, endpoint: str) -> None:
         """A visitor was due, and every place for a request was taken."""
         self._seq += 1
-        self._row(self._seq, due_s, _NAN, _NAN, self._endpoint(endpoint), _CODES["never_sent"], 0, 0)
+        self._row(self._seq, due_s, _NAN, endpoint, "never_sent")
 
     def flush(self, end: str = "") -> None:
         """Write what came since the last time, and what newly waits; an empty batch still says "alive at"."""
         now = clock()
-        for seq, (due_s, sent_s, endpoint) in self._open.items():
+        if self._file < 0:
+            self._rows.clear()
+            return
+        for seq, (due_s, sent_s, endpoint, _) in self.open.items():
             if seq not in self._announced:
                 self._announced.add(seq)
-                self._row(seq, due_s, sent_s, _NAN, endpoint, _CODES["in_flight"], 0, 0)
+                self._row(seq, due_s, sent_s, endpoint, "in_flight")
+        rows = np.frombuffer(bytes(self._rows), _ROWS)
+        self._rows.clear()
         cpu = time.process_time()
         share = (cpu - self._cpu) / max(now - self._cpu_at, 1e-6)
         # Whoever is due next is not here yet: the horizon ends just before, or a replay would see one visitor more.
@@ -130,20 +162,20 @@ class Recorder:
             "end": end,
         }
         about |= {"rss": str(self._process.memory_info().rss), "files": str(self._process.num_fds())}
-        self._writer.write_batch(self._batch(), custom_metadata=about)
+        self._writer.write_batch(self._batch(rows), custom_metadata=about)
         self._write()
         self._cpu, self._cpu_at, self.lag_s = cpu, now, 0.0
-        if self.on_done is not None and len(self._done):
-            done, due = np.array(self._done), np.array(self._due)
-            over = ~np.isnan(done)
-            self.on_done((done - due)[over], done[over], np.array(self._outcomes)[over] != _CODES["ok"])
-        self._empty()
+        if self.on_done is not None and len(rows):
+            over = rows[~np.isnan(rows["done_s"])]
+            self.on_done(over["done_s"] - over["due_s"], over["done_s"], over["outcome"] != _CODES["ok"])
 
     def close(self, reason: str) -> None:
         """Write the rest and the end marker (`reason`: "complete", "stopped", …); the second time does nothing."""
         if self.closed:
             return
         self.closed = True
+        if self._file < 0:
+            return
         self.flush(end=reason)
         self._writer.close()
         self._write()
@@ -156,47 +188,11 @@ class Recorder:
         while data:  # a whole batch in one call where the system allows: a reader seldom sees a half
             data = data[os.write(self._file, data) :]
 
-    def _endpoint(self, name: str) -> int:
-        code = self._endpoints.get(name)
-        if code is None:
-            code = self._endpoints[name] = len(self._names)
-            self._names.append(name)
-        return code
+    def _row(self, seq: int, due: float, sent: float, name: str, outcome: str) -> None:
+        self._rows += _pack(seq, due, sent, _NAN, 0, self._endpoints[name], _CODES[outcome], 0)
 
-    def _row(
-        self, seq: int, due: float, sent: float, done: float, endpoint: int, code: int, status: int, size: int
-    ) -> None:
-        self._seqs.append(seq)
-        self._due.append(due)
-        self._sent.append(sent)
-        self._done.append(done)
-        self._endpoint_codes.append(endpoint)
-        self._outcomes.append(code)
-        self._statuses.append(status)
-        self._bytes.append(size)
-
-    def _empty(self) -> None:
-        self._seqs, self._bytes = array("q"), array("q")
-        self._due, self._sent, self._done = array("d"), array("d"), array("d")
-        self._endpoint_codes, self._outcomes, self._statuses = array("i"), array("i"), array("i")
-
-    def _batch(self) -> pa.RecordBatch:
-        count = len(self._seqs)
-
-        def column(values: array[Any], kind: pa.DataType) -> pa.Array:
-            return pa.Array.from_buffers(kind, count, [None, pa.py_buffer(values)])
-
-        endpoints = pa.array(self._names, pa.utf8()).take(column(self._endpoint_codes, pa.int32()))
-        return pa.RecordBatch.from_arrays(
-            [
-                column(self._seqs, pa.int64()),
-                column(self._due, pa.float64()),
-                column(self._sent, pa.float64()),
-                column(self._done, pa.float64()),
-                endpoints,
-                _NAMES.take(column(self._outcomes, pa.int32())),
-                column(self._statuses, pa.int32()),
-                column(self._bytes, pa.int64()),
-            ],
-            schema=SCHEMA,
-        )
+    def _batch(self, rows: npt.NDArray[Any]) -> pa.RecordBatch:
+        names = {"endpoint": pa.array(self._endpoints, pa.utf8()), "outcome": _NAMES}
+        columns = {name: pa.array(np.ascontiguousarray(rows[name])) for name in SCHEMA.names}
+        columns |= {name: values.take(columns[name]) for name, values in names.items()}
+        return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
