@@ -8,7 +8,7 @@ import numpy as np
 
 from cutover.finding import Finding, Severity, Status
 from cutover.judgement.firing import clock, remedy_of
-from cutover.judgement.windows import Seen
+from cutover.judgement.windows import Floats, Seen
 from cutover.migration import Stalled
 
 
@@ -22,10 +22,11 @@ def judge_stall(seen: Seen, rule: Stalled, frozen: Sequence[tuple[float, float]]
     """
     hold_s = rule.hold.total_seconds()
     need = _need(seen, rule)
-    began, fired, since = _stall(seen, need, hold_s, frozen)
+    edges = _edges(seen)
+    began, fired, since = _stall(seen, edges, need, hold_s, frozen)
     answers, came, waiting = int(seen.answered.sum()), len(seen.due), int(seen.in_flight.sum())
     status, why = Status.PASS, ""
-    observed = f"the longest time without an answer was {_longest(seen):.1f} s"
+    observed = f"the longest time without an answer was {_longest(seen, edges):.1f} s"
     if began is not None and fired is not None:
         status, why = Status.FAIL, "a hang: windows and percentiles would take longer to show it"
         observed = f"from {clock(began)} to {clock(fired)} nothing was answered while {need} or more waited"
@@ -49,20 +50,28 @@ def judge_stall(seen: Seen, rule: Stalled, frozen: Sequence[tuple[float, float]]
     )
 
 
+def _edges(seen: Seen) -> Floats:
+    """When the first request was sent, when each answer came, and until when was seen; empty without requests."""
+    if not len(seen.due):
+        return np.empty(0)
+    edges = np.concatenate([[seen.sent.min()], seen.done[seen.answered], [max(seen.at, seen.sent.min())]])
+    edges[1:-1].sort()
+    return edges
+
+
 def _stall(
-    seen: Seen, need: int, hold_s: float, frozen: Sequence[tuple[float, float]]
+    seen: Seen, edges: Floats, need: int, hold_s: float, frozen: Sequence[tuple[float, float]]
 ) -> tuple[float | None, float | None, float | None]:
     """When the first stall began and fired; and since when nothing is answered, if one may be under way at the end.
 
     Between two answers waiting requests only become more: a timeout is no answer, and takes nobody off the count.
     """
-    if not len(seen.due):
+    gaps = np.flatnonzero(np.diff(edges) >= hold_s / 2)
+    if not len(gaps):
         return None, None, None
     sent, done = np.sort(seen.sent[~seen.never_sent]), np.sort(seen.done)
-    # Who found no place waits as much as who hangs.
-    starts = np.sort(np.where(seen.never_sent, seen.due, seen.sent))
-    edges = np.concatenate([[starts[0]], np.sort(seen.done[seen.answered]), [max(seen.at, starts[0])]])
-    for gap in np.flatnonzero(np.diff(edges) >= hold_s / 2):
+    starts = np.sort(seen.sent)  # who found no place waits as much as who hangs, since it was due
+    for gap in gaps:
         begin, end = float(edges[gap]), float(edges[gap + 1])
         inside = int(np.searchsorted(sent, begin, "right") - np.searchsorted(done, begin, "right"))
         index = int(np.searchsorted(starts, begin, "right")) + need - inside - 1
@@ -83,9 +92,5 @@ def _need(seen: Seen, rule: Stalled) -> int:
     return max(1, min(rule.in_flight, int(len(seen.due) / span * rule.hold.total_seconds())))
 
 
-def _longest(seen: Seen) -> float:
-    if not len(seen.due):
-        return 0.0
-    answers = np.sort(seen.done[seen.answered])
-    edges = np.concatenate([[seen.sent.min()], answers, [seen.at] if seen.in_flight.any() else []])
-    return float(np.diff(edges).max(initial=0.0))
+def _longest(seen: Seen, edges: Floats) -> float:
+    return float(np.diff(edges if seen.in_flight.any() else edges[:-1]).max(initial=0.0))

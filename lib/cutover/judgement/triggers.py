@@ -31,7 +31,7 @@ from cutover.judgement.hold import hold
 from cutover.judgement.latency import judge_p95
 from cutover.judgement.stall import judge_stall
 from cutover.judgement.verdict import Judgement
-from cutover.judgement.windows import Seen, observe, rolling, windows
+from cutover.judgement.windows import Seen, observe, rolling, windows_of
 from cutover.migration import ErrorRate, Triggers
 
 
@@ -67,7 +67,7 @@ def judge_load(
     findings += workers(frame)
     if late:
         findings.append(generator.finding(late))
-    return Judgement.over(findings, windows(frame, triggers.p95.window, at=at, warm_up=warm_up))
+    return Judgement.over(findings, windows_of(seen, triggers.p95.window))
 
 
 CHANGING = ("generator", "late_s", "skew_s", "started", "warm_up_until")

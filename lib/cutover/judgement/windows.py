@@ -99,7 +99,8 @@ def observe(
         sent = np.where(unsent, due, sent)
     response = np.where(waits, now, done)
     response -= sent if from_sent else due
-    response = np.round(response - less_s if less_s else response, TICK_DIGITS)
+    response -= less_s
+    np.round(response, TICK_DIGITS, out=response)
     response[never] = np.nan
     return Seen(
         due=due,
@@ -134,10 +135,14 @@ def windows(
         count at their age, a lower bound; NaN without any), `in_flight`, `never_sent`, `warm_up`. A window without
         arrivals is there, with NaN. The last one may be cut short by the end of the log.
     """
+    return windows_of(observe(frame, at=at, warm_up=warm_up), window)
+
+
+def windows_of(seen: Seen, window: timedelta | float) -> pd.DataFrame:
+    """`windows` of a log that was looked at already."""
     seconds = window.total_seconds() if isinstance(window, timedelta) else float(window)
     if not seconds > 0:
         raise ValueError(f"a window must be longer than nothing, not {seconds} s")
-    seen = observe(frame, at=at, warm_up=warm_up)
     if not len(seen.due):
         return pd.DataFrame(columns=[*COLUMNS, "warm_up"])
     first = int(np.floor((seen.due[0] - seen.origin) / seconds))
@@ -187,7 +192,8 @@ class Rolling:
 
     def count(self, flags: Flags) -> Counts:
         """How many requests of each window have the flag."""
-        total = np.concatenate([[0], np.cumsum(flags, dtype=np.int64)])
+        total = np.zeros(len(flags) + 1, dtype=np.int64)
+        np.cumsum(flags, out=total[1:])
         return np.asarray(total[self.high] - total[self.low], dtype=np.int64)
 
     def index(self, end: float) -> int:

@@ -16,6 +16,7 @@ _OUTCOMES = pa.array(OUTCOMES, pa.utf8())
 _KINDS = {"due_s": np.float64, "sent_s": np.float64, "done_s": np.float64, "endpoint": np.int32, "outcome": np.int8}
 _KINDS |= {"status": np.int16, "bytes": np.int64, "worker": np.int16}
 COLUMNS = tuple(_KINDS)
+_ROOM = 1 << 16
 
 Waiting = tuple[float, float, str, int]
 """A request in flight: due, sent (epoch seconds), endpoint, number of the worker."""
@@ -25,7 +26,9 @@ class Rows:
     """What is done, as it comes."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+        # One growing array a column: many small parts would leave the heap in pieces that nothing large fits into.
+        self._columns = {name: np.empty(_ROOM, kind) for name, kind in _KINDS.items()}
+        self._count = 0
         self._endpoints: dict[str, int] = {}
 
     def add(self, batch: pa.RecordBatch, worker: int) -> None:
@@ -36,8 +39,12 @@ class Rows:
         columns["endpoint"] = codes[endpoints.indices.to_numpy()]
         columns["outcome"] = pc.index_in(batch.column("outcome"), value_set=_OUTCOMES).to_numpy(zero_copy_only=False)
         columns["worker"] = np.full(batch.num_rows, worker)
-        for name, kind in _KINDS.items():
-            self._parts[name].append(np.array(columns[name], dtype=kind))  # a copy: the file's buffer can go
+        until = self._count + batch.num_rows
+        for name, column in self._columns.items():
+            if until > len(column):
+                column.resize(until + until // 8, refcheck=False)  # what is added is zeroed, so it is in memory
+            column[self._count : until] = columns[name]
+        self._count = until
 
     def frame(self, workers: Sequence[str], waiting: Sequence[Waiting], *, last: bool) -> pd.DataFrame:
         """Everything in the order in which it was due.
@@ -45,7 +52,7 @@ class Rows:
         Args:
             workers: their names, by number.
             waiting: what is in flight.
-            last: nothing is added or asked for again, so that the parts are let go one by one.
+            last: nothing is added or asked for again, so that the columns are let go one by one.
         """
         due, sent, names, numbers = zip(*waiting, strict=True) if waiting else ((), (), (), ())
         nan = np.full(len(waiting), np.nan)
@@ -63,9 +70,9 @@ class Rows:
         columns: dict[str, Any] = {}
         order = None
         for name, kind in _KINDS.items():
-            parts = self._parts.pop(name) if last else self._parts[name]
-            whole = np.concatenate([*parts, np.array(more[name], dtype=kind)])
-            del parts
+            whole = (self._columns.pop(name) if last else self._columns[name])[: self._count]
+            if waiting:
+                whole = np.concatenate([whole, np.array(more[name], dtype=kind)])
             if order is None:  # due_s is the first
                 order = np.argsort(whole, kind="stable")
             whole = whole[order]
