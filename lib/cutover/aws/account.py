@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -168,11 +169,12 @@ class Account:
         self._gates: dict[str, threading.BoundedSemaphore] = {}
         self._kept: dict[str, int] = {}
         self._lock = threading.RLock()
+        self._making = threading.Lock()
 
     def client(self, service: str, *, region: str | None = None) -> Any:
         """The boto3 client of a service, made once (a client takes 20–100 ms to make) and shared by all threads."""
         key = (service, region or self.region)
-        with self._lock:
+        with self._making:  # not the lock of the answers: whoever has one need not wait for a client
             if key not in self._clients:
                 client = self._session.client(
                     service,  # type: ignore[call-overload]
@@ -260,6 +262,8 @@ class Account:
     def _ask(self, call: Call, *, fresh: bool = False) -> Response:
         with self._lock:
             gate = self._gates.setdefault(call.service, threading.BoundedSemaphore(WORKERS_PER_SERVICE))
+        with contextlib.suppress(Exception):  # made before a place is taken, where it would be waited for
+            self.client(call.service, region=call.region)
         # The service's gate before the common one: who waits for a slow service keeps nobody else from being asked.
         with gate, self._workers:
             at = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -331,8 +335,8 @@ class Account:
             while (self.raw / _raw_name(key, number)).exists():
                 number += 1  # an earlier step of the same run asked the same
             self._kept[key] = number
-            name = _raw_name(key, number)
-            write_json(self.raw / name, response.to_dict())
+        name = _raw_name(key, number)
+        write_json(self.raw / name, response.to_dict())
         return Response(**{f: getattr(response, f) for f in Response.__slots__} | {"evidence": name})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dis
 import inspect
 import logging
 import re
@@ -120,9 +121,9 @@ def _read(stack: Stack, total: int, done: Iterator[int], progress: Told | None, 
 
 @cache
 def _depth(kind: type[View]) -> int:
-    """Views that need no other first, so that the calls on which most hang are the first to be made."""
-    source = inspect.getsource(kind)
-    return source.count("stack.view(")
+    """How many other views one needs: those that need none come first, for on their calls the most hangs."""
+    methods = [getattr(m, "__func__", m) for m in vars(kind).values()]
+    return sum(i.argval == "view" for m in methods if inspect.isfunction(m) for i in dis.get_instructions(m))
 
 
 _CHAPTERS = {
