@@ -28,7 +28,7 @@ from cutover.postgres.integrity.reading import Connection, Counter, Crew, Databa
 from cutover.postgres.integrity.relations import Relation
 from cutover.postgres.integrity.results import Comparison, TableComparison
 from cutover.postgres.integrity.rewritten import rewritten_since
-from cutover.postgres.integrity.rowhash import row_value
+from cutover.postgres.integrity.rowhash import row_sha256
 from cutover.postgres.integrity.selection import Selection, left_out
 from cutover.postgres.integrity.words import row_findings
 from cutover.postgres.progress import Listener
@@ -137,7 +137,7 @@ def _one(table: TableComparison, side: Database, columns: tuple[str, ...], sums:
 
 
 def _query(relation: Relation, columns: tuple[str, ...]) -> sql.Composable:
-    value = row_value(relation, columns, (), "sha256")
+    value = row_sha256(relation, columns)
     reads = [sql.SQL("SELECT {} AS x FROM ONLY {} t").format(value, leaf.identifier) for leaf in relation.leaves]
     # In byte order, so that no collation has a say.
     return sql.SQL('SELECT x FROM ({}) q ORDER BY x COLLATE "C"').format(sql.SQL(" UNION ALL ").join(reads))

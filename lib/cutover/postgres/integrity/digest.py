@@ -18,7 +18,7 @@ import psycopg
 from psycopg import sql
 
 from cutover.postgres.integrity.relations import Leaf, Relation
-from cutover.postgres.integrity.rowhash import Algorithm, mixed, raw_hashes, row_value
+from cutover.postgres.integrity.rowhash import Algorithm, mixed, row_hash
 
 PIECE_PAGES = 4096
 """Tables above this many blocks (32 MiB), TOAST included, are read in several pieces."""
@@ -183,21 +183,21 @@ def digest_query(
         algorithm: how they are hashed.
         only: a condition on the row `t`; all rows by default.
     """
-    first, second = mixed(algorithm)
+    how, (first, second) = row_hash(relation, columns, exact, algorithm), mixed(algorithm)
     inner = cut.inner()
     conditions = [condition for condition in (_range(piece), only) if condition is not None]
     # OFFSET 0 keeps the planner from computing the value twice.
     return sql.SQL(
         "SELECT {bucket}, count(*), sum({first})::text, sum({second})::text FROM (SELECT {raw}{names} "
-        "FROM (SELECT {value} AS x{inner} FROM ONLY {leaf} t {where} OFFSET 0) q OFFSET 0) z GROUP BY 1"
+        "FROM (SELECT {value}{inner} FROM ONLY {leaf} t {where} OFFSET 0) q OFFSET 0) z GROUP BY 1"
     ).format(
         bucket=cut.bucket(),
         first=first,
         second=second,
-        raw=raw_hashes(algorithm),
+        raw=how.raw,
         names=sql.SQL(", k") if inner.as_string(None) else inner,
         inner=inner,
-        value=row_value(relation, columns, exact, algorithm),
+        value=how.inner,
         leaf=piece.leaf.identifier,
         where=sql.SQL("WHERE {}").format(sql.SQL(" AND ").join(conditions)) if conditions else sql.SQL(""),
     )

@@ -26,7 +26,7 @@ from cutover.postgres.integrity.selection import Selection
 from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import Snapshot
 
-FORMAT = "cutover fingerprint 1"
+FORMAT = "cutover fingerprint 2"
 
 
 @dataclass(frozen=True, slots=True)

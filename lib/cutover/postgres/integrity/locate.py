@@ -21,7 +21,7 @@ from psycopg import sql
 
 from cutover.postgres.integrity.digest import Cut
 from cutover.postgres.integrity.relations import Relation
-from cutover.postgres.integrity.rowhash import Algorithm, mixed, raw_hashes, row_value
+from cutover.postgres.integrity.rowhash import Algorithm, mixed, row_hash
 
 Connection = psycopg.Connection[Any]
 Difference = Literal["missing", "extra", "different"]
@@ -200,21 +200,21 @@ def _hashed(
     only: sql.Composable | None,
     algorithm: Algorithm,
 ) -> sql.Composable:
-    first, second = mixed(algorithm)
+    how, (first, second) = row_hash(relation, columns, exact, algorithm), mixed(algorithm)
     keys = [sql.Identifier(f"k{number}") for number in range(len(key))]
     names = sql.SQL("").join(sql.SQL(", {}").format(name) for name in keys)
     inner = cut.inner()
     # Each leaf is hashed by itself: a union of the rows themselves would have to give them one type.
     reads = [
         sql.SQL(
-            "SELECT {raw}, place{names}{k} FROM "
-            "(SELECT {place} AS place, {value} AS x{keys}{inner} FROM ONLY {leaf} t {where} OFFSET 0) q"
+            "SELECT {raw}, leaf, tid{names}{k} FROM "
+            "(SELECT {number} AS leaf, t.ctid AS tid, {value}{keys}{inner} FROM ONLY {leaf} t {where} OFFSET 0) q"
         ).format(
-            raw=raw_hashes(algorithm),
+            raw=how.raw,
             names=names,
             k=sql.SQL(", k") if inner.as_string(None) else inner,
-            place=sql.SQL("({} || ':' || t.ctid::text)").format(sql.Literal(str(number))),
-            value=row_value(relation, columns, exact, algorithm),
+            number=sql.Literal(number),
+            value=how.inner,
             keys=sql.SQL("").join(
                 sql.SQL(", {} AS {}").format(relation.expression(column), name)
                 for column, name in zip(key, keys, strict=True)
@@ -226,7 +226,8 @@ def _hashed(
         for number, leaf in enumerate(relation.leaves)
     ]
     return sql.SQL(
-        "(SELECT {bucket} AS bucket, {first} AS h1, {second} AS h2, place{names} FROM ({reads} OFFSET 0) z)"
+        "(SELECT {bucket} AS bucket, {first} AS h1, {second} AS h2, leaf || ':' || tid::text AS place{names} "
+        "FROM ({reads} OFFSET 0) z)"
     ).format(bucket=cut.bucket(), first=first, second=second, names=names, reads=sql.SQL(" UNION ALL ").join(reads))
 
 
