@@ -333,6 +333,30 @@ def test_waivers_stand_in_the_open(gallery):
         assert words in part
 
 
+def test_what_an_emulator_cannot_show_is_one_line(outputs, draw):
+    """Folded beside what people accepted: how many, which, for which version alone; inside, each with its reason."""
+    folder = sample_runs.go(outputs, pictures=False)
+    lines = [
+        json.dumps(
+            Finding(
+                f"POST-{n:02}",
+                "Nobody can tell",
+                Status.WAIVED,
+                Severity.LOW,
+                waived_from=Status.UNKNOWN,
+                data={"waiver": {"reason": f"it has no part {n}", "emulator": "5.2.5", "approved_by": "Lead"}},
+            ).to_dict()
+            | {"step": "02", "at": "t"}
+        )
+        for n in (5, 6)
+    ]
+    (folder / "findings.jsonl").write_text("\n".join(lines))
+    page = draw(folder)
+    assert "What the emulator cannot show 2, for version 5.2.5 alone: POST-05, POST-06" in page.text
+    assert "it has no part 6" in page.text
+    assert "Known shortcomings" not in page.text
+
+
 def test_what_was_not_looked_at_is_listed(gallery):
     """UNKNOWN, NOT_DUE and NOT_APPLICABLE with their reasons, and the steps that did not run."""
     text = gallery["lost_rows"].text

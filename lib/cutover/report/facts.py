@@ -75,13 +75,14 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A waived finding: what was seen, who accepted it, why, and until when."""
+    """A waived finding: what was seen, who accepted it, why, and until when; or for which version of the emulator."""
 
     finding: Finding
     step: str
     by: str
     reason: str
     until: str
+    emulator: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +278,7 @@ def _accepted(record: Record) -> Iterable[Accepted]:
             by=str(waiver.get("approved_by") or "not recorded"),
             reason=str(waiver.get("reason") or finding.why or "not recorded"),
             until=str(waiver.get("until") or emulator),
+            emulator=str(waiver.get("emulator") or ""),
         )
 
 
