@@ -111,8 +111,11 @@ def _little_endian(numbers: array[int]) -> array[int]:
 
 
 def bucket_count(rows: int) -> int:
-    """How many buckets for a table of about so many rows: a power of two, about 512 rows in each, 16 to 16,384."""
-    return min(16_384, max(16, 1 << max(0, rows // 512).bit_length()))
+    """How many buckets for a table of about so many rows: a power of two, about 512 rows in each, 16 to 4,096.
+
+    More would be looked up in memory instead of in the processor's cache, for every row.
+    """
+    return min(4_096, max(16, 1 << max(0, rows // 512).bit_length()))
 
 
 def pieces(relation: Relation, jobs: int) -> list[Piece]:
