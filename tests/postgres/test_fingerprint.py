@@ -319,6 +319,32 @@ def test_a_sum_over_all_rows_sees_values_change_places(
     assert compare(*urls, catalog=False).tables[0].different == 2
 
 
+@pytest.mark.parametrize("kind", ["boolean", "smallint", "integer", "bigint", "oid", "uuid", "text", "character(40)"])
+def test_columns_that_change_alike_do_not_cancel_out(
+    on_both: OnBoth, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Columns' hashes are XORed: two columns that hold the same value must not, nor NULL in both of them."""
+    monkeypatch.setattr(matching, "bucket_count", lambda rows: 1)
+    one, two = {
+        "boolean": ("t", "f"),
+        "uuid": ("0e37df36-f698-11e6-8dd4-cb9ced3df976", "0e37df36-f698-11e6-8dd4-cb9ced3df977"),
+    }.get(kind, ("5", "6"))
+    text = f"CREATE TABLE public.t (id int PRIMARY KEY, a {kind}, b {kind}); INSERT INTO public.t VALUES "
+    rows = [f"(1, '{one}', '{one}')", f"(2, NULL, '{one}')", "(3, NULL, NULL)", f"(4, '{one}', '{two}')"]
+    changed = [f"(1, '{two}', '{two}')", f"(2, '{one}', NULL)", f"(3, '{one}', '{one}')", f"(4, '{two}', '{one}')"]
+    found = compare(*on_both(text + ", ".join(rows), text + ", ".join(changed)), catalog=False).tables[0]
+    assert (found.different, found.differing_columns) == (4, {"a": 4, "b": 4})
+
+
+def test_a_table_of_many_columns_is_hashed_to_the_last(on_both: OnBoth) -> None:
+    """Columns above the number that is hashed one by one are hashed too, and the expression is not nested too deep."""
+    names = [f"c{n} int DEFAULT {n}" for n in range(1000)]
+    text = f"CREATE TABLE public.t (id int PRIMARY KEY, {', '.join(names)}); "
+    text += "INSERT INTO public.t SELECT n FROM generate_series(1, 9) n; "
+    urls = on_both(text, text + "UPDATE public.t SET c7 = -1 WHERE id = 2; UPDATE public.t SET c999 = -1 WHERE id = 5")
+    assert compare(*urls, catalog=False).tables[0].differing_columns == {"c7": 1, "c999": 1}
+
+
 def test_digests_keep_their_sums_in_a_file() -> None:
     """Sums modulo 2^64 survive being written, and digests of other buckets are not compared."""
     one = Digest(16)

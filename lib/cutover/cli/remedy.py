@@ -29,5 +29,8 @@ def remedy(
         raise typer.Exit(ExitCode.GO)
     print(found.text, end="")
     total = len(found.mends) + len(found.if_given) + len(found.by_hand)
+    if not total:
+        say("Nothing that this run looked at is FAIL or MISSING: the script mends nothing. 02 looks at everything.")
+        raise typer.Exit(ExitCode.GO)
     say(f"Mends {len(found.mends)} of {total}" + (f", {len(found.if_given)} more if given" if found.if_given else ""))
     say("Read it before you run it: bash fix.sh. Cutover runs nothing of it.")
