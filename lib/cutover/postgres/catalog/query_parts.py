@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 
+from cutover.postgres.server_options import users_own
+
 USER = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'cutover_restore')"
 """The condition that a schema `n` is the application's."""
 
@@ -76,8 +78,8 @@ def owner(oid: str) -> str:
 
 
 def options(array: str) -> str:
-    """`name=value` texts, sorted."""
-    return f'(SELECT jsonb_agg(o ORDER BY o COLLATE "C") FROM unnest({array}) o)'
+    """`name=value` texts, sorted, without what the server writes for itself."""
+    return f'(SELECT jsonb_agg(o ORDER BY o COLLATE "C") FROM unnest({array}) o WHERE {users_own("o")})'
 
 
 def masked(array: str) -> str:

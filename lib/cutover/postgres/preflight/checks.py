@@ -9,6 +9,7 @@ from cutover.finding import Finding
 from cutover.postgres.connection import session
 from cutover.postgres.facts import ServerFacts, server_facts
 from cutover.postgres.preflight import pair, server
+from cutover.postgres.preflight.client import client
 from cutover.postgres.preflight.looks import look
 from cutover.postgres.preflight.scratch import check_schema
 from cutover.postgres.preflight.source import SOURCE
@@ -58,7 +59,7 @@ def preflight(
             continue
         findings += [server.reached(side, facts[side]), spare, *server.tls(side, url, facts[side])]
     if "source" in facts:
-        findings += [server.client(facts["source"], facts.get("target")), server.pooler(source_url)]
+        findings += [client(facts["source"], facts.get("target"), source_url), server.pooler(source_url)]
         with session(source_url) as connection:
             findings += [look(connection, facts["source"].described, check) for check in SOURCE]
     if len(facts) == 2:

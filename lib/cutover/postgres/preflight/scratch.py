@@ -19,6 +19,7 @@ from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.catalog import Catalog, compare_catalogs, read_catalog
 from cutover.postgres.connection import connect, describe, explain, one_line, with_database, without_secrets
+from cutover.postgres.contents import leave_out_own_options
 from cutover.postgres.restore_errors import RestoreError, read_errors
 from cutover.postgres.tools import Tools, find_tools
 from cutover.postgres.transfer.program import run
@@ -259,6 +260,7 @@ def _restore(source_url: str, url: str, *, owner: bool, acl: bool, role: str | N
                 why="the dump of the day would fail the same way.",
                 todo="mend what pg_dump says: a right that is missing, or a lock that is held.",
             )
+        leave_out_own_options(archive)
         conninfo, environment = without_secrets(url)
         command = [str(tools.pg_restore), "--verbose", "--no-password", f"--dbname={conninfo}"]
         command += [flag for flag, wanted in (("--no-owner", not owner), ("--no-acl", not acl)) if wanted]

@@ -7,7 +7,6 @@ from cutover.finding import Finding, Severity, Status
 from cutover.postgres.connection import describe, parameters
 from cutover.postgres.facts import ServerFacts
 from cutover.postgres.preflight.looks import Connection
-from cutover.postgres.tools import find_tools
 
 _KEPT = 3
 _BY_NAME = ("require", "verify-ca", "verify-full")
@@ -128,25 +127,4 @@ def pooler(url: str) -> Finding:
         observed=f"{known.get('host', '')}:{known.get('port', '5432')}",
         why="A pooler mixes sessions, so a snapshot cannot be held and settings leak." if pooled else "",
         remedy="Take `-pooler` out of the host name, or use the server's own port." if pooled else "",
-    )
-
-
-def client(source: ServerFacts, target: ServerFacts | None) -> Finding:
-    """`PRE-tools`: pg_dump and pg_restore are at least the source's major, and rather not above the target's."""
-    title = "pg_dump and pg_restore are new enough for the source"
-    try:
-        tools = find_tools(source.major)
-    except DatabaseError as error:
-        return Finding(
-            "PRE-tools", title, Status.MISSING, Severity.BLOCKER, observed=error.what, why=error.why, remedy=error.todo
-        )
-    above = target is not None and tools.major > target.major
-    return Finding(
-        "PRE-tools",
-        title,
-        Status.PASS,
-        Severity.BLOCKER,
-        expected=f"at least {source.major}",
-        observed=f"{tools.version}" + (", newer than the target" if above else ""),
-        why="What a newer pg_dump writes, an older target may not know: see PRE-schema." if above else "",
     )

@@ -14,6 +14,7 @@ from psycopg import sql
 from cutover.errors import DatabaseError
 from cutover.postgres.catalog import CatalogObject, differences_between, read_catalog
 from cutover.postgres.connection import describe, one_line, session, without_secrets
+from cutover.postgres.contents import leave_out_own_options
 from cutover.postgres.facts import server_facts
 from cutover.postgres.replication.end import writer
 from cutover.postgres.replication.link import Link, published_tables
@@ -150,6 +151,7 @@ def _copy(link: Link, *, before: bool, jobs: int = 1) -> list[RestoreError]:
         conninfo, environment = without_secrets(link.source_url)
         command = [str(tools.pg_dump), "--schema-only", "--format=custom", "--no-subscriptions"]
         _run([*command, "--no-password", f"--file={archive}", f"--dbname={conninfo}"], environment, link.source_url)
+        leave_out_own_options(archive)
         chosen.write_text("\n".join(_entries(tools, archive, environment, link.name, before=before)) + "\n")
         conninfo, environment = without_secrets(link.target_url)
         # The target keeps everybody else's writes out while it follows; this is the one writer that must come in.

@@ -16,6 +16,7 @@ from cutover.errors import DatabaseError
 from cutover.files import write_json
 from cutover.postgres.archive import Dump, read_back
 from cutover.postgres.connection import APPLICATION_NAME, describe, explain, one_line, without_secrets
+from cutover.postgres.contents import leave_out_own_options
 from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import Snapshot, exported_snapshot
 from cutover.postgres.tools import Tools, find_tools
@@ -36,6 +37,7 @@ def dump(
 ) -> Dump:
     """Dump a database into an empty folder (pg_dump's directory format), at one snapshot, and read it back.
 
+    Options that the server writes for itself are left out of the schema where this pg_dump does not do it.
     `dump.json` is written last, whole: a folder without it is a dump that did not finish.
 
     Args:
@@ -77,6 +79,7 @@ def dump(
         seconds = time.monotonic() - clock
     if exit_code != 0:
         raise _failed(stderr, exit_code, source_url, folder, tools)
+    left_out = leave_out_own_options(folder / "archive" / "toc.dat")
     clock = time.monotonic()
     contents = read_back(folder, about.tables, tools.major, jobs=jobs)
     took = {about.loads[key].name: seconds for key, seconds in watch.seconds.items()}
@@ -94,6 +97,7 @@ def dump(
         jobs=jobs,
         tables=about.tables,
         settings=about.settings,
+        left_out=left_out,
         files=contents.files,
         database_bytes=about.database_bytes,
         read_back_s=round(time.monotonic() - clock, 3),
