@@ -2,7 +2,15 @@
 
 from cutover.postgres.actions import BackUp, Transfer
 from cutover.postgres.archive import Dump, read_dump, verify_dump
-from cutover.postgres.catalog import Catalog, CatalogObject, compare_catalogs, printed_by, read_catalog
+from cutover.postgres.catalog import (
+    ROLE_MAP,
+    Catalog,
+    CatalogObject,
+    Restored,
+    compare_catalogs,
+    printed_by,
+    read_catalog,
+)
 from cutover.postgres.connection import connect, describe, same_database
 from cutover.postgres.facts import ServerFacts, server_facts
 from cutover.postgres.following import second_look
@@ -31,6 +39,7 @@ from cutover.postgres.transfer import Restore, check_unmarked, dump, restore
 from cutover.postgres.trial import EmptyDatabase, Trial, TrialTransfer, trial_transfer
 
 __all__ = [
+    "ROLE_MAP",
     "BackUp",
     "Catalog",
     "CatalogObject",
@@ -45,6 +54,7 @@ __all__ = [
     "Progress",
     "Restore",
     "RestoreError",
+    "Restored",
     "RowDifference",
     "Selection",
     "ServerFacts",

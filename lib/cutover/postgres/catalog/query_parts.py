@@ -9,6 +9,7 @@ constants inside expressions are printed in one format whatever the server's Tim
 from __future__ import annotations
 
 import json
+import re
 
 from cutover.postgres.server_options import users_own
 
@@ -27,6 +28,11 @@ _TO_PUBLIC = {
 """What PUBLIC may do where nothing was granted or revoked (`acldefault`, by its letter for the kind of object)."""
 
 _SECRET = "(password|passfile|secret|token|sslkey|sslpassword|credential|private|access_?key)"  # noqa: S105
+
+
+def is_secret(name: str) -> bool:
+    """Whether an option of this name may hold a secret."""
+    return re.search(_SECRET, name, re.IGNORECASE) is not None
 
 
 def own(catalog: str, oid: str) -> str:
