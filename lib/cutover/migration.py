@@ -333,7 +333,7 @@ class ExpectedDifference(Strict):
 
 
 class Restoring(Strict):
-    """How the dump is restored; what is left out here is a difference, to be declared under `expected_differences`."""
+    """How the schema is made on the target; owners and grants that are left out here are no differences."""
 
     owner: bool = Field(default=False, description="restore ownership: every owner must exist, and be ours to SET ROLE")
     acl: bool = Field(default=True, description="restore grants and default privileges: their roles must exist")

@@ -127,6 +127,16 @@ def session(url: str, *, readonly: bool = True, autocommit: bool = True) -> Iter
         connection.close()
 
 
+def user_of(url: str) -> str:
+    """The role by which a database is entered, as the server says.
+
+    Raises:
+        DatabaseError: no connection.
+    """
+    with session(url) as connection:
+        return connection.info.user
+
+
 def explain(error: Exception, url: str, what: str) -> DatabaseError:
     """A DatabaseError that names the database without its password, and hints at what to do."""
     text = one_line(error, url)

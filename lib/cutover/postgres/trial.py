@@ -12,6 +12,7 @@ from cutover.errors import ActionRefused
 from cutover.finding import Finding
 from cutover.postgres.actions import fresh, summary_of
 from cutover.postgres.archive import Dump, verify_dump
+from cutover.postgres.catalog import Restored
 from cutover.postgres.connection import describe, same_database, session
 from cutover.postgres.forecast import measured
 from cutover.postgres.integrity import Comparison, compare
@@ -136,11 +137,19 @@ def trial_transfer(
     Raises:
         DatabaseError: the dump or the restore could not be made at all.
     """
+    chosen = {"acl": True, **options}
     with exported_snapshot(source_url) as snapshot:
         dumped = dump(source_url, folder, jobs=jobs, snapshot=snapshot, progress=progress)
         verified = verify_dump(folder)
-        restored = restore(folder, target_url, jobs=jobs, progress=progress, verified=True, **{"acl": True, **options})
-        compared = compare(source_url, target_url, jobs=jobs, source_snapshot=snapshot, progress=progress)
+        restored = restore(folder, target_url, jobs=jobs, progress=progress, verified=True, **chosen)
+        compared = compare(
+            source_url,
+            target_url,
+            jobs=jobs,
+            source_snapshot=snapshot,
+            progress=progress,
+            restored=Restored(**{k: v for k, v in chosen.items() if k in ("owner", "acl", "role")}),
+        )
     findings = [*verified, *check_restore(restored), *compared.findings]
     return Trial(dumped, restored, compared, findings)
 

@@ -282,6 +282,7 @@ class SwitchOver:
             evidence=self._step.run.raw("postgres"),
             expected=self._step.migration.expected_differences,
             progress=self._progress,
+            restored=self._link.restored,
         )
 
     def _left(self, run: _Progressing) -> float:

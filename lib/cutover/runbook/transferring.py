@@ -47,12 +47,21 @@ def link_of(step: Step) -> replication.Link:
         step.resolve(migration.target.database_url),
         step.resolve(reach) if reach else "",
         f"cutover_{migration.name}_{migration.environment}".replace("-", "_")[:50],
+        acl=migration.restore.acl,
     )
 
 
 def replicates(step: Step) -> bool:
     """Whether the parameters say `transfer: replicate`."""
     return step.migration.transfer == "replicate"
+
+
+def restored_of(step: Step) -> postgres.Restored:
+    """How the target was made, by either way: what the parameters leave out of it is no difference."""
+    if replicates(step):
+        return link_of(step).restored
+    chosen = step.migration.restore
+    return postgres.Restored(owner=chosen.owner, acl=chosen.acl, role=chosen.role)
 
 
 def check_way(step: Step, *, stop: bool = False) -> list[Finding]:
@@ -199,6 +208,7 @@ def compare_databases(
             fingerprint=fingerprint_of(step),
             live=False,  # the source is frozen: where its sequences stand is part of the proof
             progress=progress,
+            restored=restored_of(step),
         )
     kept = _kept_comparison(step)
     names = ("name", "kind", "source_rows", "target_rows", "missing", "extra", "different", "not_compared")

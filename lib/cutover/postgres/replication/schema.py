@@ -25,6 +25,9 @@ from cutover.postgres.transfer.settings import apply_settings
 _LATER_KINDS = ("publication", "sequence value", "subscription", "role", "role membership", "role setting")
 """What a replicated copy does not have from its schema: ours on the source, what the fence brings, and the roles."""
 
+_GRANTS = ("default privileges", "grant beside")
+"""What a copy without grants does not have either."""
+
 
 def copy_schema_before(link: Link) -> bool:
     """Make what rows need in an empty target: types, tables, functions, and keys, all of it or nothing; settings too.
@@ -94,10 +97,11 @@ def fill_views(link: Link, *, again: bool = False) -> list[str]:
 def missing_objects(link: Link) -> list[str]:
     """What the source has and the target has not, `index public.users_email_idx`; what is ours is left out."""
     source, target = read_catalog(link.source_url), read_catalog(link.target_url)
+    left_out = _LATER_KINDS if link.acl else (*_LATER_KINDS, *_GRANTS)
     return [
         f"{d.kind} {d.object}"
         for d in differences_between(source, target)
-        if d.problem == "missing" and d.kind not in _LATER_KINDS
+        if d.problem == "missing" and d.kind not in left_out
     ]
 
 
@@ -157,6 +161,7 @@ def _copy(link: Link, *, before: bool, jobs: int = 1) -> list[RestoreError]:
         # The target keeps everybody else's writes out while it follows; this is the one writer that must come in.
         environment["PGOPTIONS"] = "-c default_transaction_read_only=off"
         command = [str(tools.pg_restore), "--no-owner", "--no-password", f"--use-list={chosen}"]
+        command += [] if link.acl else ["--no-acl"]
         command += ["--single-transaction"] if before else [f"--jobs={max(1, jobs)}"]
         code, words = _run([*command, f"--dbname={conninfo}", str(archive)], environment, link.target_url, fails=before)
     return read_errors(words, code)
