@@ -10,8 +10,8 @@ from typing import Protocol
 
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.catalog.differences import CatalogDifference
+from cutover.postgres.catalog.left_out import LeftOut
 from cutover.postgres.catalog.model import Catalog
-from cutover.postgres.catalog.role_names import bare, owner_of, role_of
 from cutover.postgres.catalog.weights import APART
 
 
@@ -69,25 +69,6 @@ _SUPERUSERS_ONLY = {"superuser", "replication", "bypassrls"}
 """Attributes of a role that a managed service gives to nobody."""
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """How the target was restored (`restore` in the parameters): what was left out by choice is no difference.
-
-    Attributes:
-        owner: owners were restored; otherwise everything belongs to the role that restored it.
-        acl: grants and default privileges were restored.
-        role: that restored it; None for the role that enters the target.
-    """
-
-    owner: bool = False
-    acl: bool = True
-    role: str | None = None
-
-    def by(self, entered_as: str) -> str:
-        """The role to which everything belongs, without SQL's quotes; empty where owners were restored."""
-        return "" if self.owner else self.role or entered_as
-
-
 def service_roles(catalog: Catalog) -> set[str]:
     """The roles of the server that are a managed service's own, as SQL writes their names."""
     return {role for role in catalog.roles for s in SERVICES if s.sign in catalog.roles and s.owns(role)}
@@ -118,8 +99,7 @@ class Meant:
         """
         self._declared = tuple(declared)
         self._used: set[int] = set()
-        self._restored_as, self._acl = bare(restored_as), acl
-        self._source, self._target = ({f"{k} {n}": one for (k, n), one in c.objects.items()} for c in (source, target))
+        self._left_out = LeftOut(source, target, restored_as=restored_as, acl=acl)
         roles = [{found.name for found in side.of("role")} for side in (source, target)]
         here, there = ([s for s in SERVICES if s.sign in names] for names in roles)
         self._of = [*here, *there] if services else []
@@ -133,7 +113,7 @@ class Meant:
             ):
                 self._used.add(number)
                 return f"Declared as expected: {one.reason}"
-        return self._by_restore(difference) or self._by_service(difference)
+        return self._left_out.reason(difference) or self._by_service(difference)
 
     def stale(self) -> list[Finding]:
         """What was declared and is not there, after `reason` was asked of every difference."""
@@ -152,26 +132,6 @@ class Meant:
             for number, one in enumerate(self._declared)
             if number not in self._used
         ]
-
-    def _by_restore(self, difference: CatalogDifference) -> str:
-        """What follows from leaving owners or grants out of the restore, by choice."""
-        if self._restored_as and self._is_by_owner(difference):
-            return f"Restored with --no-owner by choice: everything belongs to {self._restored_as}."
-        if not self._acl and _is_lack_of_grants(difference):
-            return "Restored with --no-acl by choice: grants and default privileges were left out."
-        return ""
-
-    def _is_by_owner(self, difference: CatalogDifference) -> bool:
-        """Whether it is so because everything belongs to the restoring role."""
-        if difference.kind == "owner":
-            made_before = difference.object == "schema public" or difference.object.startswith("tablespace ")
-            return made_before or bare(str(difference.values[0][1])) == self._restored_as
-        if difference.kind == "large object" and difference.changed == ("owners",):
-            return {bare(role) for role in difference.values[0][1]} == {self._restored_as}
-        # What an owner may do is in no grant, and goes with the object; so does what was granted to the new one before.
-        ours, theirs = (owner_of(side.get(difference.object)) for side in (self._source, self._target))
-        told = _differing_grants(difference)
-        return bool(told) and bare(theirs) == self._restored_as and told <= {"owner", bare(ours), self._restored_as}
 
     def _by_service(self, difference: CatalogDifference) -> str:
         for service in self._of:
@@ -195,54 +155,6 @@ _SERVICE_DOES = {
     "grant beside": "Grants to roles of {} itself.",
 }
 """Kinds of difference that a service makes by itself, and what is said of them."""
-
-
-_PUBLIC_ANYWAY = {
-    "function": {"PUBLIC EXECUTE"},
-    "aggregate": {"PUBLIC EXECUTE"},
-    "type": {"PUBLIC USAGE"},
-    "language": {"PUBLIC USAGE"},
-    "schema public": {"PUBLIC USAGE"},
-}
-"""What everybody may do where nothing was granted or revoked, by kind of object or its name."""
-
-
-def _sides(difference: CatalogDifference) -> tuple[set[tuple[str, str]], set[tuple[str, str]]] | None:
-    """The grants of both sides, (on what of the object, `role PRIVILEGE`); None where more than grants differ."""
-    if difference.changed in (("acl",), ("grants",)) and difference.kind != "database":
-        mine, its = ({("", str(line)) for line in side or ()} for side in difference.values[0])
-        return mine, its
-    if difference.kind == "large object" and difference.changed == ("granted",):
-        mine, its = ({(str(number), str(line)) for line, number in side.items()} for side in difference.values[0])
-        return mine, its
-    if difference.changed in (("on columns",), ("on attributes",)):
-        plain = [
-            {c: {k: v for k, v in beside.items() if k != "grants"} for c, beside in (side or {}).items()}
-            for side in difference.values[0]
-        ]
-        if {c: b for c, b in plain[0].items() if b} == {c: b for c, b in plain[1].items() if b}:
-            mine, its = (
-                {(c, str(line)) for c, beside in (side or {}).items() for line in beside.get("grants") or ()}
-                for side in difference.values[0]
-            )
-            return mine, its
-    return None
-
-
-def _differing_grants(difference: CatalogDifference) -> set[str]:
-    """Whose grants differ, without SQL's quotes (`owner` for what an owner may not do); empty where more differs."""
-    sides = _sides(difference)
-    return {bare(role_of(line)) for _, line in sides[0] ^ sides[1]} if sides else set()
-
-
-def _is_lack_of_grants(difference: CatalogDifference) -> bool:
-    """Whether the target has nothing but what everybody may do anyway beside the source's grants."""
-    if difference.kind in ("default privileges", "grant beside") and difference.problem == "missing":
-        return True
-    sides = _sides(difference)
-    kind = difference.object.partition(" ")[0]
-    anyway = _PUBLIC_ANYWAY.get(difference.object) or _PUBLIC_ANYWAY.get(kind, set())
-    return sides is not None and {line for _, line in sides[1] - sides[0]} <= anyway
 
 
 def _who(difference: CatalogDifference) -> Iterator[str]:
