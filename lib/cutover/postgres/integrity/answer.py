@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cutover.errors import ExitCode
 from cutover.finding import Finding, Severity, Status
-from cutover.report.words import count, duration, visible
+from cutover.text import count, duration, visible
 
 if TYPE_CHECKING:
     from cutover.postgres import Comparison, TableComparison
