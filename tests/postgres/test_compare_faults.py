@@ -39,7 +39,7 @@ def outcome(urls: tuple[str, str], progress: Callable[[Progress], None]) -> tupl
         comparison = compare(*urls, jobs=2, catalog=False, progress=progress)
     except DatabaseError as error:
         return error.exit_code, None
-    return Answer(comparison, catalog=False).code, comparison
+    return Answer(comparison).code, comparison
 
 
 def name_of(url: str) -> str:

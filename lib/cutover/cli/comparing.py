@@ -81,7 +81,7 @@ def compare(
             selection=_selection(schema, table, exclude),
             politeness=_politeness(max_load, max_wait, rest, statement_timeout, lock_timeout),
         )
-    answer = Answer(comparison, catalog=not rows_only and (kept is None or kept.catalog is not None), strict=strict)
+    answer = Answer(comparison, strict=strict)
     if as_json:
         print_out(answer.to_dict(), True)
     else:

@@ -1,25 +1,27 @@
-"""What a comparison is told with: one sentence, then what differs, table by table; and its exit code."""
+"""What `cutover compare` answers with: the sentence, then what differs, table by table; and its exit code."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cutover.errors import ExitCode
-from cutover.finding import Finding, Severity, Status
+from cutover.finding import Finding, Status
+from cutover.postgres.integrity.results import ROWS, Comparison, Equality, TableComparison, instant
 from cutover.text import count, duration, visible
 
 if TYPE_CHECKING:
-    from cutover.postgres import Comparison, TableComparison
-    from cutover.postgres.integrity import RowDifference
+    from cutover.postgres.integrity.locate import RowDifference
 
-_WRONG = (Status.FAIL, Status.MISSING)
-_UNSEEN = (Status.UNKNOWN, Status.NOT_COMPARED)
-_ROWS = "INT-rows"
 _WIDE = 400
 """Characters of a finding that are shown; all of it is in --json and in the evidence."""
+
+_CODES = {
+    Equality.EQUAL: ExitCode.GO,
+    Equality.DIFFERENT: ExitCode.CLOSED,
+    Equality.NOT_COMPARABLE: ExitCode.INCONCLUSIVE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,86 +30,53 @@ class Answer:
 
     Attributes:
         comparison: what was found.
-        catalog: whether the catalogs and sequences were compared too.
         strict: advisory differences (comments, stale materialised views) count like any other.
     """
 
     comparison: Comparison
-    catalog: bool = True
     strict: bool = False
 
     @property
-    def differences(self) -> list[Finding]:
-        """What differs and counts."""
-        return [f for f in self._of(_WRONG) if self._counts(f)]
-
-    @property
-    def advisories(self) -> list[Finding]:
-        """What differs or could not be seen, and does not count."""
-        return [f for f in self._of((*_WRONG, *_UNSEEN)) if not self._counts(f)]
-
-    @property
-    def unseen(self) -> list[Finding]:
-        """What could not be compared."""
-        return [f for f in self._of(_UNSEEN) if self._counts(f)]
+    def verdict(self) -> Equality:
+        """Whether the two are equal."""
+        return self.comparison.verdict(strict=self.strict)
 
     @property
     def code(self) -> ExitCode:
         """3 when something differs, else 5 when something was not compared, else 0."""
-        if self.differences:
-            return ExitCode.CLOSED
-        return ExitCode.INCONCLUSIVE if self.unseen or not self._tables else ExitCode.GO
-
-    @property
-    def result(self) -> str:
-        """`equal`, `different` or `not comparable`."""
-        return {ExitCode.GO: "equal", ExitCode.CLOSED: "different"}.get(self.code, "not comparable")
+        return _CODES[self.verdict]
 
     @property
     def headline(self) -> str:
         """The one sentence."""
-        at = f"as of {_instant(self.comparison.source)}"
-        if self.code is ExitCode.GO:
-            but = f", but for {count(len(self.advisories), 'advisory difference')}" if self.advisories else ""
-            also = ", every sequence, index and constraint" if self.catalog else ""
-            rest = "" if self.catalog else " (rows alone; the catalog was not asked for)"
-            return f"{self._all()}{also}: identical{but}, {at}{rest}."
-        if not self._tables:
-            return f"Not comparable: there is no table to compare, {at}."
-        same = sum(table.identical for table in self._tables)
-        rest = f"{same:,} of {count(len(self._tables), 'table')} identical, {at}"
-        if self.code is ExitCode.CLOSED:
-            return f"Different: {', '.join(self._what())}; {rest}."
-        rows = [f.id.partition(":")[2] for f in self.unseen if f.id.startswith(f"{_ROWS}:")]
-        named = rows + [f.title[0].lower() + f.title[1:] for f in self.unseen if not f.id.startswith(_ROWS)]
-        more = f" and {len(named) - 3:,} more" if len(named) > 3 else ""
-        return f"Not comparable: {', '.join(named[:3])}{more}; {rest}."
+        return self.comparison.sentence(strict=self.strict)
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Everything below the headline: a style (`bold`, `dim` or nothing) and the text of each line."""
         for table in self.comparison.tables:
-            if not table.identical and not (table.advisory and not self.strict) and not _aside(table):
+            if not table.identical and not (table.advisory and not self.strict) and table.kind != "foreign table":
                 yield from _table(table, self.comparison)
-        others = [f for f in [*self.differences, *self.unseen] if not f.id.startswith(_ROWS)]
+        wrong, advisories = self.comparison.wrong(strict=self.strict), self.comparison.advisories(strict=self.strict)
+        others = [f for f in [*wrong, *self.comparison.unseen()] if not f.id.startswith(ROWS)]
         if others:
             yield "bold", "Beside the rows"
             for finding in others:
                 yield from _finding(finding)
-        if self.advisories:
+        if advisories:
             yield "bold", "Advisory: what a restore makes anew, or what changes no answer of the database"
-            for finding in self.advisories:
+            for finding in advisories:
                 yield from _finding(finding)
         if self.comparison.left_out:
             names = ", ".join(self.comparison.left_out[:6]) + (" …" if len(self.comparison.left_out) > 6 else "")
             several = count(len(self.comparison.left_out), "relation")
             yield "dim", f"Left out by choice, so nothing is said of {several}: {names}"
         for where, side in (("source", self.comparison.source), ("target", self.comparison.target)):
-            yield "dim", f"{where}: {side['database']} at {side['lsn'] or '?'}, {_instant(side)}"
+            yield "dim", f"{where}: {side['database']} at {side['lsn'] or '?'}, {instant(side)}"
         yield "dim", f"{duration(self.comparison.seconds)}, {_ALGORITHMS[self.comparison.algorithm]}"
 
     def findings(self) -> list[Finding]:
         """The findings for a pipeline: what is advisory is waived, so that red is what the exit code says."""
-        aside = {id(f) for f in self.advisories}
+        aside = {id(f) for f in self.comparison.advisories(strict=self.strict)}
         why = "Advisory: it does not count unless --strict is given."
         return [
             replace(f, status=Status.WAIVED, waived_from=f.status, why=why) if id(f) in aside else f
@@ -116,42 +85,9 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        told = {"result": self.result, "exit_code": int(self.code), "headline": self.headline}
-        return told | {"catalog_compared": self.catalog} | self.comparison.to_dict()
-
-    @property
-    def _tables(self) -> list[TableComparison]:
-        return [t for t in self.comparison.tables if not t.advisory and not _aside(t)]
-
-    def _of(self, statuses: Sequence[Status]) -> list[Finding]:
-        seen = [f for f in self.comparison.findings if f.status in statuses]
-        # What sums up others that are here adds nothing.
-        return [f for f in seen if not any(other.id.startswith((f"{f.id}:", f"{f.id}-")) for other in seen)]
-
-    def _counts(self, finding: Finding) -> bool:
-        return finding.severity is not Severity.LOW or (self.strict and finding.status in _WRONG)
-
-    def _all(self) -> str:
-        tables = [t for t in self._tables if t.kind != "large objects"]
-        objects = sum(t.source_rows or 0 for t in self._tables if t.kind == "large objects")
-        rows = sum(t.source_rows or 0 for t in tables)
-        chosen = "chosen " if self.comparison.left_out else ""
-        word = count(len(tables), f"{chosen}table")
-        text = f"All {word}, {count(rows, 'row')}" if len(tables) > 1 else f"{word}, {count(rows, 'row')}"
-        return text + (f", {count(objects, 'large object')}" if objects else "")
-
-    def _what(self) -> list[str]:
-        tables = [t for t in self._tables if t.differs or "does not exist" in t.not_compared]
-        rows = sum(t.missing + t.extra + t.different for t in tables)
-        others = sum(1 for f in self.differences if not f.id.startswith(_ROWS))
-        parts = []
-        if tables:
-            parts.append(count(len(tables), "table") + (f" ({count(rows, 'row')})" if rows else ""))
-        if others:
-            parts.append(count(others, "difference") + " beside the rows")
-        if self.unseen:
-            parts.append(f"{len(self.unseen):,} not compared")
-        return parts or [count(len(self.differences), "difference")]
+        told = {"result": str(self.verdict), "exit_code": int(self.code), "headline": self.headline}
+        told |= {"catalog_compared": self.comparison.catalog_compared}
+        return told | self.comparison.to_dict() | {"verdict": str(self.verdict), "sentence": self.headline}
 
 
 _ALGORITHMS = {"hash": "two 64-bit hashes of every row", "sha256": "SHA-256 of every row"}
@@ -193,10 +129,9 @@ def _row(row: RowDifference) -> Iterator[tuple[str, str]]:
 
 
 def _finding(finding: Finding) -> Iterator[tuple[str, str]]:
-    claimed = finding.title.removesuffix(" is the same on both sides")
-    seen = finding.observed or finding.why
-    told = finding.sentence() if claimed == finding.title else f"{claimed}: {seen}"
-    if seen.lower().startswith(claimed.lower()):
+    what, seen = str(finding.data.get("what", "")), finding.observed or finding.why
+    told = f"{what}: {seen}" if what else finding.sentence()
+    if seen.lower().startswith((what or finding.title).lower()):
         told = seen[0].upper() + seen[1:]
     yield "", f"  {told if len(told) <= _WIDE else told[: _WIDE - 2].rstrip() + ' …'}"
 
@@ -204,15 +139,3 @@ def _finding(finding: Finding) -> Iterator[tuple[str, str]]:
 def _shown(value: str | None) -> str:
     """A value so that NULL, '' and blanks at its ends can be told apart."""
     return "NULL" if value is None else visible(repr(value))
-
-
-def _aside(table: TableComparison) -> bool:
-    """Whether it has no rows of its own to compare: a foreign table, say."""
-    return table.kind == "foreign table"
-
-
-def _instant(side: dict[str, str]) -> str:
-    try:
-        return f"{datetime.fromisoformat(side['at']):%Y-%m-%d %H:%M:%S} UTC"
-    except (KeyError, ValueError):
-        return "an unknown instant"
