@@ -89,6 +89,39 @@ def test_it_begins_and_concludes_its_own_step(notebook: Any) -> None:
         assert sources[-1].strip() == "step.conclude()"
 
 
+NAMED = re.compile(r"(?<![\w.])\d\d_[a-z][a-z_]*[a-z]\b")
+"""How a notebook is named, with its ending or without."""
+
+
+def wherever_a_notebook_is_named() -> list[Path]:
+    """What a person reads: the library's strings and templates, the pages, the parameters, the notebooks themselves."""
+    root = FOLDER.parent
+    pages = [*root.glob("*.md"), *(root / "docs").rglob("*.md"), *(root / "params").glob("*.y*ml"), *NOTEBOOKS]
+    code = [p for p in (root / "lib").rglob("*") if p.suffix in {".py", ".j2", ".css", ".json", ".yml"}]
+    return [p for p in [*pages, *code, *(root / "locustfiles").glob("*.py")] if p.name != "CHANGELOG.md"]
+
+
+def test_every_notebook_that_is_named_is_there() -> None:
+    """In a message, a page or another notebook: whoever follows it stands before nothing."""
+    there = {path.stem for path in NOTEBOOKS}
+    named = {
+        (path.relative_to(FOLDER.parent), name)
+        for path in wherever_a_notebook_is_named()
+        for name in NAMED.findall(path.read_text(encoding="utf-8"))
+    }
+    assert len({name for _, name in named}) > len(there) / 2
+    assert sorted(f"{path}: {name}" for path, name in named if name not in there) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["run 31_monitoring", "notebooks/91_rollback_application.ipynb", "`06_drill`:", "(40_x_y)"]
+)
+def test_the_name_of_a_notebook_is_recognised(text: str) -> None:
+    """Bare, in a path, in code, in brackets; a number with underscores is none."""
+    assert len(NAMED.findall(text)) == 1
+    assert NAMED.findall("10_000, 1_000_000, 0x10_ff and a10_b") == []
+
+
 def test_every_link_leads_somewhere(notebook: Any) -> None:
     """A dead link at three in the morning costs more than the click."""
     text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")

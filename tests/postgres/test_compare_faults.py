@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from cutover.cli.compared import Answer
 from cutover.errors import DatabaseError, ExitCode
 from cutover.postgres import Comparison, compare, connection
 from cutover.postgres.integrity import digest, opening
+from cutover.postgres.integrity.answer import Answer
 from cutover.postgres.progress import Progress
 from cutover.rehearsal import postgres as pg
 from cutover.rehearsal.postgres import Server
@@ -39,7 +39,7 @@ def outcome(urls: tuple[str, str], progress: Callable[[Progress], None]) -> tupl
         comparison = compare(*urls, jobs=2, catalog=False, progress=progress)
     except DatabaseError as error:
         return error.exit_code, None
-    return Answer(comparison, catalog=False).code, comparison
+    return Answer(comparison).code, comparison
 
 
 def name_of(url: str) -> str:

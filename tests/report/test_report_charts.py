@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from cutover.migration import Triggers
+from cutover.postgres import Comparison, TableComparison
 from cutover.report import charts
 from cutover.report.record import StepEnd
 
@@ -109,44 +110,72 @@ def test_a_long_load_is_thinned_without_losing_its_worst_window():
     assert max(max(one.get_ydata()) for one in figure.axes[0].lines) == 9.0
 
 
+def compared(*tables):
+    """A comparison of tables, each (name, rows on the source, rows on the target) and what else is known of it."""
+    at = {"at": "2026-11-23T17:20:03+00:00"}
+    found = [
+        TableComparison(t[0], source_rows=t[1], target_rows=t[2], **dict(zip(["missing"], t[3:], strict=False)))
+        if isinstance(t, tuple)
+        else t
+        for t in tables
+    ]
+    return Comparison([], found, 1.0, at, at, "hash")
+
+
 def test_tables_that_differ_come_first_and_say_by_how_much():
-    """Marked by words, not by colour alone."""
-    rows = [charts.TableRow("public.big", 900, 900), charts.TableRow("public.lost", 50, 47, 3)]
-    figure = charts.tables(rows)
+    """Marked by words, not by colour alone; the comparison's sentence stands before."""
+    found = compared(("public.big", 900, 900), ("public.lost", 50, 47, 3))
+    figure = charts.tables(found)
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["public.lost", "public.big"]
     assert "47 of 50: 3 differ" in texts(figure)
-    assert charts.tables_alt(rows) == "1 of 2 tables differs: public.lost (47 of 50 rows)."
+    assert charts.tables_alt(found) == f"{found.sentence()} Not equal: public.lost (47 of 50 rows)."
+    assert found.sentence().startswith("Different: 1 table (3 rows); 1 of 2 tables identical, as of ")
 
 
 def test_a_swapped_value_is_a_difference_though_the_counts_agree():
     """Same number of rows, not the same rows."""
-    rows = [charts.TableRow("public.users", 10, 10, 1)]
-    assert "1 of 10: 1 differ" not in texts(charts.tables(rows))
-    assert "10 of 10: 1 differ" in texts(charts.tables(rows))
-    assert charts.tables_alt(rows) == "1 of 1 table differs: public.users (1 of 10 rows not equal)."
+    found = compared(TableComparison("public.users", source_rows=10, target_rows=10, different=1))
+    assert "1 of 10: 1 differ" not in texts(charts.tables(found))
+    assert "10 of 10: 1 differ" in texts(charts.tables(found))
+    assert charts.tables_alt(found).endswith("Not equal: public.users (1 of 10 rows not equal).")
 
 
 def test_a_table_that_was_not_compared_is_neither_equal_nor_different():
     """It is drawn hatched, and named."""
-    rows = [charts.TableRow("a", 5, 5), charts.TableRow("b", 5, 0, not_compared="permission denied")]
-    assert "not compared" in texts(charts.tables(rows))
-    assert charts.tables_alt(rows).endswith("Not compared: b.")
-    assert charts.tables_alt(rows[1:]) == "Not compared: b."
+    blind = TableComparison("b", source_rows=5, not_compared="permission denied")
+    found = compared(("a", 5, 5), blind)
+    assert "not compared" in texts(charts.tables(found))
+    assert charts.tables_alt(found) == f"{found.sentence()} Not compared: b."
+    assert charts.tables_alt(compared(blind)).startswith("Not comparable: b; 0 of 1 table identical, as of ")
+
+
+def test_a_table_whose_differing_rows_were_not_found_is_marked():
+    """Its digests differ, and nobody knows by how many rows."""
+    found = compared(("a", 5, 5), TableComparison("b", source_rows=5, target_rows=5, unlocated="lost connection"))
+    assert "5 of 5: differs, not located" in texts(charts.tables(found))
+    assert charts.tables_alt(found).endswith("Not equal: b (rows not located).")
+
+
+def test_a_materialised_view_is_no_table_in_the_picture():
+    """It is made anew by a restore; the sentence and the picture count the same tables."""
+    found = compared(("a", 5, 5), TableComparison("v", "materialized view", source_rows=1, target_rows=2))
+    assert [t.get_text() for t in charts.tables(found).axes[0].get_yticklabels()] == ["a"]
+    assert charts.tables_alt(found).startswith("1 table, 5 rows: identical, as of ")
 
 
 @pytest.mark.parametrize(
     "rows",
     [
         [],
-        [charts.TableRow("empty", 0, 0)],
-        [charts.TableRow("$\\frac{1}$ 表 " + "x" * 300, 1, 1)],
-        [charts.TableRow(f"t{n}", n, n) for n in range(300)],
+        [("empty", 0, 0)],
+        [("$\\frac{1}$ 表 " + "x" * 300, 1, 1)],
+        [(f"t{n}", n, n) for n in range(300)],
     ],
 )
 def test_every_set_of_tables_is_drawn(rows, recwarn):
     """None, empty ones, names that look like formulas, hundreds; no warning reaches a notebook."""
-    assert ET.fromstring(charts.svg(charts.tables(rows))).tag.endswith("svg")
-    assert charts.tables_alt(rows)
+    assert ET.fromstring(charts.svg(charts.tables(compared(*rows)))).tag.endswith("svg")
+    assert charts.tables_alt(compared(*rows))
     assert not [w for w in recwarn if "Glyph" in str(w.message)]
 
 
@@ -192,7 +221,7 @@ def test_drawing_leaves_no_trace_in_matplotlib():
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    charts.svg(charts.tables([charts.TableRow("a", 1, 1)]))
+    charts.svg(charts.tables(compared(("a", 1, 1))))
     assert dict(matplotlib.rcParams) == before
 
 

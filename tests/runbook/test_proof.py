@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -61,10 +62,12 @@ def test_the_proof_is_one_sentence_for_everyone(step: runbook.Step) -> None:
     ],
 )
 def test_it_is_not_said_over_anything_that_was_not_proven(step: runbook.Step, changed: dict[str, Status]) -> None:
-    """One finding that did not pass, and the sentence says that instead."""
-    said = runbook.proof(step, compared(**changed))
-    assert said.text.startswith("Not proven.")
-    assert "identical" not in said.text
+    """One finding that did not pass, and the comparison's sentence says that instead."""
+    found = compared(**changed)
+    said = runbook.proof(step, found)
+    assert (said.proven, said.text) == (False, found.sentence())
+    assert said.text.startswith(("Different: ", "Not comparable: "))
+    assert ": identical" not in said.text
 
 
 def test_it_is_not_said_over_rows_that_differ_nor_over_a_part_nor_over_nothing(step: runbook.Step) -> None:
@@ -77,11 +80,14 @@ def test_it_is_not_said_over_rows_that_differ_nor_over_a_part_nor_over_nothing(s
         assert not runbook.proof(step, comparison).proven
 
 
-def test_declared_differences_stand_in_the_sentence(migration: dict[str, Any]) -> None:
+def test_expected_differences_stand_in_the_sentence(step: runbook.Step) -> None:
     """Identical but for them, and how many."""
-    meant = {"kind": "owner", "object": "public.users", "reason": "RDS has another owner"}
-    step = runbook.begin("13_data_integrity", migration | {"expected_differences": [meant]})
-    assert "identical, but for 1 declared difference, as of" in runbook.proof(step, compared()).text
+    found = compared()
+    data = {"differences": [{"object": "table public.users"}, {"object": "table public.plans"}]}
+    owners = Finding("INT-catalog-owner:declared", "Owners", Status.WAIVED, waived_from=Status.FAIL, data=data)
+    found = replace(found, findings=[*found.findings, owners])
+    assert "identical, but for 2 expected differences, as of" in runbook.proof(step, found).text
+    assert runbook.proof(step, found).proven
 
 
 def test_what_it_took_stands_beside_the_forecast(step: runbook.Step) -> None:

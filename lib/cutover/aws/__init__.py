@@ -4,6 +4,7 @@ from cutover.aws.account import Account, Call, Response
 from cutover.aws.actions import DeployService, LoadWorkers, LowerTtl, SwitchDns, TakeSnapshot
 from cutover.aws.metrics import read_metrics
 from cutover.aws.problem import Problem
+from cutover.aws.recorded import RecordedAnswers
 from cutover.aws.requirements import Look, Recording, check_identity, check_requirements, drift, looks
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Look",
     "LowerTtl",
     "Problem",
+    "RecordedAnswers",
     "Recording",
     "Response",
     "SwitchDns",

@@ -14,8 +14,8 @@ from cutover.cli.words import print_out, say
 from cutover.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from cutover.cli.compared import Answer
     from cutover.postgres import Politeness, Selection
+    from cutover.postgres.integrity.answer import Answer
 
 _URL = "postgresql://user@host:5432/database, service=NAME, env:NAME or file:/path; never with a password in it"
 
@@ -72,7 +72,7 @@ def compare(
     Exit code 0: equal. 3: different. 5: something could not be compared. 1: an error. 2: wrong usage.
     """
     from cutover import postgres  # noqa: PLC0415
-    from cutover.cli.compared import Answer  # noqa: PLC0415
+    from cutover.postgres.integrity.answer import Answer  # noqa: PLC0415
 
     sides = [_database(source, "source"), _database(target, "target")]
     kept = postgres.Fingerprint.read(fingerprint) if fingerprint else None
@@ -91,7 +91,7 @@ def compare(
             politeness=_politeness(max_load, max_wait, rest, statement_timeout, lock_timeout),
             map_roles=_roles(map_role, rows_only=rows_only),
         )
-    answer = Answer(comparison, catalog=not rows_only and (kept is None or kept.catalog is not None), strict=strict)
+    answer = Answer(comparison, strict=strict)
     if as_json:
         print_out(answer.to_dict(), True)
     else:
@@ -121,7 +121,7 @@ def fingerprint_(
 ) -> None:
     """Digests of everything in a database at this instant, into a file, for `cutover compare --fingerprint` later."""
     from cutover import postgres  # noqa: PLC0415
-    from cutover.report.words import duration  # noqa: PLC0415
+    from cutover.text import duration  # noqa: PLC0415
 
     with watch(quiet) as progress:
         taken = postgres.fingerprint(
@@ -212,8 +212,8 @@ def _tell(answer: Answer) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from cutover.report.words import visible  # noqa: PLC0415
     from cutover.secrets import redact  # noqa: PLC0415
+    from cutover.text import visible  # noqa: PLC0415
 
     console = Console(soft_wrap=True, highlight=False)
     colour = {ExitCode.GO: "bold green", ExitCode.CLOSED: "bold red"}.get(answer.code, "bold yellow")

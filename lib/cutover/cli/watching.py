@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cutover.cli.words import say
-from cutover.report.words import duration
+from cutover.text import duration
 
 if TYPE_CHECKING:
     from cutover.postgres.progress import Listener, Progress

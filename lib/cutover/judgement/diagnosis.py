@@ -28,7 +28,6 @@ class Row:
     Attributes:
         issue: what is wrong, in the guide's words.
         method: the way back.
-        notebook: the notebook that does it, without its ending.
         minutes: how long it takes, from deciding to verified.
         lost: what is lost by it.
         otherwise: what to try before, or to look at when it does not hold.
@@ -36,7 +35,6 @@ class Row:
 
     issue: str
     method: str
-    notebook: str
     minutes: str
     lost: str
     otherwise: str
@@ -46,15 +44,13 @@ MATRIX: dict[str, Row] = {
     "application": Row(
         "Application bug",
         "Deploy the last revision that ran well, by its image digest",
-        "91_rollback_application",
         "5–15",
         "nothing, if the release did not change the schema; requests in flight while the tasks drain",
-        "configuration (93) when secrets changed too; infrastructure (94) when targets are unhealthy",
+        "the configuration when secrets changed too; the infrastructure when targets are unhealthy",
     ),
     "database": Row(
         "Database migration issue",
-        "Restore RDS to a point before the fault, or from the snapshot of T-2h, and point the secret to it",
-        "92_rollback_database",
+        "Restore RDS to the moment before the fault, or from the snapshot of T-2h, under the name of the damaged instance",
         "30–90",
         "everything written after that point",
         "failover first when RDS is Multi-AZ and only its server is lost: one to two minutes, and nothing is lost",
@@ -62,23 +58,20 @@ MATRIX: dict[str, Row] = {
     "configuration": Row(
         "Configuration error",
         "Put the last good secret values back and deploy again: ECS reads secrets only when a task starts",
-        "93_rollback_configuration",
         "5–15",
         "nothing",
-        "the database itself (92), if it is not available; the application (91), if the release is new",
+        "the database itself, if it is not available; the application, if the release is new",
     ),
     "infrastructure": Row(
         "Infrastructure failure",
         "Shift the traffic to the other target group",
-        "94_rollback_traffic",
         "2–10",
         "nothing, as long as balancer, zones, queue and database themselves are well",
-        "return to Replit (95) when balancer, zone, queue or database are what failed: both groups share them",
+        "return to Replit when balancer, zone, queue or database are what failed: both groups share them",
     ),
     "return": Row(
         "The move itself failed",
         "Point the name back to Replit and end its maintenance mode",
-        "95_return_to_replit",
         "5–60",
         "what was written on AWS since the name was switched; before that, nothing",
         "import again after finding the cause: before the name is switched the source still has everything",
@@ -232,14 +225,14 @@ class Argument:
         points: their sum.
         speaks_for: what was seen, why it counts, and for how much.
         speaks_against: likewise.
-        notebook: what would be opened.
+        row: its key in MATRIX.
     """
 
     issue: str
     points: int
     speaks_for: tuple[str, ...]
     speaks_against: tuple[str, ...]
-    notebook: str
+    row: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +242,7 @@ class Diagnosis:
     Attributes:
         issue: the row of the matrix, or "Not decidable".
         method: the way back, in one sentence.
-        notebook: the notebook to open next, without its ending.
+        row: its key in MATRIX, which names the way back; "" when nothing is decided.
         minutes: about how long it takes, "5–15".
         why: what speaks for this row.
         lost: what is lost by it.
@@ -260,7 +253,7 @@ class Diagnosis:
 
     issue: str
     method: str
-    notebook: str
+    row: str
     minutes: str
     why: str
     lost: str
@@ -292,11 +285,11 @@ def diagnose(
         tied = [a.issue for a in arguments if a.points == first.points]
         why = f"as much speaks for {' as for '.join(tied)}" if len(tied) > 1 else "too little speaks for any row"
         return _undecided(f"{why} ({'; '.join(noticed.values())})", arguments, unseen)
-    row = next(r for r in MATRIX.values() if r.issue == first.issue)
+    row = MATRIX[first.row]
     return Diagnosis(
         issue=row.issue,
         method=row.method,
-        notebook=row.notebook,
+        row=first.row,
         minutes=row.minutes,
         why="; ".join(first.speaks_for),
         lost=row.lost,
@@ -316,18 +309,18 @@ def _argument(row: str, noticed: Mapping[str, str]) -> Argument:
     points = sum(rule.points[row] for rule in rules)
     speaks_for = tuple(said(r) for r in sorted(rules, key=lambda r: -r.points[row]) if r.points[row] > 0)
     speaks_against = tuple(said(r) for r in sorted(rules, key=lambda r: r.points[row]) if r.points[row] < 0)
-    return Argument(MATRIX[row].issue, points, speaks_for, speaks_against, MATRIX[row].notebook)
+    return Argument(MATRIX[row].issue, points, speaks_for, speaks_against, row)
 
 
 def _undecided(why: str, arguments: list[Argument], unseen: tuple[str, ...]) -> Diagnosis:
     return Diagnosis(
         issue="Not decidable",
         method="No way back follows from these findings: mend them, or decide with the technical lead",
-        notebook="40_troubleshooting",
+        row="",
         minutes="0",
         why=why,
         lost="nothing",
-        otherwise="; ".join(["95_return_to_replit is always open, at the cost of what was written on AWS", *unseen]),
+        otherwise="; ".join(["the return to Replit is always open, at the cost of what was written on AWS", *unseen]),
         arguments=tuple(arguments),
         unseen=unseen,
     )
@@ -337,11 +330,11 @@ def _unseen(noticed: Mapping[str, str], looks: Looks) -> tuple[str, ...]:
     """Looks that nobody made and that would move points."""
     missing = []
     if "the application cannot reach its database" in noticed and looks.database_answers is None:
-        missing.append("ask the database directly: an answer points to configuration (93), none to the database (92)")
+        missing.append("ask the database directly: an answer points to the configuration, none to the database")
     if "the application cannot reach its queue" in noticed and looks.queue_answers is None:
-        missing.append("ask Redis directly: an answer points to configuration (93), none to infrastructure (94)")
+        missing.append("ask Redis directly: an answer points to the configuration, none to the infrastructure")
     if not any("target" in name for name in noticed):
-        missing.append("look at the targets' health: some ill and others well point to infrastructure (94)")
+        missing.append("look at the targets' health: some ill and others well point to the infrastructure")
     if not looks.changes:
         missing.append("find out what changed last")
     return tuple(missing)

@@ -18,6 +18,7 @@ from cutover.postgres.forecast import Forecast, Measured, check_forecast, foreca
 from cutover.postgres.freeze import Freeze, check_refused
 from cutover.postgres.integrity import (
     Comparison,
+    Equality,
     Fingerprint,
     Politeness,
     RowDifference,
@@ -46,6 +47,7 @@ __all__ = [
     "Comparison",
     "Dump",
     "EmptyDatabase",
+    "Equality",
     "Fingerprint",
     "Forecast",
     "Freeze",

@@ -194,7 +194,7 @@ def check_forecast(remembered: Mapping[str, Any] | None, took: Measured) -> list
             "an interrupted restore was gone on with, so its time is not that of a whole one"
             if took.resumed
             else ("users are kept out for longer than they were told" if status is Status.FAIL else ""),
-            "tell users the new end; look at the target's CPU, IOPS and WAL (31_monitoring) for what holds it up"
+            "tell users the new end; look at the target's CPU, IOPS and WAL rate in CloudWatch for what holds it up"
             if status is Status.FAIL
             else "",
             data={"seconds": round(total, 1), "low_s": round(low, 1), "high_s": round(high, 1)},

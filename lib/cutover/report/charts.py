@@ -12,7 +12,6 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from cutover.postgres import Comparison, TableComparison
+
 STYLE = Path(__file__).with_name("cutover.mplstyle")
 WIDTH_IN = 8.8
 BLUE, VERMILION, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#8c96a3", "#1c2430"
@@ -33,39 +34,6 @@ _PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
 _MOST_TABLES = 16
 _MOST_POINTS = 2_000
 _TONES = {"good": GREEN, "bad": VERMILION, "doubt": "#E69F00", "quiet": "#c9cfd7"}
-
-
-@dataclass(frozen=True, slots=True)
-class TableRow:
-    """One compared table.
-
-    Attributes:
-        name: `public.users`.
-        source_rows, target_rows: rows on each side.
-        differences: rows that are missing, extra or different.
-        not_compared: why it was not compared; "" when it was.
-    """
-
-    name: str
-    source_rows: int
-    target_rows: int
-    differences: int = 0
-    not_compared: str = ""
-
-    @property
-    def differs(self) -> bool:
-        """Whether the two sides were seen not to be equal."""
-        return not self.not_compared and bool(self.differences or self.source_rows != self.target_rows)
-
-    @property
-    def off(self) -> int:
-        """How many rows differ: those named, or else the difference of the two counts."""
-        return self.differences or abs(self.source_rows - self.target_rows)
-
-    @property
-    def identical(self) -> bool:
-        """Whether all of it was compared and nothing differs."""
-        return not self.not_compared and not self.differs
 
 
 def load_windows(
@@ -171,8 +139,9 @@ def load_alt(
     return f"{'; '.join(parts)}{ending}. {words.count(len(frame), 'window')}."
 
 
-def tables(rows: Sequence[TableRow]) -> Figure:
+def tables(comparison: Comparison) -> Figure:
     """Rows by table on both sides, the tables that differ first and marked, then the largest."""
+    rows = comparison.counted
     with _style():
         from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import
         from matplotlib.ticker import FuncFormatter  # noqa: PLC0415
@@ -181,22 +150,23 @@ def tables(rows: Sequence[TableRow]) -> Figure:
         figure = Figure(figsize=(WIDTH_IN, 1.25 + 0.34 * max(1, len(shown))))
         axes = figure.subplots()
         places = range(len(shown))
-        axes.barh([p - 0.19 for p in places], [r.source_rows for r in shown], 0.34, color="#b9c1cb", label="source")
-        axes.barh([p + 0.19 for p in places], [r.target_rows for r in shown], 0.34, label="target",
-                  color=[VERMILION if r.differs else "white" if r.not_compared else BLUE for r in shown],
-                  edgecolor=[GREY if r.not_compared else "none" for r in shown],
-                  hatch=["////" if r.not_compared else "" for r in shown])  # fmt: skip
-        widest = max([1, *(max(r.source_rows, r.target_rows) for r in shown)])
+        here, there = [r.source_rows or 0 for r in shown], [r.target_rows or 0 for r in shown]
+        axes.barh([p - 0.19 for p in places], here, 0.34, color="#b9c1cb", label="source")
+        axes.barh([p + 0.19 for p in places], there, 0.34, label="target",
+                  color=[VERMILION if r.differs else BLUE if r.identical else "white" for r in shown],
+                  edgecolor=["none" if r.differs or r.identical else GREY for r in shown],
+                  hatch=["" if r.differs or r.identical else "////" for r in shown])  # fmt: skip
+        widest = max([1, *here, *there])
         for place, row in zip(places, shown, strict=True):
-            wrong = not row.identical
-            text = words.count(row.target_rows)
+            text = words.count(there[place])
             if row.differs:
-                text = f"{text} of {words.count(row.source_rows)}: {words.count(row.off)} differ"
-            elif row.not_compared:
-                text = "not compared"
+                off = f"{words.count(row.off)} differ" if row.off else "differs, not located"
+                text = f"{text} of {words.count(here[place])}: {off}"
+            elif not row.identical:
+                text = f"not on the {row.absent}" if row.absent else "not compared"
             axes.text(
-                max(row.source_rows, row.target_rows) + widest * 0.012, place, text, va="center", fontsize=9,
-                fontweight="bold" if wrong else "normal", color="#a63c00" if wrong else "#4a5462",
+                max(here[place], there[place]) + widest * 0.012, place, text, va="center", fontsize=9,
+                fontweight="normal" if row.identical else "bold", color="#4a5462" if row.identical else "#a63c00",
             )  # fmt: skip
         axes.set_yticks(list(places), [_cut(r.name) for r in shown], parse_math=False)
         axes.set_ylim(len(shown) - 0.4, -0.6)
@@ -213,22 +183,13 @@ def tables(rows: Sequence[TableRow]) -> Figure:
     return figure
 
 
-def tables_alt(rows: Sequence[TableRow]) -> str:
-    """What `tables` shows, in words."""
-    differ, blind = [r for r in rows if r.differs], [r.name for r in rows if r.not_compared]
-    total = words.count(sum(r.source_rows for r in rows), "row")
-    if not rows:
-        return "No table was compared."
-    unseen = f" Not compared: {words.listing(blind, 4)}." if blind else ""
-    if not differ:
-        same = len(rows) - len(blind)
-        if not same:
-            return unseen.strip()
-        number = f"{same} of {words.count(len(rows), 'table')}" if blind else f"All {words.count(same, 'table')}"
-        return f"{number} hold the same rows on both sides; {total} in all.{unseen}"
-    named = words.listing([_difference(r) for r in differ], 4)
-    verb = "differs" if len(differ) == 1 else "differ"
-    return f"{len(differ)} of {words.count(len(rows), 'table')} {verb}: {named}.{unseen}"
+def tables_alt(comparison: Comparison) -> str:
+    """What `tables` shows, in words: the comparison's sentence, and the tables that are not identical by name."""
+    differ = [_difference(r) for r in comparison.counted if r.differs]
+    blind = [r.name for r in comparison.counted if not r.differs and not r.identical]
+    said = comparison.sentence()
+    said += f" Not equal: {words.listing(differ, 4)}." if differ else ""
+    return said + (f" Not compared: {words.listing(blind, 4)}." if blind else "")
 
 
 def timeline(steps: Sequence[StepEnd]) -> Figure:
@@ -361,14 +322,16 @@ def _headroom(axes: Axes, top: float | None, limit: float | None) -> None:
     axes.set_ylim(0, top * 1.28)
 
 
-def _ordered(rows: Sequence[TableRow]) -> list[TableRow]:
-    return sorted(rows, key=lambda r: (not r.differs, r.identical, -r.source_rows, r.name))
+def _ordered(rows: Sequence[TableComparison]) -> list[TableComparison]:
+    return sorted(rows, key=lambda r: (not r.differs, r.identical, -(r.source_rows or 0), r.name))
 
 
-def _difference(row: TableRow) -> str:
+def _difference(row: TableComparison) -> str:
+    if not row.off:
+        return f"{row.name} (rows not located)"
     if row.source_rows == row.target_rows:
         return f"{row.name} ({words.count(row.off)} of {words.count(row.source_rows, 'row')} not equal)"
-    return f"{row.name} ({row.target_rows:,} of {words.count(row.source_rows, 'row')})"
+    return f"{row.name} ({row.target_rows or 0:,} of {words.count(row.source_rows or 0, 'row')})"
 
 
 def _whole_numbers() -> Any:

@@ -18,12 +18,13 @@ from cutover import files
 from cutover.finding import Finding, Status
 from cutover.migration import Triggers
 from cutover.report import words
-from cutover.report.charts import TableRow
 from cutover.report.record import Record, clean, load_json, parse_time
 from cutover.secrets import redact
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from cutover.postgres import Comparison
 
 WINDOW_COLUMNS = (
     "arrivals",
@@ -97,10 +98,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All of the above for one run; `unread` says what was there and could not be read."""
+    """All of the above for one run, and the databases compared; `unread` says what could not be read."""
 
     load: tuple[LoadSeries, ...]
-    tables: tuple[TableRow, ...]
+    comparison: Comparison | None
     changes: tuple[Planned, ...]
     accepted: tuple[Accepted, ...]
     evidence: tuple[Evidence, ...]
@@ -109,7 +110,7 @@ class Facts:
     unread: tuple[str, ...] = field(default=())
 
 
-NONE = Facts((), (), (), (), (), None, {})
+NONE = Facts((), None, (), (), (), None, {})
 """No fact at all, for a sentence that needs none of them."""
 
 
@@ -119,7 +120,7 @@ def gather(record: Record) -> Facts:
     load = tuple(_load(record, unread))
     return Facts(
         load=load,
-        tables=tuple(_tables(record, unread)),
+        comparison=_comparison(record, unread),
         changes=tuple(_changes(record, unread)),
         accepted=tuple(_accepted(record)),
         evidence=tuple(_evidence(record.folder)),
@@ -161,43 +162,18 @@ def _load(record: Record, unread: list[str]) -> Iterable[LoadSeries]:
         yield LoadSeries(path.name.removesuffix("-windows.csv"), relative, frame.reset_index(drop=True))
 
 
-def _tables(record: Record, unread: list[str]) -> Iterable[TableRow]:
-    """Table by table from `raw/postgres/comparison.json`, whose `tables` are those of `postgres.Comparison`.
-
-    What a restore makes anew (materialised views, tables of extensions) is left to the findings.
-    """
-    found: dict[str, TableRow] = {}
-    for path in (record.folder / "raw" / "postgres").glob("comparison.json"):
-        try:
-            value = load_json(path)
-        except (OSError, ValueError, RecursionError):
-            unread.append(f"{path.relative_to(record.folder).as_posix()} cannot be read.")
-            continue
-        rows = value.get("tables") if isinstance(value, dict) else None
-        for raw in rows if isinstance(rows, list) else []:
-            row = _table_row(raw)
-            if row:
-                found[row.name] = row
-    return found.values()
-
-
-def _table_row(raw: Any) -> TableRow | None:
-    if not isinstance(raw, dict) or not {"name", "source_rows", "target_rows"} <= raw.keys():
+def _comparison(record: Record, unread: list[str]) -> Comparison | None:
+    """The comparison of the two databases from `raw/postgres/comparison.json`; None when there is none to be read."""
+    path = record.folder / "raw" / "postgres" / "comparison.json"
+    if not path.exists():
         return None
-    if raw.get("kind") in ("materialized view", "extension table"):
-        return None
+    from cutover.postgres import Comparison  # noqa: PLC0415 - slow to enter, and most runs compare nothing
+
     try:
-        off = sum(_many(raw.get(k)) for k in ("missing", "extra", "different"))
-        blind = str(raw.get("not_compared") or "")
-        if not blind and None in (raw["source_rows"], raw["target_rows"]) and not off:
-            blind = "its rows could not be read on both sides"
-        return TableRow(str(raw["name"]), int(raw["source_rows"] or 0), int(raw["target_rows"] or 0), off, blind)
-    except (TypeError, ValueError):
+        return Comparison.from_dict(load_json(path))
+    except (OSError, ValueError, RecursionError):
+        unread.append(f"{path.relative_to(record.folder).as_posix()} cannot be read; whether data differ is not shown.")
         return None
-
-
-def _many(value: Any) -> int:
-    return len(value) if isinstance(value, list | dict) else int(value or 0)
 
 
 def _changes(record: Record, unread: list[str]) -> Iterable[Planned]:

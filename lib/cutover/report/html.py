@@ -234,9 +234,9 @@ def _pictures(record: Record, backing: facts.Facts) -> dict[str, list[Picture]]:
             )
         )
         drawn["load"] += _closer(record, series, limits)
-    if backing.tables:
+    if backing.comparison is not None:
         drawn["tables"].append(
-            Picture(charts.data_uri(charts.tables(backing.tables)), charts.tables_alt(backing.tables))
+            Picture(charts.data_uri(charts.tables(backing.comparison)), charts.tables_alt(backing.comparison))
         )
     if sum(bool(s.seconds) for s in record.steps) > 1:  # of one step the table says it all, and pictures take time
         drawn["timeline"].append(

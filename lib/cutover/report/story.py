@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cutover.finding import Finding, Status
 from cutover.report import charts, words
 from cutover.report.facts import Facts
 from cutover.report.record import Record, StepEnd
+
+if TYPE_CHECKING:
+    from cutover.postgres import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +31,14 @@ def headline(record: Record, facts: Facts) -> str:
         if not record.stated:
             return "The run ended before it reached a verdict."
         return f"The run said {words.VERDICTS[record.stated][0]}, but its record does not bear that out."
-    same = tables_sentence(facts) if record.shown in {"GO", "CONTINUE"} else ""
+    same = equal_sentence(facts) if record.shown in {"GO", "CONTINUE"} else ""
     said = record.headline
     if not said and record.deciding:
         rest = len(record.deciding) - 1
         return record.deciding[0].sentence() + (f" (and {rest} more)." if rest else ".")
     if not said:
         said = f"{words.count(facts.counts.get('PASS', 0), 'check')} passed"
-    return f"{same}; {_lower(said)}" if same and "rows" not in said else said
+    return f"{same}; {_lower(said)}" if same else said
 
 
 def happened(record: Record, facts: Facts) -> list[str]:
@@ -98,13 +102,8 @@ def todo(record: Record) -> list[str]:
 def numbers(record: Record, facts: Facts) -> list[Number]:
     """The few numbers that a reader asks for."""
     shown: list[Number] = []
-    if facts.tables:
-        rows = sum(t.source_rows for t in facts.tables if not t.not_compared)
-        wrong, blind = sum(t.differs for t in facts.tables), sum(bool(t.not_compared) for t in facts.tables)
-        parts = [f"{wrong} of them not equal" if wrong else "", f"{blind} not compared" if blind else ""]
-        state = ", ".join(p for p in parts if p) or "identical on both sides"
-        meaning = f"in {words.count(len(facts.tables), 'table')}, {state}"
-        shown.append(Number("Rows compared", words.count(rows), meaning, not (wrong or blind)))
+    if facts.comparison is not None and facts.comparison.counted:
+        shown.append(_rows_compared(facts.comparison))
     shown += _refusal(record)
     shown += _load_numbers(facts)
     total = sum(facts.counts.values())
@@ -125,12 +124,21 @@ def numbers(record: Record, facts: Facts) -> list[Number]:
     return shown
 
 
-def tables_sentence(facts: Facts) -> str:
-    """`All 41 tables, 312,408 rows identical`, or "" when nothing was compared or something differs."""
-    if not facts.tables or not all(t.identical for t in facts.tables):
+def equal_sentence(facts: Facts) -> str:
+    """The comparison's own sentence without its full stop, where it found both databases equal; else ""."""
+    if facts.comparison is None or facts.comparison.verdict() != "equal":
         return ""
-    rows = words.count(sum(t.source_rows for t in facts.tables), "row")
-    return f"All {words.count(len(facts.tables), 'table')}, {rows} identical"
+    return facts.comparison.sentence().removesuffix(".")
+
+
+def _rows_compared(comparison: Comparison) -> Number:
+    tables = comparison.counted
+    same, wrong = sum(t.identical for t in tables), sum(t.differs for t in tables)
+    counts = ((same, "identical"), (wrong, "not equal"), (len(tables) - same - wrong, "not compared"))
+    state = ", ".join(f"{number:,} {word}" for number, word in counts if number)
+    rows = sum(t.source_rows or 0 for t in tables if t.identical or t.differs)
+    meaning = f"in {words.count(len(tables), 'table')}: {state}"
+    return Number("Rows compared", words.count(rows), meaning, same == len(tables))
 
 
 def _refusal(record: Record) -> list[Number]:
@@ -170,11 +178,8 @@ def _load_numbers(facts: Facts) -> list[Number]:
 def _backing(facts: Facts, stands: list[Finding]) -> list[str]:
     """What was compared, waived, left open and changed, a sentence each."""
     sentences = []
-    same = tables_sentence(facts)
-    if same:
-        sentences.append(f"Data: {_lower(same)} on both sides.")
-    elif facts.tables:
-        sentences.append(f"Data: {charts.tables_alt(facts.tables)}")
+    if facts.comparison is not None:
+        sentences.append(f"Data: {_lower(charts.tables_alt(facts.comparison))}")
     slow = [v for s in facts.load if (v := charts.highest(s.frame, "p95_s")) is not None]
     if slow:
         limit = f"; the limit is {facts.triggers.p95.above.total_seconds():g} s" if facts.triggers else ""

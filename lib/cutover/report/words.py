@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+
+from cutover.text import count as count  # noqa: PLC0414 - also a word of the report
+from cutover.text import duration as duration  # noqa: PLC0414 - also a word of the report
+from cutover.text import visible as visible  # noqa: PLC0414 - also a word of the report
 
 ENOUGH = 2_000
 """Characters of one text that the report shows; the whole of it stays in findings.jsonl."""
@@ -114,11 +116,7 @@ GLOSSARY: tuple[tuple[str, str, str], ...] = (
 )
 """Term, the pattern that shows it is used, and its explanation in one line."""
 
-_CONTROL = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff]"
-)
 _CAPITALS = re.compile(r"\b(dns|ttl|aws|arn|sql|cto|sre|dba|ceo|cio)\b")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _COMMAND = re.compile(
     r"^\s*(\$ |#|(sudo |PG\w+=\S+ )*(aws|psql|pg_\w+|cutover|\.venv/bin/\w+|make|curl|dig|redis-cli|valkey-cli|docker|"
     r"export|git|terraform|openssl|papermill|python3?|jq|kubectl|ssh|"
@@ -126,44 +124,11 @@ _COMMAND = re.compile(
 )
 
 
-def visible(text: str) -> str:
-    """`text` with what cannot be seen made visible: control and direction-changing characters, broken halves.
-
-    Line breaks and tabs stay. `\\r\\n` becomes a line break, a lone NUL `␀`, U+202E `⟨U+202E⟩`.
-    """
-    text = _SURROGATE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return _CONTROL.sub(lambda m: chr(0x2400 + ord(m[0])) if ord(m[0]) < 0x20 else f"⟨U+{ord(m[0]):04X}⟩", text)
-
-
 def shorten(text: str, limit: int = ENOUGH) -> str:
     """`text`, cut at `limit` characters with a word on how much is left out."""
     if len(text) <= limit:
         return text
     return f"{text[:limit].rstrip()} … ({len(text) - limit:,} more characters in findings.jsonl)"
-
-
-def count(number: Any, noun: str = "", plural: str = "") -> str:
-    """`312408` as `312,408`; with a noun as `312,408 rows`, `1 row`."""
-    value = int(number)
-    if not noun:
-        return f"{value:,}"
-    return f"{value:,} {noun if value == 1 else plural or noun + 's'}"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: `36 ms`, `0.4 s`, `42 s`, `3 min 12 s`, `1 h 04 min`; `–` for none."""
-    if seconds is None or not math.isfinite(seconds) or seconds < 0:
-        return "–"
-    if 0 < seconds < 0.0995:
-        return f"{seconds * 1000:.0f} ms" if seconds >= 0.0005 else "< 1 ms"
-    if seconds < 9.95:
-        return f"{round(seconds, 1):g} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min" + (f" {whole % 60:02d} s" if whole % 60 else "")
-    return f"{whole // 3600:,} h" + (f" {whole % 3600 // 60:02d} min" if whole % 3600 // 60 else "")
 
 
 def size(octets: float) -> str:

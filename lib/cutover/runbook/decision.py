@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from cutover import postgres
+from cutover import aws, postgres
 from cutover.action import Change
 from cutover.errors import CutoverError
 from cutover.finding import Finding
 from cutover.judgement import Diagnosis, diagnose
+from cutover.runbook.evidence import RunFolder
 from cutover.runbook.looking import look_around
-from cutover.runbook.outcome import NOTHING_DEPLOYED
 from cutover.runbook.overview import _lines
+from cutover.runbook.rollback_commands import Known, WayBack, fault_began, way_back_of
 from cutover.runbook.step import Step
+from cutover.secrets import is_reference, running_stage
 
 _KEY = "target-position-at-cutover"
 
@@ -45,16 +46,6 @@ def fired(step: Step) -> list[Finding]:
         if run != current and (run / "findings.jsonl").exists():
             return []  # the newest run that looked at anything: an older failure is history
     return []
-
-
-def _before_deploy(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What ran before the latest deployment that brought another task definition than the one before it."""
-    for entry in reversed(entries):
-        plan = entry["plan"]
-        before, after = plan.get("before", {}), plan.get("after", {})
-        if plan["action"] == "deploy-service" and before.get("image") != after.get("image"):
-            return dict(before)
-    return {}
 
 
 def _run_of(step: Step, findings: Sequence[Finding]) -> Path | None:
@@ -89,7 +80,8 @@ def decide(step: Step, findings: Sequence[Finding]) -> Diagnosis:
     seen = [*findings, *(f for f in (_latest(run) if run else []) if not f.closes_gate)]
     looks = look_around(step, seen, run)
     diagnosis = diagnose(seen, after_cutover=step.recall(_KEY) is not None, looks=looks)
-    step.attach("diagnosis.json", asdict(diagnosis) | {"command": way_back(step, diagnosis)})
+    way = way_back(step, diagnosis, findings)
+    step.attach("diagnosis.json", asdict(diagnosis) | {"way_back": asdict(way), "next": way.lines()})
     return diagnosis
 
 
@@ -101,62 +93,56 @@ def arguments(diagnosis: Diagnosis) -> pd.DataFrame:
             "points": argument.points,
             "for": "; ".join(argument.speaks_for) or "—",
             "against": "; ".join(argument.speaks_against) or "—",
-            "notebook": argument.notebook,
         }
         for argument in diagnosis.arguments
     ]
-    rows += [{"row": "not looked at", "points": "", "for": u, "against": "", "notebook": ""} for u in diagnosis.unseen]
+    rows += [{"row": "not looked at", "points": "", "for": u, "against": ""} for u in diagnosis.unseen]
     return pd.DataFrame(rows).set_index("row")
 
 
-def way_back(step: Step, diagnosis: Diagnosis) -> str:
-    """The command for a way back, from what was recorded before each change; "" when nothing is decided.
+def way_back(step: Step, diagnosis: Diagnosis, findings: Sequence[Finding] | None = None) -> WayBack:
+    """The way back that a diagnosis names, with its commands made from what was recorded before each change.
 
-    A person runs it. Where what was recorded is wanting, the command names it in angle brackets.
+    A person goes it. Where something was not recorded there is no command, and the way says what it lacks.
+
+    Args:
+        step: notebook 90.
+        diagnosis: what was decided.
+        findings: what fired; by default `fired(step)`.
     """
-    expect, journal = step.migration.expect, step.journal
-    service = f"--cluster {expect.ecs.cluster} --service {expect.ecs.service}"
-    redeploy = f"aws ecs update-service {service} --force-new-deployment"
-    if diagnosis.notebook.startswith("91"):
-        before = _before_deploy(journal.entries("change-begun"))
-        if not before:
-            return f"{NOTHING_DEPLOYED} by this migration yet: hold the release, mend it, and run this step again"
-        last_good = before.get("task_definition") or "<the task definition that ran before>"
-        return f"aws ecs update-service {service} --task-definition {last_good} --force-new-deployment"
-    if diagnosis.notebook.startswith("92"):
-        return (
-            f"aws rds restore-db-instance-to-point-in-time --source-db-instance-identifier {expect.rds.instance} "
-            f"--target-db-instance-identifier {expect.rds.instance}-restored --use-latest-restorable-time "
-            f"--multi-az --deletion-protection --db-subnet-group-name <as the original> "
-            f"--vpc-security-group-ids <as the original> --db-parameter-group-name <as the original>\n"
-            f"then put the new endpoint into the secret {step.migration.target.database_url} and run: {redeploy}"
-        )
-    if diagnosis.notebook.startswith("93"):
-        return (
-            "aws secretsmanager update-secret-version-stage --secret-id <the secret> --version-stage AWSCURRENT "
-            "--move-to-version-id <its AWSPREVIOUS version> --remove-from-version-id <its AWSCURRENT version>\n"
-            f"{redeploy}"
-        )
-    if diagnosis.notebook.startswith("94"):
-        return (
-            "aws elbv2 modify-listener --listener-arn <the 443 listener> --default-actions "
-            "Type=forward,TargetGroupArn=<the other target group, with healthy targets>"
-        )
-    if diagnosis.notebook.startswith("95"):
-        before = journal.latest_plan("switch-dns").get("before", {})
-        if not before:
-            return "the name still points to Replit: end the maintenance mode there and lift the write freeze"
-        batch = json.dumps(before.get("inverse", {}), separators=(",", ":"))
-        zone = before.get("zone", "<zone>")
-        return f"aws route53 change-resource-record-sets --hosted-zone-id {zone} --change-batch '{batch}'"
-    return ""
+    seen = fired(step) if findings is None else findings
+    recorded = aws.RecordedAnswers(run / "raw" / "aws" for run in _runs_of(step))
+    fault = fault_began(seen, step.migration.triggers)
+    return way_back_of(diagnosis.row, Known(step.migration, step.journal, recorded, fault))
+
+
+def _runs_of(step: Step) -> list[Path]:
+    """The folders of this migration's runs, this one's first; runs in another account, region or stage are not its."""
+    current, ours = step.run, step.migration
+    place = (ours.name, ours.account_id, ours.region, ours.aws_endpoint)
+    since = _stage_began() if is_reference(ours.aws_endpoint or "") else ""
+
+    def same(run: Path) -> bool:
+        told = RunFolder(run).read("run.json")
+        theirs = told.get("params") or {}
+        there = tuple(theirs.get(key) for key in ("name", "account_id", "region", "aws_endpoint"))
+        return there == place and str(told.get("started") or "") >= since
+
+    runs = sorted(current.path.parent.glob(f"*-{ours.environment}-*"), reverse=True)
+    return [current.path, *(run for run in runs if run.is_dir() and run != current.path and same(run))]
+
+
+def _stage_began() -> str:
+    """When the running rehearsal stage began: what ran before was another world under the same references."""
+    return datetime.fromtimestamp(running_stage().path.stat().st_mtime, UTC).isoformat()
 
 
 def advice(step: Step, diagnosis: Diagnosis) -> pd.DataFrame:
     """The way back, in rows that can be read aloud."""
-    rows = [
-        ("way back", diagnosis.method),
-        ("command", way_back(step, diagnosis)),
+    way = way_back(step, diagnosis)
+    rows = [("way back", diagnosis.method), *(("command", command) for command in way.commands)]
+    rows += [*(("lacking", lacking) for lacking in way.lacks), *(("note", note) for note in way.notes)]
+    rows += [
         ("takes about", f"{diagnosis.minutes} minutes"),
         ("is lost by it", diagnosis.lost),
         ("why this one", diagnosis.why),

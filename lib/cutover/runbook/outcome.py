@@ -23,9 +23,6 @@ _IDENTITY = (
 )  # fmt: skip
 """What must be the same for an earlier run's steps to count."""
 
-NOTHING_DEPLOYED = "nothing has been deployed"
-"""How advice begins that has no way back to name, because nothing has gone forward."""
-
 _CODES = {
     State.FAILED: ExitCode.BROKE,
     State.TIMEOUT: ExitCode.BROKE,
@@ -310,10 +307,13 @@ def _next(
         if advised:
             about = f"about {advised['minutes']} minutes; lost by it: {advised['lost']}"
             lines = [f"decide on the way back. {advised['method']} ({about})"]
-            command = [advised["command"]] if advised.get("command") else []
-            if command and command[0].startswith(NOTHING_DEPLOYED):
+            if (advised.get("way_back") or {}).get("nothing_forward"):
                 lines = []  # there is no way back to decide on: nothing has gone forward
-            return [*lines, *command, "read notebooks/90_rollback_decision.ipynb in this run's folder: why this way"]
+            return [
+                *lines,
+                *advised.get("next", ()),
+                "read notebooks/90_rollback_decision.ipynb in this run's folder: why this way",
+            ]
         return [f"{decide}   # it names the way back; nothing is rolled back by itself", *todo[1:]]
     if code is ExitCode.WAITING and decisive:
         return [f"cutover approve {run} {decisive.name}", again]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
@@ -12,9 +11,8 @@ import pandas as pd
 from cutover import load
 from cutover.action import Change
 from cutover.errors import CutoverError
-from cutover.finding import Status, deciding
 from cutover.judgement import Judgement
-from cutover.postgres import Comparison
+from cutover.postgres import Comparison, Equality
 from cutover.report import charts, load_pictures
 from cutover.runbook.growing import COLUMNS, fired, watch_windows
 from cutover.runbook.step import Step
@@ -82,34 +80,18 @@ def watch_chart(step: Step, observed: Observed | None) -> Any:
 
 def tables_chart(step: Step, comparison: Comparison) -> Any:
     """Rows by table on both sides, those that differ first."""
-    return charts.tables(_rows(comparison))
+    return charts.tables(comparison)
 
 
 def tables_sentence(comparison: Comparison) -> str:
-    """What the comparison found, in a sentence."""
-    return charts.tables_alt(_rows(comparison))
+    """What the picture of the tables shows, in words."""
+    return charts.tables_alt(comparison)
 
 
 def proof(step: Step, comparison: Comparison) -> Sentence:
-    """What the comparison proves, in the sentence for everyone; or, as plainly, that it does not."""
-    whole = [table for table in comparison.tables if not table.advisory]
-    same = {f.id for f in comparison.findings if f.status is Status.PASS}
-    proven = bool(whole) and all(table.identical for table in whole) and same >= _PROOF
-    if not proven or comparison.left_out or any(f.closes_gate for f in comparison.findings):
-        closed = deciding(comparison.findings)
-        said = closed[0].sentence() if closed else tables_sentence(comparison).rstrip(".")
-        return Sentence(f"Not proven. {said}.", _took(step, comparison), proven=False)
-    declared = len(step.migration.expected_differences)
-    but = f", but for {declared} declared {'difference' if declared == 1 else 'differences'}" if declared else ""
-    said = f"All {len(whole):,} tables, {sum(t.source_rows or 0 for t in whole):,} rows, every sequence, index and "
-    at = datetime.fromisoformat(comparison.source["at"]).astimezone(UTC)
-    return Sentence(
-        f"{said}constraint: identical{but}, as of {at:%Y-%m-%d %H:%M:%S} UTC.", _took(step, comparison), proven=True
-    )
-
-
-_PROOF = {"INT-rows", "INT-catalog", "INT-sequences"}
-"""Findings that the sentence of the proof speaks of; each must have passed."""
+    """What the comparison proves, in its own sentence for everyone; or, as plainly, what it does not."""
+    proven = comparison.verdict() is Equality.EQUAL and comparison.whole
+    return Sentence(comparison.sentence(), _took(step, comparison), proven=proven)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +149,3 @@ def took(step: Step, change: Change | None) -> pd.DataFrame | None:
 def _forecast_parts(step: Step) -> dict[str, dict[str, Any]]:
     """The remembered forecast, by part; {} when there was no trial."""
     return {str(part["name"]): dict(part) for part in (step.recall("forecast") or {}).get("parts", ())}
-
-
-def _rows(comparison: Comparison) -> list[charts.TableRow]:
-    return [
-        charts.TableRow(t.name, t.source_rows or 0, t.target_rows or 0, t.missing + t.extra + t.different)
-        for t in comparison.tables
-    ]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -211,33 +209,26 @@ def compare_databases(
             restored=restored_of(step),
         )
     kept = _kept_comparison(step)
-    names = ("name", "kind", "source_rows", "target_rows", "missing", "extra", "different", "not_compared")
-    tables = [postgres.TableComparison(**{k: t[k] for k in names}) for t in kept.get("tables", [])]
-    findings = [Finding.from_dict(f) for f in kept.get("findings", [])]
-    return postgres.Comparison(
-        findings=[_proven(step, kept), *findings],
-        tables=tables,
-        seconds=float(kept.get("seconds", 0.0)),
-        source=dict(kept.get("source", {})),
-        target=dict(kept.get("target", {})),
-        algorithm=str(kept.get("algorithm", "")),
-    )
+    kept = _kept_comparison(step)
+    return replace(kept, findings=[_proven(step, kept), *kept.findings])
 
 
-def _kept_comparison(step: Step) -> dict[str, Any]:
-    """The comparison at the fence, from this run's folder or the one that made it; {} when neither is here."""
+def _kept_comparison(step: Step) -> postgres.Comparison:
+    """The comparison at the fence, from the folder of the run that made it or from this one; else an empty one."""
     made = str(proven_at_fence(step, link_of(step)).get("run", ""))
     for folder in (step.run.path.parent / made, step.run.path):
         with suppress(OSError, ValueError):
-            return dict(json.loads((folder / "raw" / "postgres" / "comparison.json").read_text()))
-    return {}
+            return postgres.Comparison.from_dict(
+                json.loads((folder / "raw" / "postgres" / "comparison.json").read_text())
+            )
+    return postgres.Comparison([], [], 0.0, {}, {}, "")
 
 
-def _proven(step: Step, kept: Mapping[str, Any]) -> Finding:
+def _proven(step: Step, kept: postgres.Comparison) -> Finding:
     """What notebook 12 proved at the fence; UNKNOWN where its comparison is not on this machine."""
     proven = proven_at_fence(step, link_of(step))
     title, fence, run = "The copy was proven at the fence", proven["fence"], proven["run"]
-    status = Status.PASS if kept.get("findings") else Status.UNKNOWN
+    status = Status.PASS if kept.findings else Status.UNKNOWN
     return Finding(
         "SWO-03",
         title,

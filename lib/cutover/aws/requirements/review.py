@@ -76,7 +76,8 @@ def p95_of_the_day(metrics: BalancerMetrics, stack: Stack) -> Outcome:
         max(metrics.values("p95")),
         stack.expect.alarms.latency_above_s,
         unit=" s in the worst hour",
-        remedy="cutover run 40_troubleshooting   # latency; or look at the hour in the dashboard",
+        remedy=f"look at the hour in the dashboard {stack.expect.alarms.dashboard} and at the application's log: "
+        f"aws logs tail {stack.expect.logs.group} --since 24h",
     )
 
 

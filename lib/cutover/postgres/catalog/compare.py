@@ -94,8 +94,8 @@ def compare_catalogs(
 
 def _moving(difference: CatalogDifference) -> CatalogDifference:
     """Where a sequence stands against one that is still drawn from: no more than information."""
-    words = f"{difference.words.rpartition(':')[0]}, which is still written to" if ":" in difference.words else ""
-    return replace(difference, severity=Severity.LOW, words=words or difference.words, remedy="")
+    words = f"{difference.words}, which is still written to" if difference.means else difference.words
+    return replace(difference, severity=Severity.LOW, words=words, means="", remedy="")
 
 
 def _is_upgrade(difference: CatalogDifference) -> bool:
@@ -131,11 +131,12 @@ _MISSING = {"missing": Status.MISSING, "unsure": Status.UNKNOWN}
 
 def _one(difference: CatalogDifference, meant: str, subject: str) -> Finding:
     of = " of" if difference.kind in ("owner", "acl", "comment") else ""
-    words = f"{difference.kind}{of} {difference.object} is the same on both sides"
+    what = f"{difference.kind}{of} {difference.object}"
+    what = what[0].upper() + what[1:]
     status = _MISSING.get(difference.problem, Status.FAIL)
     return Finding(
         id=f"INT-catalog-{_slug(difference.kind)}:{difference.object}",
-        title=words[0].upper() + words[1:],
+        title=f"{what} is the same on both sides",
         status=Status.WAIVED if meant else status,
         waived_from=status if meant else None,
         severity=difference.severity,
@@ -144,14 +145,14 @@ def _one(difference: CatalogDifference, meant: str, subject: str) -> Finding:
         observed=_seen(difference)[:2500],
         why=meant or _why(difference, subject),
         remedy="" if meant else difference.remedy or (_UNSURE_REMEDY if difference.problem == "unsure" else ""),
-        data={"kind": difference.kind, "object": difference.object, "problem": difference.problem},
+        data={"kind": difference.kind, "object": difference.object, "problem": difference.problem, "what": what},
     )
 
 
 def _seen(difference: CatalogDifference) -> str:
     if difference.problem == "unsure":
-        return f"the two majors print it differently, perhaps only that: {difference.words}"
-    return difference.words
+        return f"the two majors print it differently, perhaps only that: {difference.sentence}"
+    return difference.sentence
 
 
 _UNSURE_REMEDY = (
@@ -200,8 +201,8 @@ def _together(
 
 
 def _plain(difference: CatalogDifference) -> dict[str, object]:
-    kept = asdict(difference) | {"severity": str(difference.severity)}
-    return {name: value for name, value in kept.items() if name not in ("changed", "values")}
+    kept = asdict(difference) | {"severity": str(difference.severity), "words": difference.sentence}
+    return {name: value for name, value in kept.items() if name not in ("changed", "values", "means")}
 
 
 _WHY_TOGETHER = {

@@ -11,7 +11,7 @@ from cutover.finding import Severity
 from cutover.postgres.catalog.model import Catalog, CatalogObject
 from cutover.postgres.catalog.remedies import remedy
 from cutover.postgres.catalog.weights import APART, weight
-from cutover.postgres.catalog.words import describe_change, describe_presence, text
+from cutover.postgres.catalog.words import describe_change, describe_consequence, describe_presence, text
 
 Problem = Literal["missing", "extra", "different", "unsure"]
 
@@ -83,6 +83,7 @@ class CatalogDifference:
         remedy: SQL that mends the target.
         changed: the attributes that differ.
         values: for each of them what the source and the target have.
+        means: what follows from it for a sequence that stands elsewhere; empty otherwise.
     """
 
     kind: str
@@ -95,6 +96,12 @@ class CatalogDifference:
     remedy: str = ""
     changed: tuple[str, ...] = ()
     values: tuple[tuple[Any, Any], ...] = ()
+    means: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong and what follows from it, without a full stop."""
+        return f"{self.words}: {self.means}" if self.means else self.words
 
 
 def differences_between(
@@ -258,6 +265,7 @@ class _Pair:
             remedy(ours, "different", names, theirs, self._database, self._roles) if problem == "different" else "",
             names,
             tuple(changed.values()),
+            describe_consequence(ours, changed),
         )
 
     def _apart(self, ours: CatalogObject, theirs: CatalogObject, name: str, mine: Any, its: Any) -> CatalogDifference:

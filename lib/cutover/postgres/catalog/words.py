@@ -124,6 +124,15 @@ def describe_change(ours: CatalogObject, changed: Mapping[str, tuple[Any, Any]])
     return f"{noun(ours)} " + "; ".join(_change(ours.kind, name, *pair) for name, pair in changed.items())
 
 
+def describe_consequence(ours: CatalogObject, changed: Mapping[str, tuple[Any, Any]]) -> str:
+    """What follows where a sequence stands elsewhere on the target; empty for everything else."""
+    if ours.kind != "sequence value" or "last value" not in changed:
+        return ""
+    mine, its = changed["last value"]
+    lag = (its < mine) != bool(ours.attributes.get("counts down"))
+    return "it hands out numbers that exist" if lag else "somebody drew numbers there"
+
+
 def text(attributes: Mapping[str, Any]) -> str:
     """Attributes as `name: value`, those that say nothing left out."""
     kept = {k: v for k, v in attributes.items() if k not in _PRIVATE or len(attributes) == 1}
@@ -215,9 +224,7 @@ def _value(ours: CatalogObject, changed: Mapping[str, tuple[Any, Any]]) -> str:
         return (
             f"sequence {ours.name} stands at {its} on both sides, which {there} on the target and {here} on the source"
         )
-    lag = (its < mine) != bool(has.get("counts down"))
-    what = "it hands out numbers that exist" if lag else "somebody drew numbers there"
-    return f"sequence {ours.name} stands at {its} on the target, at {mine} on the source: {what}"
+    return f"sequence {ours.name} stands at {its} on the target, at {mine} on the source"
 
 
 def _quoted(value: Any) -> str:

@@ -6,12 +6,13 @@ from cutover.postgres.integrity.fingerprint import Fingerprint, fingerprint
 from cutover.postgres.integrity.locate import RowDifference
 from cutover.postgres.integrity.moving import compare_moving
 from cutover.postgres.integrity.politeness import Politeness
-from cutover.postgres.integrity.results import Comparison, TableComparison
+from cutover.postgres.integrity.results import Comparison, Equality, TableComparison
 from cutover.postgres.integrity.selection import Selection
 from cutover.postgres.integrity.sequences import check_sequences
 
 __all__ = [
     "Comparison",
+    "Equality",
     "Fingerprint",
     "Politeness",
     "RowDifference",

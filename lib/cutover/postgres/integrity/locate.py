@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -66,6 +66,19 @@ class RowDifference:
             "target": self.target,
         }
         return {name: value for name, value in raw.items() if value not in (None, [], {})}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> RowDifference:
+        """What `to_dict` gave."""
+        return cls(
+            raw["difference"],
+            dict(raw.get("key") or {}),
+            str(raw.get("place") or ""),
+            int(raw.get("copies") or 1),
+            tuple(raw.get("columns") or ()),
+            raw.get("source"),
+            raw.get("target"),
+        )
 
     def __str__(self) -> str:
         what = ", ".join(f"{k}={v}" for k, v in self.key.items()) or f"row at {self.place}"

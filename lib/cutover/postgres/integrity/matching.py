@@ -46,14 +46,14 @@ def match(source: Mapping[str, Relation], target: Mapping[str, Relation], then: 
         table = found.tables[name] = TableComparison(name, known.kind)
         for where, relation in zip(SIDES, pair, strict=True):
             if relation is None:
-                table.not_compared = f"it does not exist on the {where}"
+                table.absent, table.not_compared = where, f"it does not exist on the {where}"
             elif relation.cannot and not table.not_compared:
                 table.not_compared = f"on the {where}: {relation.cannot}"
         if then is not None and here is not None and name in then.failures and not table.not_compared:
             table.not_compared = f"on the source it could not be read: {then.failures[name]}"
         if not table.not_compared and here is not None and there is not None:
             _shape(found, name, here, there, then)
-        elif table.not_compared.startswith("it does not exist") and not known.cannot:
+        elif table.absent and not known.cannot:
             # Its rows are counted where it is, for they are what is lost or too many.
             found.shapes[name] = whole_shape(known)
     return found

@@ -86,14 +86,12 @@ def _table(table: TableComparison, source: str, target: str, evidence: str) -> F
 def _status(table: TableComparison) -> Status:
     if table.differs:
         return Status.FAIL
-    if table.kind == "foreign table" and table.source_rows is None and "does not exist" not in table.not_compared:
+    if table.kind == "foreign table" and table.source_rows is None and not table.absent:
         return Status.NOT_APPLICABLE
     if table.identical:
         return Status.PASS
-    if "does not exist on the target" in table.not_compared:
-        return Status.MISSING
-    if "does not exist on the source" in table.not_compared:
-        return Status.FAIL
+    if table.absent:
+        return Status.MISSING if table.absent == "target" else Status.FAIL
     # NOT_COMPARED always closes the gate, which contents that are made anew must not.
     return Status.UNKNOWN if table.advisory else Status.NOT_COMPARED
 
