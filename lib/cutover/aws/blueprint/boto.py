@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jmespath  # type: ignore[import-untyped]
@@ -23,7 +24,7 @@ from cutover.aws.blueprint.operation import (
 Client = Callable[[str, str], Any]
 """The boto3 client of a service in a region ("": the site's)."""
 Adapt = Callable[[Call], Call | None]
-"""The call that is made instead of one of the table; None makes none."""
+"""The call that is made instead of one of the table, its values put in already; None makes none."""
 
 
 class Builder:
@@ -36,7 +37,7 @@ class Builder:
     def __init__(
         self,
         client: Client,
-        values: MutableMapping[str, str],
+        values: dict[str, str],
         *,
         adapt: Adapt = lambda call: call,
         pause_s: float = 0.1,
@@ -68,20 +69,26 @@ class Builder:
                 case Each():
                     self._each(node)
                 case Demand():
-                    self._answer(node.look)
+                    self._look(node.look)
 
     def _make(self, made: Call) -> None:
-        adapted = self._adapt(made)
+        adapted = self._adapt(replace(made, arguments=self._arguments(made)))
         if adapted is None:
             return
-        answer = self._answer(adapted)
+        answer = self._ask(adapted)
         if made.into:
             self.values[made.into] = str(jmespath.search(made.query, answer))
 
-    def _answer(self, made: Call) -> Mapping[str, Any]:
-        arguments = {name: self._value(value) for name, value in made.arguments.items()}
-        answer: Mapping[str, Any] = getattr(self._client(made.service, made.region), made.operation)(**arguments)
+    def _ask(self, made: Call) -> Mapping[str, Any]:
+        client = self._client(made.service, made.region)
+        answer: Mapping[str, Any] = getattr(client, made.operation)(**made.arguments)
         return answer
+
+    def _look(self, look: Call) -> Mapping[str, Any]:
+        return self._ask(replace(look, arguments=self._arguments(look)))
+
+    def _arguments(self, made: Call) -> dict[str, Any]:
+        return {name: self._value(value) for name, value in made.arguments.items()}
 
     def _wait(self, wait: Wait) -> None:
         often = {"Delay": self._pause_s, "MaxAttempts": int(self._patience_s / self._pause_s)}
@@ -90,7 +97,7 @@ class Builder:
 
     def _each(self, each: Each) -> None:
         end = time.monotonic() + self._patience_s
-        while not (rows := jmespath.search(each.look.query, self._answer(each.look))):
+        while not (rows := jmespath.search(each.look.query, self._look(each.look))):
             if time.monotonic() > end:
                 raise TimeoutError(f"{each.look.service}.{each.look.operation} finds nothing at {each.look.query}")
             time.sleep(self._pause_s)
