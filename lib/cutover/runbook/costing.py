@@ -12,8 +12,10 @@ import pandas as pd
 from cutover import aws
 from cutover.aws import cost, sizing
 from cutover.aws.requirements import Stack
-from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Unreadable
-from cutover.aws.requirements.view_by_name import view
+from cutover.aws.requirements.ecs import TaskDefinition
+from cutover.aws.requirements.instances import Machine
+from cutover.aws.requirements.scaling import ScalableTarget
+from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Unreadable, View
 from cutover.finding import Finding, Status
 from cutover.judgement import Judgement
 from cutover.report import cost_chart as drawing
@@ -121,19 +123,19 @@ def real_size(account: aws.Account) -> sizing.Real:
     stack = Stack(account, account.migration, datetime.now(UTC))
     e, m = stack.expect, account.migration
 
-    def read(name: str, path: str, planned: Any) -> Any:
+    def read(view: type[View], path: str, planned: Any) -> Any:
         try:
-            return stack.view(view(name)).get(path) or planned
+            return stack.view(view).get(path) or planned
         except (NotThere, NotApplicable, Unreadable, Absent):
             return planned
 
     return sizing.Real(
         m.compute,
-        int(read("TaskDefinition", "cpu", e.ecs.cpu)),
-        int(read("TaskDefinition", "memory", e.ecs.memory)),
-        int(read("ScalableTarget", "MinCapacity", e.scaling.minimum)),
-        int(read("ScalableTarget", "MaxCapacity", e.scaling.maximum)),
-        str(read("Machine", "InstanceType", e.ec2.types[0])) if m.compute == "ec2" else "",
+        int(read(TaskDefinition, "cpu", e.ecs.cpu)),
+        int(read(TaskDefinition, "memory", e.ecs.memory)),
+        int(read(ScalableTarget, "MinCapacity", e.scaling.minimum)),
+        int(read(ScalableTarget, "MaxCapacity", e.scaling.maximum)),
+        str(read(Machine, "InstanceType", e.ec2.types[0])) if m.compute == "ec2" else "",
     )
 
 

@@ -29,7 +29,7 @@ from cutover.aws.requirements import (
     upkeep,
     watching,
 )
-from cutover.aws.requirements.check import check_identity, check_requirements, check_stack, judge
+from cutover.aws.requirements.check import check_identity, check_stack, judge
 from cutover.aws.requirements.drift import Drift, drift
 from cutover.aws.requirements.look import Look, Read, looks
 from cutover.aws.requirements.requirement import REGISTRY, Outcome, Requirement
@@ -53,7 +53,6 @@ __all__ = [
     "capacity",
     "certificate",
     "check_identity",
-    "check_requirements",
     "check_stack",
     "cross",
     "dns",
