@@ -10,7 +10,7 @@ from psycopg import sql
 
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
-from cutover.postgres.connection import describe, one_line, session
+from cutover.postgres.connection import connect, describe, one_line, session
 from cutover.postgres.replication.checks import ELSE, listed
 from cutover.postgres.replication.identity import unidentified
 from cutover.postgres.replication.link import Connection, Link, link_state, published_tables
@@ -67,14 +67,15 @@ def check_reach(link: Link) -> Finding:
     ).format(sql.Identifier(f"{link.name}_reach"), sql.Literal(link.conninfo), link.identifier)
     status, observed = Status.PASS, "it connected, with the right to replicate"
     try:
-        with psycopg.connect(link.target_url, application_name="cutover", connect_timeout=10) as connection:
-            connection.execute("SET LOCAL default_transaction_read_only = off")
+        with connect(link.target_url, readonly=False, autocommit=False) as connection:
             connection.execute("SET TRANSACTION READ WRITE")
             connection.execute("SET LOCAL statement_timeout = '30s'")
             try:
                 connection.execute(statement)
             finally:
                 connection.rollback()
+    except DatabaseError as error:
+        status, observed = Status.UNKNOWN, error.what
     except psycopg.errors.ConnectionFailure as error:
         status, observed = Status.FAIL, one_line(error, link.source_url)
     except psycopg.Error as error:

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from cutover.errors import DatabaseError
 from cutover.postgres.catalog import CatalogObject, differences_between, read_catalog
-from cutover.postgres.connection import describe, one_line, session, without_secrets
+from cutover.postgres.connection import TAKES_WRITES, describe, one_line, session, without_secrets
 from cutover.postgres.facts import server_facts
 from cutover.postgres.replication.end import writer
 from cutover.postgres.replication.link import Link, published_tables
@@ -156,9 +156,8 @@ def _copy(link: Link, *, before: bool, jobs: int = 1) -> list[RestoreError]:
         command = [str(tools.pg_dump), "--schema-only", "--format=custom", "--no-subscriptions"]
         _run([*command, "--no-password", f"--file={archive}", f"--dbname={conninfo}"], environment, link.source_url)
         chosen.write_text("\n".join(_entries(tools, archive, environment, link, before=before)) + "\n")
-        conninfo, environment = without_secrets(link.target_url)
         # The target keeps everybody else's writes out while it follows; this is the one writer that must come in.
-        environment["PGOPTIONS"] = "-c default_transaction_read_only=off"
+        conninfo, environment = without_secrets(link.target_url, TAKES_WRITES)
         command = [str(tools.pg_restore), "--no-owner", "--no-password", f"--use-list={chosen}"]
         command += ["--single-transaction"] if before else [f"--jobs={max(1, jobs)}"]
         code, words = _run([*command, f"--dbname={conninfo}", str(archive)], environment, link.target_url, fails=before)
