@@ -6,13 +6,18 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
+import yaml
 
 from cutover.action import Change
 from cutover.errors import ActionRefused
 from cutover.finding import Status
+from cutover.migration import Migration
 from cutover.postgres import connect
 from cutover.postgres.replication import (
     GiveReplicaIdentity,
@@ -27,6 +32,9 @@ from cutover.postgres.replication.schema import copy_schema_before
 from cutover.postgres.replication.source_checks import check_identity
 from cutover.postgres.replication.user_writes import refused_writes
 from cutover.rehearsal.postgres import Server
+from cutover.runbook import check_way
+
+PARAMS = Path(__file__).resolve().parent.parent.parent / "params" / "staging.yml"
 
 DEFERRED = "CREATE TABLE public.lists (pos int, label text, PRIMARY KEY (pos) DEFERRABLE)"
 GENERATED_KEY = (
@@ -322,3 +330,18 @@ def test_what_was_there_is_there_again_after_undo(make: Make, pg17: Server, pg18
     change = Change(plan, action.apply(plan), "", 0.0)
     action.undo(change)
     assert action.plan().before == plan.before == {"public.a": "none", "public.b": "nothing"}
+
+
+@pytest.mark.parametrize(("statements", "status"), [(DEFERRED, Status.NOT_DUE), (GENERATED_KEY, Status.FAIL)])
+def test_only_what_a_change_of_the_notebook_mends_is_not_due_yet(
+    make: Make, pg17: Server, pg18: Server, statements: str, status: Status
+) -> None:
+    """What REPLICA IDENTITY FULL would not help closes the gate before anything is changed."""
+    sides = make(pg17, pg18)
+    sides.run(statements)
+    raw = yaml.safe_load(PARAMS.read_text())["migration"] | {"transfer": "replicate"}
+    raw["source"]["database_url"], raw["target"]["database_url"] = sides.link.source_url, sides.link.target_url
+    step: Any = SimpleNamespace(migration=Migration.model_validate(raw), resolve=lambda reference: reference)
+    (found,) = (f for f in check_way(step) if f.id == "REP-identity")
+    assert found.status is status
+    assert found.closes_gate is (status is Status.FAIL)
