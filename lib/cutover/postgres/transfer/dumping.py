@@ -15,7 +15,15 @@ import psycopg
 from cutover.errors import DatabaseError
 from cutover.files import write_json
 from cutover.postgres.archive import Dump, read_back
-from cutover.postgres.connection import APPLICATION_NAME, describe, explain, one_line, without_secrets
+from cutover.postgres.connection import (
+    APPLICATION_NAME,
+    TAKES_WRITES,
+    describe,
+    explain,
+    forced,
+    one_line,
+    without_secrets,
+)
 from cutover.postgres.contents import leave_out_own_options
 from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import Snapshot, exported_snapshot
@@ -67,7 +75,8 @@ def dump(
         except psycopg.Error as error:
             raise explain(error, source_url, "does not say what is in it") from error
         tools = tools or find_tools(about.major)
-        conninfo, environment = without_secrets(source_url)
+        # Let in as our own session was: a login trigger that writes shuts a frozen database to pg_dump as well.
+        conninfo, environment = without_secrets(source_url, TAKES_WRITES if forced(instant.connection) else "")
         command = [str(tools.pg_dump), "--format=directory", f"--jobs={max(1, jobs)}", f"--file={folder / 'archive'}"]
         command += [f"--compress={compress}", f"--snapshot={instant.id}", "--verbose", "--no-password"]
         command += [f"--lock-wait-timeout={max(1, int(lock_wait_s * 1000))}"]
