@@ -5,6 +5,7 @@ from cutover.queue.compare import compare_queues
 from cutover.queue.contents import Contents, Job, read_contents
 from cutover.queue.depth import QueueDepth, check_drained, read_queues
 from cutover.queue.pause import PauseQueues
+from cutover.queue.preflight import preflight
 
 __all__ = [
     "CarryQueues",
@@ -14,6 +15,7 @@ __all__ = [
     "QueueDepth",
     "check_drained",
     "compare_queues",
+    "preflight",
     "read_contents",
     "read_queues",
 ]
