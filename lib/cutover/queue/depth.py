@@ -62,6 +62,14 @@ def read_queues(redis_url: str, prefix: str = "bull") -> list[QueueDepth]:
             raise InstrumentError(f"The queues at {shown(redis_url)} cannot be read: {error}.") from error
 
 
+def holds_none(redis_url: str, prefix: str = "bull") -> bool:
+    """Whether a Redis holds no queue at all, under any prefix; False where that cannot be looked at."""
+    try:
+        return not read_queues(redis_url, prefix) and not elsewhere(redis_url)
+    except InstrumentError:
+        return False
+
+
 def check_drained(
     redis_url: str,
     timeout_s: float,
