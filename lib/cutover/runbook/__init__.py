@@ -52,6 +52,7 @@ _LATER = {
     "decision": ("advice", "arguments", "decide", "fired", "fired_table", "remember_cutover", "written_since_cutover"),
     "freezing": (
         "check_frozen",
+        "check_queues",
         "check_still_frozen",
         "compare_queues",
         "compare_reports",
@@ -92,6 +93,7 @@ _LATER = {
         "identity_change",
         "replicates",
         "reports_change",
+        "require_transfer",
         "transfer_change",
         "watch_lag",
     ),

@@ -20,6 +20,7 @@ from cutover.finding import Finding, Status
 from cutover.judgement import Judgement
 from cutover.report import cost_chart as drawing
 from cutover.runbook.step import Step
+from cutover.runbook.tables import columns_of, tabulate
 
 _LOAD = "load test"
 _BASES = {"there": "there", "planned": "planned", "assumed": "assumed", "unread": "could not be read"}
@@ -48,7 +49,7 @@ def cost_lines(found: cost.Estimate) -> pd.DataFrame:
         each = {f"{n} tasks, USD": "UNKNOWN" if usd is None else f"{usd[i]:,.2f}" for i, n in enumerate(found.tasks)}
         rows.append({"part": line.part, "what": line.what, "basis": _BASES.get(line.basis, line.basis), **each,
                      "price, USD": price, "source": source})  # fmt: skip
-    return pd.DataFrame(rows).set_index("part")
+    return tabulate(rows, ["part", "what", "basis", *(f"{n} tasks, USD" for n in found.tasks), "price, USD", "source"])
 
 
 def cost_beside_guide(found: cost.Estimate) -> pd.DataFrame:
@@ -64,7 +65,7 @@ def cost_beside_guide(found: cost.Estimate) -> pd.DataFrame:
     total = {f"{n} tasks, USD": _usd(found.totals[i], bool(unknown)) for i, n in enumerate(found.tasks)}
     guide = sum(usd for _, usd, _ in cost.GUIDE.values())
     rows.append({"part": "total", "guide": "about 320", "guide, USD": f"{guide:,.0f}", **total})
-    return pd.DataFrame(rows).set_index("part")
+    return tabulate(rows, ["part", "guide", "guide, USD", *total])
 
 
 def _usd(value: float | None, lower: bool) -> str:
@@ -141,4 +142,5 @@ def real_size(account: aws.Account) -> sizing.Real:
 
 def size_table(load: sizing.LoadResult | None) -> pd.DataFrame:
     """The guide's EC2 table with the row that this load needs."""
-    return pd.DataFrame(sizing.table(load)).set_index("workload")
+    rows = sizing.table(load)
+    return tabulate(rows, columns_of(rows, "workload"))

@@ -19,6 +19,7 @@ from cutover.runbook.looking import look_around
 from cutover.runbook.overview import _lines
 from cutover.runbook.rollback_commands import Known, WayBack, fault_began, way_back_of
 from cutover.runbook.step import Step
+from cutover.runbook.tables import tabulate
 from cutover.secrets import is_reference, running_stage
 
 _KEY = "target-position-at-cutover"
@@ -68,9 +69,9 @@ def _latest(run: Path) -> list[Finding]:
 
 def fired_table(findings: Sequence[Finding]) -> pd.DataFrame:
     """What closed the gate, a row each: what was claimed, what was seen."""
-    rows = [{"id": f.id, "claim": f.title, "status": str(f.status), "seen": f.observed or f.why} for f in findings]
-    none = [{"id": "—", "claim": "no run on record has a closed gate", "status": "", "seen": ""}]
-    return pd.DataFrame(rows or none).set_index("id")
+    rows = [(f.id, f.title, str(f.status), f.observed or f.why) for f in findings]
+    none = [("—", "no run on record has a closed gate", "", "")]
+    return tabulate(rows or none, ["id", "claim", "status", "seen"])
 
 
 def decide(step: Step, findings: Sequence[Finding]) -> Diagnosis:
@@ -97,7 +98,7 @@ def arguments(diagnosis: Diagnosis) -> pd.DataFrame:
         for argument in diagnosis.arguments
     ]
     rows += [{"row": "not looked at", "points": "", "for": u, "against": ""} for u in diagnosis.unseen]
-    return pd.DataFrame(rows).set_index("row")
+    return tabulate(rows, ["row", "points", "for", "against"])
 
 
 def way_back(step: Step, diagnosis: Diagnosis, findings: Sequence[Finding] | None = None) -> WayBack:
@@ -149,22 +150,25 @@ def advice(step: Step, diagnosis: Diagnosis) -> pd.DataFrame:
         ("otherwise", diagnosis.otherwise),
         ("who decides", step.migration.contacts.get("technical_lead", "the technical lead")),
     ]
-    return pd.DataFrame(rows, columns=["", "rollback"]).set_index("")
+    return tabulate(rows, ["", "rollback"])
 
 
 def written_since_cutover(step: Step) -> pd.DataFrame:
     """Tuples inserted, updated and deleted on the target since the name was switched, by table."""
     remembered = step.recall(_KEY)
     if remembered is None:
-        return pd.DataFrame([{"table": "(the name has not been switched: nothing would be lost)", "changes": 0}])
+        return tabulate([("(the name has not been switched: nothing would be lost)", 0)], _WRITTEN)
     before = postgres.WritePosition.from_dict(remembered)
     try:
         now = postgres.write_position(step.resolve(step.migration.target.database_url), settle_s=0)
     except CutoverError as error:
-        return pd.DataFrame([{"table": f"(not known: {error.what})", "changes": None}]).set_index("table")
+        return tabulate([(f"(not known: {error.what})", None)], _WRITTEN)
     rows = [
-        {"table": table, "changes": count - before.counters.get(table, 0)}
+        (table, count - before.counters.get(table, 0))
         for table, count in sorted(now.counters.items())
         if count != before.counters.get(table, 0)
     ]
-    return pd.DataFrame(rows or [{"table": "(nothing)", "changes": 0}]).set_index("table")
+    return tabulate(rows or [("(nothing)", 0)], _WRITTEN)
+
+
+_WRITTEN = ("table", "changes")

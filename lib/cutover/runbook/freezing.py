@@ -97,6 +97,11 @@ def fingerprint_of(step: Step) -> postgres.Fingerprint | None:
         return None
 
 
+def check_queues(step: Step) -> list[Finding]:
+    """Whether the queues can be read and carried over without harm to what they lie in; nothing of them is read yet."""
+    return queue.preflight(*_redis(step))
+
+
 def queues_change(step: Step) -> Action | None:
     """What carries the queues over, as they stood before the freeze; None where the switch-over does it itself."""
     migration = step.migration
@@ -105,8 +110,13 @@ def queues_change(step: Step) -> Action | None:
     # A queue that any freeze of ours found running was paused by us, and is to run again.
     found = [e["plan"]["before"]["paused"] for e in _begun(step, queue.PauseQueues.name)]
     before = {name: all(one.get(name, True) for one in found) for one in found for name in one} if found else None
-    source, target = (step.resolve(side.redis_url) for side in (migration.source, migration.target))
+    source, target = _redis(step)
     return queue.CarryQueues(source, target, paused_before=before)
+
+
+def _redis(step: Step) -> tuple[str, str]:
+    source, target = step.migration.source, step.migration.target
+    return step.resolve(source.redis_url), step.resolve(target.redis_url)
 
 
 def _begun(step: Step, action: str) -> list[dict[str, Any]]:
@@ -114,13 +124,12 @@ def _begun(step: Step, action: str) -> list[dict[str, Any]]:
 
 
 def compare_queues(step: Step) -> list[Finding]:
-    """The queues on both sides, job by job; not due before they were carried over."""
-    migration = step.migration
-    source, target = (step.resolve(side.redis_url) for side in (migration.source, migration.target))
-    if migration.transfer == "replicate":
+    """The queues on both sides, job by job; not due before they were carried over, unless the source holds none."""
+    source, target = _redis(step)
+    if step.migration.transfer == "replicate":
         why = "the switch-over carried and compared them before it let users in: they order jobs there now"
         return [replace(_not_carried(why), status=Status.NOT_APPLICABLE)]
-    if _begun(step, queue.CarryQueues.name):
+    if _begun(step, queue.CarryQueues.name) or queue.holds_none(source):
         return queue.compare_queues(source, target)
     return [_not_carried("they have not been carried over yet: run 12_data_migration with apply")]
 

@@ -20,6 +20,7 @@ from cutover.aws import drift as aws_drift
 from cutover.finding import Finding, Severity, Status
 from cutover.runbook.phases import WHEN, find_notebooks
 from cutover.runbook.step import Step
+from cutover.runbook.tables import columns_of, tabulate
 
 
 def map_of(step: Step) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def map_of(step: Step) -> pd.DataFrame:
                 "evidence": ended.get("run", ""),
             }
         )
-    return pd.DataFrame(rows).set_index("notebook")
+    return tabulate(rows, ["notebook", "when", "title", "last verdict", "at", "evidence"])
 
 
 def _last_steps(outputs: Path, environment: str) -> dict[str, dict[str, Any]]:
@@ -61,19 +62,19 @@ def state_of(step: Step) -> pd.DataFrame:
     """What the journal remembers, one row a key, long values shortened."""
     remembered = step.journal.everything()
     rows = [{"what": key, "value": _short(value)} for key, value in sorted(remembered.items())]
-    return pd.DataFrame(rows or [{"what": "(nothing yet)", "value": ""}]).set_index("what")
+    return tabulate(rows or [{"what": "(nothing yet)", "value": ""}], ["what", "value"])
 
 
 def contacts_of(step: Step) -> pd.DataFrame:
     """Who to call."""
     rows = [{"role": role.replace("_", " "), "contact": who} for role, who in step.migration.contacts.items()]
-    return pd.DataFrame(rows).set_index("role")
+    return tabulate(rows, ["role", "contact"])
 
 
 def table(rows: Iterable[Any], index: str | None = None) -> pd.DataFrame:
-    """A table of dataclasses, findings or mappings."""
-    frame = pd.DataFrame([plain(row) for row in rows])
-    return frame.set_index(index) if index else frame
+    """A table of dataclasses, findings or mappings; of none with its index alone."""
+    told = [plain(row) for row in rows]
+    return tabulate(told, columns_of(told, index), indexed=index is not None)
 
 
 def plain(value: Any) -> Any:
@@ -90,21 +91,22 @@ def tally(findings: Sequence[Finding]) -> pd.DataFrame:
     count = Counter((f.id.split("-")[0], str(f.status)) for f in findings)
     services = sorted({service for service, _ in count})
     statuses = [str(s) for s in Status if any(count[(service, str(s))] for service in services)]
-    rows = {service: [count[(service, status)] for status in statuses] for service in services}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=statuses)
+    rows = [(service, *(count[(service, status)] for status in statuses)) for service in services]
+    return tabulate(rows, ["service", *statuses])
 
 
 def drift(step: Step, findings: Sequence[Finding], account: Account | None = None) -> pd.DataFrame:
     """What changed since the last whole look at the requirements in this environment, and who changed it."""
     before = _last_look(step.run.path.parent, step.migration.environment, step.run.path)
     if before is None:
-        rows = [{"id": "—", "requirement": "no earlier look is on record", "then": "", "now": "", "who": ""}]
-        return pd.DataFrame(rows).set_index("id")
+        return tabulate([("—", "no earlier look is on record", "", "", "")], _DRIFT)
     changes = aws_drift(before, findings, account, now=datetime.now(UTC))
-    rows = [{"id": d.id, "requirement": d.title, "then": d.then, "now": d.now, "who": d.who} for d in changes]
+    rows = [(d.id, d.title, d.then, d.now, d.who) for d in changes]
     nothing = f"nothing has changed since {before.at:%Y-%m-%d %H:%M} UTC"
-    rows = rows or [{"id": "—", "requirement": nothing, "then": "", "now": "", "who": ""}]
-    return pd.DataFrame(rows).set_index("id")
+    return tabulate(rows or [("—", nothing, "", "", "")], _DRIFT)
+
+
+_DRIFT = ("id", "requirement", "then", "now", "who")
 
 
 def _last_look(outputs: Path, environment: str, current: Path) -> Look | None:
@@ -142,7 +144,7 @@ def timings(step: Step) -> pd.DataFrame:
     ]
     frozen = sum(row["seconds"] for row in rows if row["step"][:2] in ("11", "12", "13", "14", "15"))
     rows.append({"step": "users were kept out (11–15)", "started": "", "seconds": round(frozen, 1)})
-    return pd.DataFrame(rows).set_index("step")
+    return tabulate(rows, ["step", "started", "seconds"])
 
 
 def forecast(step: Step, trial: Change | None, *, production_bytes: int = 0) -> pd.DataFrame:
@@ -154,7 +156,7 @@ def forecast(step: Step, trial: Change | None, *, production_bytes: int = 0) -> 
         production_bytes: size that the database will have on the day; 0: as it is now.
     """
     if trial is None:
-        return pd.DataFrame([{"part": "(plan only)", "seconds": None}]).set_index("part")
+        return tabulate([("(plan only)", None)], ["part", "seconds"])
     took = postgres.Measured.from_dict(trial.result["measured"])
     before = [postgres.Measured.from_dict(raw) for raw in (step.recall("trials") or [])]
     said = postgres.forecast(took, production_bytes or None, earlier=before)
@@ -172,7 +174,7 @@ def forecast_table(said: postgres.Forecast) -> pd.DataFrame:
     whole = sum(part.measured_s for part in said.parts)
     rows.append(("the write freeze, at least", whole, said.seconds, said.low_s, said.high_s))
     columns = ["part", "trial, s", "on the day, s", "at best, s", "at worst, s"]
-    return pd.DataFrame(rows, columns=columns).set_index("part").round(1)
+    return tabulate(rows, columns).round(1)
 
 
 def forecast_findings(step: Step) -> list[Finding]:

@@ -16,6 +16,7 @@ from cutover.postgres import Comparison, Equality
 from cutover.report import charts, load_pictures
 from cutover.runbook.growing import COLUMNS, fired, watch_windows
 from cutover.runbook.step import Step
+from cutover.runbook.tables import tabulate
 from cutover.runbook.watching import Observed
 
 
@@ -72,7 +73,7 @@ def _scheduled(step: Step, frame: pd.DataFrame, requests: pd.DataFrame) -> list[
 def watch_chart(step: Step, observed: Observed | None) -> Any:
     """The same picture from CloudWatch's windows."""
     if observed is None or observed.metrics.empty:
-        return pd.DataFrame([{"watched": "nothing: no metrics"}])
+        return tabulate([("nothing: no metrics",)], ["watched"])
     frame = watch_windows(observed.metrics)
     step.attach(f"raw/load/{step.name}-windows.csv", frame.to_csv(index=False))
     return charts.load_windows(frame, step.migration.triggers, fired=fired(observed.findings))
@@ -143,7 +144,7 @@ def took(step: Step, change: Change | None) -> pd.DataFrame | None:
     if known:
         low, high = (sum(part[name] for part in known) for name in ("low_s", "high_s"))
         total |= {"forecast, s": sum(part["seconds"] for part in known), "between": f"{low:.1f} and {high:.1f}"}
-    return pd.DataFrame([*rows, total]).set_index("part").round(1)
+    return tabulate([*rows, total], ["part", "took, s", "forecast, s", "between"]).round(1)
 
 
 def _forecast_parts(step: Step) -> dict[str, dict[str, Any]]:

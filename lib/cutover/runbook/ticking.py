@@ -12,6 +12,7 @@ from cutover.aws import checklist as boxes
 from cutover.finding import Finding
 from cutover.report import architecture as drawing
 from cutover.runbook.step import Step
+from cutover.runbook.tables import tabulate
 
 _KEY = "signatures"
 
@@ -54,9 +55,9 @@ def checklist(step: Step, findings: Sequence[Finding]) -> pd.DataFrame:
         }
         for t in boxes.tick(findings, signatures(step))
     ]
-    frame = pd.DataFrame(rows).set_index("box")
-    step.attach("raw/aws/checklist.csv", frame.to_csv())
-    return frame
+    table = tabulate(rows, ["box", "phase", "state", "says", "behind it", "signed"])
+    step.attach("raw/aws/checklist.csv", table.to_csv())
+    return table
 
 
 def architecture(findings: Sequence[Finding]) -> Any:

@@ -13,11 +13,12 @@ import pandas as pd
 
 from cutover import app, aws, objects, postgres
 from cutover.action import Action
-from cutover.errors import CutoverError
+from cutover.errors import CutoverError, UsageError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres import replication
 from cutover.postgres.progress import Listener
-from cutover.runbook.freezing import fingerprint_of, report_locations
+from cutover.runbook.freezing import check_queues, fingerprint_of, report_locations
+from cutover.runbook.phases import notebooks_of
 from cutover.runbook.step import Step
 from cutover.runbook.switching import (
     REFUSAL_KEY,
@@ -27,6 +28,7 @@ from cutover.runbook.switching import (
     proven_at_fence,
     refusal_finding,
 )
+from cutover.runbook.tables import columns_of, tabulate
 from cutover.runbook.ttl import check_ttl_lowered
 from cutover.runbook.watching import logins, target
 
@@ -60,6 +62,29 @@ def restored_of(step: Step) -> postgres.Restored:
         return link_of(step).restored
     chosen = step.migration.restore
     return postgres.Restored(owner=chosen.owner, acl=chosen.acl, role=chosen.role)
+
+
+def require_transfer(step: Step, way: str) -> None:
+    """Refuse a notebook that belongs to the other way of the transfer, before it has done anything.
+
+    Args:
+        step: the notebook's.
+        way: `dump` or `replicate`, for which it is made.
+
+    Raises:
+        UsageError: the parameters say the other one.
+    """
+    said = step.migration.transfer
+    if said == way:
+        return
+    instead = (
+        "12_data_migration refuses users' writes itself, for seconds: a freeze before it keeps them out for nothing."
+    )
+    raise UsageError(
+        f"{step.name} is for `transfer: {way}`, and the parameters say `transfer: {said}`.",
+        why=instead if said == "replicate" else "there is no copy that follows its source.",
+        todo=f"with `transfer: {said}` the day is {', '.join(notebooks_of('day', said))} (cutover run day …)",
+    )
 
 
 def check_way(step: Step, *, stop: bool = False) -> list[Finding]:
@@ -132,17 +157,18 @@ def watch_lag(step: Step, seconds: float) -> pd.DataFrame:
             break
         time.sleep(min(_WATCH_S, max(0.05, ends - time.monotonic())))
     step.attach("lag.json", rows)
-    return pd.DataFrame(rows).set_index("at")
+    return tabulate(rows, columns_of(rows, "at"))
 
 
 def check_ready(step: Step) -> list[Finding]:
-    """Before a switch-over refuses users: the copy is close behind, the release waits at the new home, the name too."""
+    """Before a switch-over refuses users: the copy is close behind, queues can be carried, release and name wait."""
     if not replicates(step) or proven_at_fence(step, link_of(step)).get("released"):
         return [_not_wanted("SWO-00", "A replicated copy is ready for the switch-over", step)]
     account = aws.Account(step.migration, raw=step.run.raw("aws"))
     at, version = target(step, account), step.migration.release.version
     return [
         *check_followed(step),
+        *check_queues(step),
         *app.check_health(str(at["base_url"]), host=at["host"], expected_version=version),
         *aws.check_requirements(account, phase="day", services=["dns"]),
         *check_ttl_lowered(step),
