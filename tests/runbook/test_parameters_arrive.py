@@ -126,10 +126,14 @@ def test_the_message_names_the_cell_that_wants_its_tag_back(look: Notebook) -> N
         ({"cell": {"metadata": {"tags": [None]}}}, "cell 2: its tags are a list of something else"),
         ({"cell": {"source": 5}}, "cell 2: its source is a number"),
         ({"cell": {"source": None}}, "cell 2: its source is null"),
+        ({"cell": {"source": "'\ud800'"}}, "cell 2: its source holds half a character"),
+        ({"cell": {"outputs": None}}, "cell 2: its outputs are null"),
+        ({"metadata": {"papermill": None}}, "its papermill is null"),
+        ({"nbformat_minor": None}, "not a notebook of format 4"),
         ({"cell": {"cell_type": "heading"}}, "cell 2: it is neither code, markdown nor raw"),
         ({"nbformat": 3}, "not a notebook of format 4"),
     ],
-    ids=str,
+    ids=ascii,
 )
 def test_a_damaged_notebook_is_refused_with_what_is_wrong(
     damage: dict[str, Any], says: str, look: Notebook, migration: dict[str, Any], tmp_path: Path

@@ -103,12 +103,12 @@ def declarations(source: str, where: str | Path) -> dict[str, tuple[str, str]]:
 
 def _malformed(nb: Any) -> str:
     """What is wrong with the shape of a notebook; "" for nothing."""
-    if not isinstance(nb, dict) or type(nb.get("nbformat")) is not int or nb["nbformat"] != 4:
+    if not isinstance(nb, dict) or nb.get("nbformat") != 4 or type(nb.get("nbformat_minor")) is not int:
         return "it is not a notebook of format 4"
     about, cells = nb.get("metadata"), nb.get("cells")
     if not isinstance(about, dict):
         return f"its metadata is {_kind(about)}, not an object"
-    for key in ("kernelspec", "language_info"):
+    for key in ("kernelspec", "language_info", "papermill"):
         if not isinstance(about.get(key, {}), dict):
             return f"its {key} is {_kind(about[key])}, not an object"
         if not isinstance(about.get(key, {}).get("name", ""), str):
@@ -126,13 +126,25 @@ def _malformed_cell(cell: Any) -> str:
         return "it is neither code, markdown nor raw"
     if not isinstance(about, dict):
         return f"its metadata is {_kind(about)}, not an object"
-    if not _texts(about.get("tags", [])):
+    if not _list_of(str, about.get("tags", [])):
         return f"its tags are {_kind(about['tags'])}, not a list of texts"
-    return "" if isinstance(source, str) or _texts(source) else f"its source is {_kind(source)}, not text"
+    if not _list_of(dict, cell.get("outputs", [])):
+        return f"its outputs are {_kind(cell['outputs'])}, not a list of objects"
+    if not (isinstance(source, str) or _list_of(str, source)):
+        return f"its source is {_kind(source)}, not text"
+    return "" if _encodes(_source(cell)) else "its source holds half a character (a lone surrogate)"
 
 
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+def _list_of(kind: type, value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, kind) for one in value)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _kind(value: Any) -> str:
