@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -14,10 +15,12 @@ import nbformat
 import pytest
 from notebook_runs import BEGIN
 
-from cutover.errors import ExitCode, UsageError
+from cutover.errors import ExitCode, ParamsError, UsageError
 from cutover.finding import Verdict
-from cutover.runbook import execute, find_notebooks, load_params
+from cutover.runbook import RunFolder, begin, execute, find_notebooks, from_dict, load_params
+from cutover.runbook.facts import run_facts
 from cutover.runbook.knobs import inspect
+from cutover.runbook.received import parameters_hash
 
 Notebook = Callable[..., Path]
 LOOK = "step.record([Finding('A-1', 'All is well', Status.PASS, Severity.HIGH, 'x')])\nstep.conclude()"
@@ -161,8 +164,6 @@ def test_what_is_no_notebook_is_refused(text: str, migration: dict[str, Any], tm
     ("again", "says"),
     [
         ("migration = {}", "`migration` is empty, where shadowtwin (staging, account 012345678901) was given"),
-        ("migration = migration | {'account_id': '999999999999'}", "account_id '999999999999', not '012345678901'"),
-        ("migration = migration | {'triggers': {'p95': {'above': '9s'}}}", "other values of triggers"),
         ("apply = True", "would make changes in a run that makes none"),
     ],
 )
@@ -178,17 +179,38 @@ def test_parameters_that_a_later_cell_sets_again_are_refused(
     assert not (result.folder / "findings.jsonl").exists()
 
 
-def test_parameters_with_every_kind_of_value_arrive_as_they_were_given(
-    look: Notebook, migration: dict[str, Any], tmp_path: Path
+@pytest.mark.parametrize(
+    ("received", "says"),
+    [
+        (None, "`migration` is empty"),
+        ([1], "`migration` is empty"),
+        ({"account_id": "999999999999"}, "account_id '999999999999', not '012345678901'"),
+        ({"environment": "production"}, "environment 'production', not 'staging'"),
+        ({"triggers": {"p95": {"above": "9s"}}}, "other values of triggers"),
+    ],
+)
+def test_a_step_of_a_run_is_held_against_what_the_run_recorded(
+    received: Any, says: str, migration: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whatever is different is named; and what run.json does not tell is not taken on trust."""
+    run = RunFolder.create(tmp_path / "out", "staging", "day")
+    monkeypatch.setenv("CUTOVER_RUN", str(run.path))
+    with pytest.raises(UsageError, match="does not say with which parameters"):
+        begin("02_look", migration)
+    run.write("run.json", run_facts(run.name, "day", from_dict(migration).migration, migration, ["n"], apply=False))
+    begin("02_look", migration)
+    with pytest.raises(ParamsError) as caught:
+        begin("02_look", migration | received if isinstance(received, dict) else received)
+    assert says in caught.value.what
+
+
+def test_parameters_with_every_kind_of_value_arrive_as_they_were_given(migration: dict[str, Any]) -> None:
     """Texts with quotes, backslashes, line breaks and other scripts; numbers, lists, true, false and nothing."""
+    from papermill.translators import PythonTranslator
+
     odd = "a \"b\" 'c' \\n \\ {x} %s é 漢 \U0001f600\nline\ttab"
-    migration["contacts"] = {"technical_lead": odd}
-    migration["waivers"] = [{"id": "A-9", "reason": odd, "approved_by": "Ada", "until": "2999-01-01"}]
-    migration["triggers"] = {"error_rate": {"above": "5%", "window": "1m", "for": "5m"}}
-    migration["load"] = {"arrivals_per_s": 0.1, "workers": 2}
-    result = execute([look()], migration, outputs=tmp_path / "out")
-    assert result.exit_code is ExitCode.GO, result.headline
+    given = migration | {"a": [odd, {odd: odd}], "b": [0.1, 1e22, -3, 10**20, True, False, None, [], {}, ""]}
+    assert parameters_hash(ast.literal_eval(PythonTranslator.translate(given))) == parameters_hash(given)
 
 
 def papermill(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -213,20 +235,9 @@ def test_papermill_with_our_engine_refuses_a_lost_tag(look: Notebook, params: Pa
     assert not (tmp_path / "outputs").exists()
 
 
-@pytest.mark.parametrize("how", [lose, onto_the_text], ids=["lost", "on a text"])
-def test_plain_papermill_is_held_against_what_it_gave(
-    how: Callable[[list[Any]], None], look: Notebook, params: Path, tmp_path: Path
-) -> None:
+def test_plain_papermill_is_held_against_what_it_gave(look: Notebook, params: Path, tmp_path: Path) -> None:
     """Nothing of ours runs before the notebook begins: there it is refused, and no stage is attached to."""
-    done = papermill(change(look(), how), "o.ipynb", "-f", params)
+    done = papermill(change(look(), lose), "o.ipynb", "-f", params)
     assert done.returncode == ExitCode.BROKE
     assert "`migration` is empty, where shadowtwin (staging, account 012345678901) was given" in done.stderr
     assert not (tmp_path / "outputs").exists()
-
-
-def test_papermill_without_parameters_attaches_to_the_stage_as_before(look: Notebook, tmp_path: Path) -> None:
-    """Nothing was given, so nothing can be lost."""
-    done = papermill("--engine", "cutover", change(look(), lose), "o.ipynb")
-    assert done.returncode == 0, done.stderr
-    (run,) = (tmp_path / "outputs").iterdir()
-    assert "-rehearsal-" in run.name
