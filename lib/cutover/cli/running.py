@@ -51,10 +51,11 @@ def plan(
 def status(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: AsJson = False) -> None:
     """How far a run came, and how each step ended."""
     from cutover.runbook import RunFolder  # noqa: PLC0415
+    from cutover.runbook.outcome import steps_of  # noqa: PLC0415
 
     folder = RunFolder.find(run, outputs)
     about, verdict = folder.read("run.json"), folder.read("verdict.json")
-    steps = verdict.get("steps") or folder.steps()
+    steps = steps_of(folder)
     word = verdict.get("verdict") or _unfinished(about)
     if as_json:
         print_out({"run": folder.name, "verdict": word, "steps": steps, "headline": verdict.get("headline", "")}, True)

@@ -12,7 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
+
+from cutover.errors import ExitCode, UsageError
 from cutover.runbook.kernel import Kernel
+from cutover.runbook.parameters_cell import parameters_cell
 from cutover.runbook.progress import line_in
 from cutover.runbook.record import Ending, NotebookRecord, State
 from cutover.runbook.session import Session, session
@@ -60,7 +64,9 @@ class CutoverEngine:
             CellTimeoutError: a timeout struck (nbclient's).
             SystemExit: 130 after SIGINT, 143 after SIGTERM.
             OSError: the notebook could not be saved.
+            StrayParameters: parameters were given, and not exactly one cell takes them; no kernel is started then.
         """
+        _refuse_stray_parameters(nb)
         if shared is None:
 
             def alone() -> Any:
@@ -124,6 +130,26 @@ class CutoverEngine:
         from papermill.utils import nb_language  # noqa: PLC0415
 
         return str(nb_language(nb, language))
+
+
+class StrayParameters(click.ClickException):
+    """Parameters would not reach the notebook: papermill's command shows it as a line, and ends with exit code 2."""
+
+    exit_code = int(ExitCode.USAGE)
+
+
+def _refuse_stray_parameters(nb: Any) -> None:
+    """Whoever gave parameters to papermill must have them reach the notebook.
+
+    Raises:
+        StrayParameters: they do not.
+    """
+    about = nb.metadata.get("papermill", {})
+    if about.get("parameters"):
+        try:
+            parameters_cell(nb.cells, str(about.get("input_path") or "the notebook"))
+        except UsageError as error:
+            raise StrayParameters(str(error)) from None
 
 
 def _error(ending: Ending, saved: Any) -> BaseException:

@@ -131,6 +131,7 @@ def execute(
     run = _Run(
         loaded=loaded,
         declared=declared,
+        kept=earlier,
         values=values,
         apply=apply and not plan,
         plan=plan,
@@ -158,6 +159,7 @@ def execute(
             scenario=scenario,
             params_file=str(loaded.path) if loaded.path else None,
             resumed_from=Path(resume).name if resume else None,
+            steps=[o.to_dict() for o in earlier],
             **({"caller": dict(caller)} if caller else {}),
         )
         try:
@@ -174,6 +176,7 @@ def execute(
 class _Run:
     loaded: LoadedParams
     declared: list[Declared]
+    kept: list[StepOutcome]
     values: dict[str, dict[str, Any]]
     apply: bool
     plan: bool
@@ -205,6 +208,8 @@ class _Run:
             ending = self._one(shared, folder, notebook, kernel, index, following)
             outcome = judge_step(notebook, ending, folder, began, plan=self.plan)
             outcomes.append(outcome)
+            # Whoever kills this process next must not cost the run what it has done: --resume reads it.
+            folder.update("run.json", steps=[o.to_dict() for o in (*self.kept, *outcomes)])
             self.tell(
                 Event(
                     "ended", notebook.name, folder.path, index + 1, len(self.declared), outcome.headline, outcome.state

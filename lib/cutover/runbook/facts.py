@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -16,6 +14,7 @@ from typing import Any
 from cutover.files import sha256
 from cutover.migration import Migration
 from cutover.runbook.evidence import project_root
+from cutover.runbook.received import parameters_hash
 
 _PACKAGES = ("cutover", "papermill", "nbclient", "ipykernel", "locust", "boto3", "psycopg", "moto")
 
@@ -43,7 +42,6 @@ def run_facts(
     """
     root = project_root()
     lock = root / "requirements.lock"
-    text = json.dumps(raw, sort_keys=True, separators=(",", ":"), default=str)
     return {
         "id": run,
         "phase": phase,
@@ -56,7 +54,7 @@ def run_facts(
         "apply": apply,
         "notebooks": list(notebooks),
         "params": dict(raw),
-        "params_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "params_sha256": parameters_hash(raw),
         "lock_sha256": sha256(lock) if lock.is_file() else None,
         "caller": None,
         **source_facts(root),

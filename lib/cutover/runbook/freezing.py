@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,22 +63,11 @@ def check_still_frozen(step: Step, *, jobs: int = 2, progress: Listener | None =
         jobs: sessions that read again what moved.
         progress: told of it.
     """
-    remembered = step.recall(POSITION_KEY)
-    if remembered is None:
-        return [
-            Finding(
-                "FRZ-00",
-                "Nothing was written to the source since the freeze",
-                Status.UNKNOWN,
-                Severity.BLOCKER,
-                "source database",
-                "a write position from 11_write_freeze",
-                "none is remembered for this migration",
-                "without it, nobody knows whether the copy is complete",
-                "run 11_write_freeze with apply, then this step again",
-            )
-        ]
-    before = postgres.WritePosition.from_dict(remembered)
+    remembered = [e["value"] for e in step.journal.entries("remember") if e["key"] == POSITION_KEY]
+    made = transfer_made(step) if step.migration.transfer == "dump" else {}
+    before = _before_the_copy([postgres.WritePosition.from_dict(r) for r in remembered], made)
+    if before is None:
+        return [_no_position(late=bool(remembered))]
     migration = step.migration
     source, target = (step.resolve(side.database_url) for side in (migration.source, migration.target))
     evidence = step.run.raw("postgres") / f"{step.name}-since-the-copy"
@@ -85,12 +76,57 @@ def check_still_frozen(step: Step, *, jobs: int = 2, progress: Listener | None =
     )
 
 
-def fingerprint_of(step: Step) -> postgres.Fingerprint | None:
-    """What the source held at the instant of the dump that was restored; None when none is at hand."""
+def _no_position(*, late: bool) -> Finding:
+    """FRZ-00, with `late` where 11 has run, but only after the copy had been dumped."""
+    again = (
+        "empty the target, and run 12_data_migration and 13_data_integrity again" if late else "then this step again"
+    )
+    return Finding(
+        "FRZ-00",
+        "Nothing was written to the source since the freeze",
+        Status.UNKNOWN,
+        Severity.BLOCKER,
+        "source database",
+        "a write position from 11_write_freeze" + (", from before the copy was dumped" if late else ""),
+        "the copy was dumped before all that are remembered" if late else "none is remembered for this migration",
+        "without it, nobody knows whether the copy is complete",
+        f"run 11_write_freeze with apply, {again}",
+    )
+
+
+def _before_the_copy(
+    positions: Sequence[postgres.WritePosition], made: Mapping[str, Any]
+) -> postgres.WritePosition | None:
+    """The latest position from before the dump that was restored; before any transfer the latest of all.
+
+    A later one would hide what users wrote between the dump and it: 11 may be run again, with or without users let in
+    between, and 12 then keeps the copy that is there, or goes on with the dump that an interrupted restore began.
+    """
+    dumped = made.get("result", {}).get("dump")
+    if not dumped:
+        return positions[-1] if positions else None
+    at, lsn = datetime.fromisoformat(str(dumped["at"])), _log_position(str(dumped["lsn"]))
+    known = [p for p in positions if p.at and datetime.fromisoformat(p.at) <= at]
+    earlier = [p for p in known if not lsn or _log_position(p.lsn) <= lsn]
+    return earlier[-1] if earlier else None
+
+
+def _log_position(lsn: str) -> int:
+    """`0/5A3C1F8` as a number of bytes; 0 where the server did not tell, so that the clock alone decides."""
+    high, _, low = lsn.partition("/")
+    return (int(high, 16) << 32) + int(low, 16) if low else 0
+
+
+def transfer_made(step: Step) -> dict[str, Any]:
+    """The latest transfer by dump and restore between this migration's databases, as its change; {} for none."""
     sides = (step.migration.source, step.migration.target)
     subject = " → ".join(postgres.describe(step.resolve(side.database_url)) for side in sides)
-    made = step.journal.last_change(postgres.Transfer.name, subject) or {}
-    where = str(made.get("result", {}).get("fingerprint") or "")
+    return step.journal.last_change(postgres.Transfer.name, subject) or {}
+
+
+def fingerprint_of(step: Step) -> postgres.Fingerprint | None:
+    """What the source held at the instant of the dump that was restored; None when none is at hand."""
+    where = str(transfer_made(step).get("result", {}).get("fingerprint") or "")
     try:
         return postgres.Fingerprint.read(Path(where)) if where else None
     except DatabaseError:

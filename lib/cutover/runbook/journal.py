@@ -112,8 +112,11 @@ class Journal:
         return None
 
     def last_change(self, action: str, subject: str) -> dict[str, Any] | None:
-        """The latest completed change by an action of this name on this subject, as `Change.to_dict` gives it."""
-        for e in reversed(self.entries("change")):
+        """The latest completed change by an action of this name on this subject, as `Change.to_dict` gives it.
+
+        An action whose work is whole may have said so itself (`change-done`) just before it was killed.
+        """
+        for e in reversed([e for e in self.entries() if e.get("kind") in ("change", "change-done")]):
             plan = e["change"]["plan"]
             if plan["action"] == action and plan["subject"] == subject:
                 return dict(e["change"])

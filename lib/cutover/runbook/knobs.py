@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cutover.errors import UsageError
+from cutover.runbook.parameters_cell import declarations, parameters_cell, read_notebook
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +41,14 @@ class Declared:
 def inspect(path: Path) -> Declared:
     """Read a notebook's kernel and its `parameters` cell, as Python, without running anything.
 
-    papermill's own reader matches lines with a pattern, which breaks on `Literal` and on `"a=b"`.
-
     Raises:
-        UsageError: it is not there, or no notebook.
+        UsageError: it is not there, or no notebook, or not exactly one of its cells takes the parameters.
     """
-    try:
-        nb = json.loads(path.read_text(encoding="utf-8"))
-        cells = nb["cells"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = error.strerror if isinstance(error, OSError) else "it is not a notebook of format 4"
-        raise UsageError(f"The notebook {path} cannot be read: {what}.", todo="ls notebooks/") from None
-    sources = ["".join(c.get("source", "")) for c in cells if c.get("cell_type") == "code"]
-    tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
-    knobs = _declared("".join(tagged[0].get("source", "")), path) if tagged else {}
-    kernel = nb.get("metadata", {}).get("kernelspec", {}).get("name") or "python3"
+    nb = read_notebook(path)
+    cells = nb["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    knobs = declarations("".join(cells[parameters_cell(cells, str(path))]["source"]), path)
+    kernel = nb["metadata"].get("kernelspec", {}).get("name") or "python3"
     return Declared(path, kernel, knobs, any(".conclude(" in s for s in sources), _rooms(sources))
 
 
@@ -65,27 +58,12 @@ def _rooms(sources: list[str]) -> tuple[str, ...]:
     for source in sources:
         try:
             nodes = ast.parse(source).body
-        except SyntaxError:
+        except (SyntaxError, ValueError, RecursionError):
             continue
         for node in nodes:
             if isinstance(node, ast.ImportFrom) and node.module == "cutover" and not node.level:
                 found |= {f"cutover.{alias.name}": None for alias in node.names}
     return tuple(found)
-
-
-def _declared(source: str, path: Path) -> dict[str, tuple[str, str]]:
-    try:
-        tree = ast.parse(source)
-    except SyntaxError as error:
-        raise UsageError(f"The parameters cell of {path} is not Python: {error}.", todo="open it in Lab") from None
-    knobs = {}
-    for node in tree.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            value = ast.unparse(node.value) if node.value else ""
-            knobs[node.target.id] = (ast.unparse(node.annotation), value)
-        elif isinstance(node, ast.Assign):
-            knobs |= {t.id: ("", ast.unparse(node.value)) for t in node.targets if isinstance(t, ast.Name)}
-    return knobs
 
 
 def assign(notebooks: list[Declared], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +22,8 @@ from cutover.runbook.phases import PHASES
 from cutover.runbook.record import Ending, State
 
 _IDENTITY = (
-    "name", "environment", "account_id", "region", "hostname", "source", "target", "staging", "release", "expect",
-    "expected_differences",
+    "name", "environment", "account_id", "region", "hostname", "source", "target", "staging", "transfer", "release",
+    "expect", "expected_differences",
 )  # fmt: skip
 """What must be the same for an earlier run's steps to count."""
 
@@ -195,17 +199,30 @@ def judge_run(outcomes: Sequence[StepOutcome], folder: RunFolder, commands: Comm
     }
 
 
+def steps_of(run: RunFolder) -> list[dict[str, Any]]:
+    """The steps of a run as far as it came, in order: as its verdict.json tells, or what a killed one had noted."""
+    if said := run.read("verdict.json").get("steps"):
+        return list(said)
+    ended = list(run.read("run.json").get("steps", ()))
+    names = {step["name"] for step in ended}
+    return [*ended, *(step for step in run.steps() if step.get("name") not in names)]
+
+
 def resume_from(
     resume: str | Path | None, outputs: Path, declared: list[Declared], raw: Mapping[str, Any]
 ) -> tuple[list[StepOutcome], list[Declared]]:
     """What an earlier run completed, and the notebooks that are left: from the first that it did not complete.
 
+    A run that was killed wrote no verdict.json: what had ended stands in its run.json, and the step that was going on,
+    if it had concluded, said so itself.
+
     Raises:
-        UsageError: no such run; it was of another migration; or it left nothing to do.
+        UsageError: no such run; it is still going on, or was of another migration; or it left nothing to do.
     """
     if resume is None:
         return [], declared
     earlier = RunFolder.find(resume, outputs)
+    _refuse_running(earlier)
     before = earlier.read("run.json").get("params", {})
     other = [k for k in _IDENTITY if before.get(k) != raw.get(k)]
     if other:
@@ -214,8 +231,9 @@ def resume_from(
             why="what it saw says nothing of this migration.",
             todo="run without --resume",
         )
-    done = {s["name"]: s for s in earlier.read("verdict.json").get("steps", []) if s.get("state") == "completed"}
-    done = {name: s for name, s in done.items() if s.get("exit_code") in (0, None)}
+    done = {
+        s["name"]: s for s in steps_of(earlier) if s.get("state") == "completed" and s.get("exit_code") in (0, None)
+    }
     kept: list[StepOutcome] = []
     for notebook in declared:
         if notebook.name not in done:
@@ -240,6 +258,30 @@ def resume_from(
             f"{earlier.name} completed every step; nothing is left to resume.", todo="run without --resume"
         )
     return kept, left
+
+
+def _refuse_running(earlier: RunFolder) -> None:
+    """Two runs at once would make the same changes side by side.
+
+    Raises:
+        UsageError: the run goes on, in a process of this machine.
+    """
+    import psutil  # noqa: PLC0415
+
+    about = earlier.read("run.json")
+    pid = int(about.get("pid") or 0)
+    if about.get("state") != "running" or about.get("host") != platform.node() or pid in (0, os.getpid()):
+        return
+    with suppress(psutil.Error, ValueError):
+        process = psutil.Process(pid)
+        # The number may be another process's by now: one that was born after the run began is not the run.
+        born = datetime.fromtimestamp(process.create_time(), UTC)
+        if process.status() != psutil.STATUS_ZOMBIE and born <= datetime.fromisoformat(str(about.get("started"))):
+            raise UsageError(
+                f"{earlier.name} is still running, as process {pid}.",
+                why="two runs at once would make the same changes side by side.",
+                todo=f"wait for it (cutover status {earlier.name}), or end it: kill {pid}",
+            )
 
 
 def _raised(name: str) -> type[CutoverError] | None:

@@ -22,6 +22,7 @@ from cutover.runbook.evidence import RunFolder, project_root
 from cutover.runbook.facts import run_facts
 from cutover.runbook.journal import Journal
 from cutover.runbook.params import from_dict
+from cutover.runbook.received import hold_against_injected, hold_against_run
 from cutover.secrets import redact, running_stage
 
 _SUPERSEDED = {Status.FAIL, Status.MISSING, Status.UNKNOWN, Status.NOT_COMPARED, Status.MANUAL}
@@ -65,18 +66,24 @@ def begin(
 
     Args:
         name: the notebook's name, `13_data_integrity`.
-        migration: what stands below `migration` in a parameter file; empty attaches to the running rehearsal stage.
+        migration: what stands below `migration` in a parameter file; empty attaches to the running rehearsal stage,
+            where no parameters were given.
         apply: whether changes may be made.
         knobs: the notebook's other parameters, shown and kept as evidence.
 
     Raises:
-        ParamsError: the parameters or a knob are refused.
+        ParamsError: the parameters or a knob are refused, or are not those that the runner or papermill gave.
         UsageError: no parameters were given and no stage is running.
     """
     redact.register_environment()
     if not isinstance(apply, bool):
         raise UsageError(f"apply is {apply!r}, not true or false.", todo="-y 'apply: true', or cutover run --apply")
     _check_knobs(knobs or {})
+    shared = os.environ.get("CUTOVER_RUN")
+    if shared:
+        hold_against_run(migration, RunFolder(shared), apply=apply)
+    else:
+        hold_against_injected(migration, apply=apply)
     raw = dict(migration or {}) or running_stage().migration
     described = from_dict(raw, "the parameters of this notebook").migration
     if described.via != "direct":
@@ -86,7 +93,6 @@ def begin(
             todo="run inside the VPC, or open the tunnel yourself (docs/your-account.md), and say via: direct",
         )
     name = os.environ.get("CUTOVER_STEP") or name
-    shared = os.environ.get("CUTOVER_RUN")
     if shared:
         run = RunFolder(shared)
     else:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pandas as pd
 
 from cutover import app, aws, objects, postgres
-from cutover.action import Action
+from cutover.action import Action, Change, Plan
 from cutover.errors import CutoverError, UsageError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres import replication
 from cutover.postgres.progress import Listener
-from cutover.runbook.freezing import check_queues, fingerprint_of, report_locations
+from cutover.runbook.freezing import check_queues, fingerprint_of, report_locations, transfer_made
 from cutover.runbook.phases import notebooks_of
 from cutover.runbook.step import Step
 from cutover.runbook.switching import (
@@ -204,7 +204,15 @@ def transfer_change(
         progress=progress,
         fingerprint=Path(FINGERPRINT),
         **step.migration.restore.model_dump(),
+        earlier=transfer_made(step).get("result"),
+        done=lambda plan, result: _note_done(step, plan, result),
     )
+
+
+def _note_done(step: Step, plan: Plan, result: Mapping[str, Any]) -> None:
+    """The copy is whole: on record before its mark goes, so that no instant is left in which neither tells of it."""
+    change = Change(plan, result, str(result["dump"]["started"]), round(sum(result["measured"]["seconds"].values()), 3))
+    step.journal.write("change-done", change=change.to_dict())
 
 
 def compare_databases(

@@ -110,6 +110,7 @@ def restore(
     resume: bool = False,
     verified: bool = False,
     settings: Mapping[str, str] | None = None,
+    whole: Callable[[Restore], None] | None = None,
 ) -> Restore:
     """Restore a dump into an empty database, refresh its statistics, and account for every error.
 
@@ -130,6 +131,9 @@ def restore(
             many rows as the dump, are kept; every other is emptied and loaded again (`docs/transfer.md`).
         verified: the dump was read back a moment ago (`verify_dump`); otherwise its files are digested here first.
         settings: of the restoring sessions, such as maintenance_work_mem.
+        whole: told of a restore that lost nothing, in the last moment before its mark goes: whoever wants to know it
+            again records it here, so that a kill at any instant leaves the mark or the record. What it raises, the
+            mark outlives.
 
     Raises:
         DatabaseError: the folder is no finished dump, or damaged, or the target is not empty, or pg_restore did not
@@ -150,9 +154,7 @@ def restore(
             errors += _analyze(target_url, jobs, progress)
             work.analyze_seconds = time.monotonic() - clock
     marked = bool(stopped) or any(error.loss for error in errors)
-    if not marked:
-        remove_mark(target_url)
-    return Restore(
+    result = Restore(
         folder=folder,
         target=describe(target_url),
         tool=f"pg_restore {tools.version}",
@@ -169,6 +171,11 @@ def restore(
         kept=len(work.kept),
         stopped=stopped,
     )
+    if not marked:
+        if whole is not None:
+            whole(result)
+        remove_mark(target_url)
+    return result
 
 
 @dataclass
