@@ -31,8 +31,8 @@ from cutover.postgres.replication.identity import unidentified, without_equality
 from cutover.postgres.replication.schema import copy_schema_before
 from cutover.postgres.replication.source_checks import check_identity
 from cutover.postgres.replication.user_writes import refused_writes
+from cutover.procedures.transfer import check_way
 from cutover.rehearsal.postgres import Server
-from cutover.runbook import check_way
 
 PARAMS = Path(__file__).resolve().parent.parent.parent / "params" / "staging.yml"
 

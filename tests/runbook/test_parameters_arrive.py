@@ -15,12 +15,14 @@ import nbformat
 import pytest
 from notebook_runs import BEGIN
 
+from cutover.engine import execute
+from cutover.engine.parameters import inspect
 from cutover.errors import ExitCode, ParamsError, UsageError
 from cutover.finding import Verdict
-from cutover.runbook import RunFolder, begin, execute, find_notebooks, from_dict, load_params
-from cutover.runbook.facts import run_facts
-from cutover.runbook.knobs import inspect
-from cutover.runbook.received import parameters_hash
+from cutover.params import from_dict, load_params
+from cutover.step import RunFolder, begin, find_notebooks
+from cutover.step.facts import run_facts
+from cutover.step.received import parameters_hash
 
 Notebook = Callable[..., Path]
 LOOK = "step.record([Finding('A-1', 'All is well', Status.PASS, Severity.HIGH, 'x')])\nstep.conclude()"

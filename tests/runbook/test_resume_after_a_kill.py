@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from notebook_runs import BEGIN, start_run, wait_for
 
+from cutover.engine import RunResult, execute
+from cutover.engine.outcome import resume_from
+from cutover.engine.parameters import inspect
 from cutover.errors import ExitCode, UsageError
-from cutover.runbook import RunFolder, RunResult, execute
-from cutover.runbook.facts import run_facts
-from cutover.runbook.knobs import inspect
-from cutover.runbook.outcome import resume_from
-from cutover.runbook.params import from_dict
+from cutover.params import from_dict
+from cutover.step import RunFolder
+from cutover.step.facts import run_facts
 
 Notebook = Callable[..., Path]
 LOOK = "step.record([Finding('A-1', 'All is well', Status.PASS, Severity.HIGH, 'x')])"

@@ -22,12 +22,13 @@ from cutover.errors import GateClosed, UsageError
 from cutover.judgement import Diagnosis, judge_load
 from cutover.load.rows import Rows
 from cutover.postgres import Comparison, Forecast
+from cutover.procedures import tables
+from cutover.procedures.live_chart import watch_windows
+from cutover.procedures.overview import forecast_table
+from cutover.procedures.watch import Observed
 from cutover.rehearsal import valkey as vk
 from cutover.rehearsal.postgres import Server
-from cutover.runbook import display, tables
-from cutover.runbook.growing import watch_windows
-from cutover.runbook.overview import forecast_table
-from cutover.runbook.watching import Observed
+from cutover.step import Step, display
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "notebooks"
 UNDECIDED = Diagnosis("Not decidable", "", "", "", "", "", "")
@@ -36,32 +37,36 @@ NO_COST = Estimate((), (2, 10, 20), Assumptions(), "us-east-1")
 NO_FORECAST = Forecast(0.0, 0.0, 0.0, (), (), "")
 NO_LOAD = Rows().frame([], [], last=True)
 
-NOBODY: dict[str, Callable[[runbook.Step], Any]] = {
-    "advice": lambda step: runbook.advice(step, UNDECIDED),
-    "architecture": lambda step: runbook.architecture([]),
-    "arguments": lambda step: runbook.arguments(UNDECIDED),
-    "checklist": lambda step: runbook.checklist(step, []),
-    "contacts_of": runbook.contacts_of,
-    "cost_beside_guide": lambda step: runbook.cost_beside_guide(NO_COST),
-    "cost_chart": lambda step: runbook.cost_chart(NO_COST),
-    "cost_lines": lambda step: runbook.cost_lines(NO_COST),
-    "drift": lambda step: runbook.drift(step, []),
-    "fired_table": lambda step: runbook.fired_table([]),
-    "forecast": lambda step: runbook.forecast(step, None),
+NOBODY: dict[str, Callable[[Step], Any]] = {
+    "advice": lambda step: runbook.decision.advice(step, UNDECIDED),
+    "architecture": lambda step: runbook.checklist.checklist.architecture([]),
+    "arguments": lambda step: runbook.decision.arguments(UNDECIDED),
+    "checklist": lambda step: runbook.checklist.checklist(step, []),
+    "contacts_of": runbook.overview.contacts_of,
+    "cost_beside_guide": lambda step: runbook.cost.cost_beside_guide(NO_COST),
+    "cost_chart": lambda step: runbook.cost.cost_chart(NO_COST),
+    "cost_lines": lambda step: runbook.cost.cost_lines(NO_COST),
+    "drift": lambda step: runbook.overview.drift(step, []),
+    "fired_table": lambda step: runbook.decision.fired_table([]),
+    "forecast": lambda step: runbook.overview.forecast(step, None),
     "forecast_table": lambda step: forecast_table(NO_FORECAST),
-    "map_of": runbook.map_of,
-    "proof": lambda step: runbook.proof(step, NOTHING),
-    "size_table": lambda step: runbook.size_table(None),
-    "state_of": runbook.state_of,
+    "map_of": runbook.overview.map_of,
+    "proof": lambda step: runbook.pictures.proof(step, NOTHING),
+    "size_table": lambda step: runbook.cost.size_table(None),
+    "state_of": runbook.overview.state_of,
     "summary": lambda step: load.summary(NO_LOAD),
-    "table": lambda step: runbook.table([], index="name"),
-    "tables_chart": lambda step: runbook.tables_chart(step, NOTHING),
-    "tally": lambda step: runbook.tally([]),
-    "timings": runbook.timings,
-    "took": lambda step: runbook.took(step, Change(Plan("a", "b", "c"), {"measured": {"seconds": {}}}, "", 0.0)),
-    "watch_chart": lambda step: runbook.watch_chart(step, Observed([], "INCONCLUSIVE", pd.DataFrame(), [], [], 0.0)),
+    "table": lambda step: runbook.overview.table([], index="name"),
+    "tables_chart": lambda step: runbook.pictures.tables_chart(step, NOTHING),
+    "tally": lambda step: runbook.overview.tally([]),
+    "timings": runbook.overview.timings,
+    "took": lambda step: runbook.pictures.took(
+        step, Change(Plan("a", "b", "c"), {"measured": {"seconds": {}}}, "", 0.0)
+    ),
+    "watch_chart": lambda step: runbook.pictures.watch_chart(
+        step, Observed([], "INCONCLUSIVE", pd.DataFrame(), [], [], 0.0)
+    ),
     "watch_windows": lambda step: watch_windows(pd.DataFrame(columns=["requests", "errors"])),
-    "written_since_cutover": runbook.written_since_cutover,
+    "written_since_cutover": runbook.decision.written_since_cutover,
 }
 """How each thing that a notebook shows is made of nothing. `watch_lag` always looks once: see its own test."""
 
@@ -85,7 +90,7 @@ def shown() -> set[str]:
 
 def tabulated() -> set[str]:
     """The public functions of the runbook that give a table."""
-    modules = [importlib.import_module(m.name) for m in pkgutil.iter_modules(runbook.__path__, "cutover.runbook.")]
+    modules = [importlib.import_module(m.name) for m in pkgutil.iter_modules(procedures.__path__, "cutover.procedures.")]
     return {
         name
         for module in modules
@@ -98,7 +103,7 @@ def tabulated() -> set[str]:
 
 
 @pytest.fixture
-def step(migration: dict[str, Any]) -> runbook.Step:
+def step(migration: dict[str, Any]) -> Step:
     """A migration of which nothing is known, not even whom to call."""
     step = runbook.begin("20_post_migration_review", migration)
     step.migration = step.migration.model_copy(update={"contacts": {}})
@@ -111,7 +116,7 @@ def test_each_of_them_is_tried() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NOBODY))
-def test_it_stands_when_there_is_nothing(step: runbook.Step, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_stands_when_there_is_nothing(step: Step, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And is shown: an error over an empty table would stop a step for nothing."""
     seen: list[str] = []
     monkeypatch.setattr(display, "emit", lambda html, text: seen.append(text))
@@ -122,9 +127,9 @@ def test_it_stands_when_there_is_nothing(step: runbook.Step, name: str, monkeypa
         assert len(value.columns)
 
 
-def test_a_load_test_of_which_nothing_is_recorded_is_shown(step: runbook.Step) -> None:
+def test_a_load_test_of_which_nothing_is_recorded_is_shown(step: Step) -> None:
     """Its windows, percentiles and endpoints."""
-    runbook.show_load(step, judge_load(NO_LOAD, step.migration.triggers), NO_LOAD)
+    runbook.pictures.show_load(step, judge_load(NO_LOAD, step.migration.triggers), NO_LOAD)
 
 
 def test_a_table_of_nothing_keeps_its_columns() -> None:
@@ -162,7 +167,7 @@ def test_the_freeze_refuses_where_the_switch_over_makes_its_own(migration: dict[
     assert caught.value.exit_code == 2
     assert "12_data_migration refuses users' writes itself" in caught.value.why
     assert "14_deploy, 12_data_migration, 13_data_integrity" in caught.value.todo
-    runbook.require_transfer(runbook.begin("11_write_freeze", migration), "replicate")
+    runbook.transfer.require_transfer(runbook.begin("11_write_freeze", migration), "replicate")
 
 
 @pytest.fixture
@@ -196,7 +201,7 @@ def test_the_freeze_goes_past_a_redis_without_a_queue(night: tuple[dict[str, Any
     assert "none of 1 keys is a queue's" in said
     assert "there is no queue to pause" in said
     step = runbook.begin("13_data_integrity", migration)
-    assert [f.status for f in runbook.compare_queues(step)] == ["NOT_APPLICABLE"]
+    assert [f.status for f in runbook.freeze.compare_queues(step)] == ["NOT_APPLICABLE"]
 
 
 def test_the_freeze_stops_before_anybody_is_turned_away(night: tuple[dict[str, Any], redis.Redis]) -> None:

@@ -15,13 +15,14 @@ import redis
 from cutover import postgres, runbook
 from cutover.errors import ActionRefused, DatabaseError, GateClosed, InstrumentError
 from cutover.finding import Finding, Status
+from cutover.procedures.freeze import _before_the_copy
 from cutover.rehearsal import valkey as vk
 from cutover.rehearsal.postgres import Server
-from cutover.runbook.freezing import _before_the_copy
+from cutover.step import Journal, find_notebooks
 
 CELLS = [
     "".join(cell["source"])
-    for cell in json.loads((runbook.find_notebooks() / "12_data_migration.ipynb").read_text())["cells"]
+    for cell in json.loads((find_notebooks() / "12_data_migration.ipynb").read_text())["cells"]
     if cell["cell_type"] == "code"
 ][1:]
 THINGS = """
@@ -199,15 +200,15 @@ def test_a_copy_that_cannot_be_put_on_record_stays_marked_and_is_gone_on_with(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever keeps the journal from being written: the mark outlives it, and the next run goes on."""
-    write = runbook.Journal.write
+    write = Journal.write
 
-    def full(self: runbook.Journal, kind: str, **values: Any) -> dict[str, Any]:
+    def full(self: Journal, kind: str, **values: Any) -> dict[str, Any]:
         if kind == "change-done":
             raise DatabaseError("No room is left.")
         return write(self, kind, **values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runbook.Journal, "write", full)
+        patch.setattr(Journal, "write", full)
         assert night.run() == "DatabaseError"
     moved = night.ids()
     assert postgres.check_unmarked(night.target)[0].status is Status.FAIL

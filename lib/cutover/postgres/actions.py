@@ -14,7 +14,6 @@ from cutover.postgres.connection import describe, session
 from cutover.postgres.forecast import measured
 from cutover.postgres.integrity import Fingerprint, fingerprint
 from cutover.postgres.progress import Listener
-from cutover.postgres.restore_errors import check_restore
 from cutover.postgres.snapshot import exported_snapshot
 from cutover.postgres.transfer import (
     MARKER,
@@ -27,6 +26,7 @@ from cutover.postgres.transfer import (
     refuse_used,
     restore,
 )
+from cutover.postgres.transfer.errors import check_restore
 
 
 class BackUp:

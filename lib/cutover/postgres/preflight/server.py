@@ -8,7 +8,7 @@ from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.connection import READ_ONLY, describe, one_line, parameters, start_up
 from cutover.postgres.facts import ServerFacts
-from cutover.postgres.preflight.looks import Connection
+from cutover.postgres.preflight.query_checks import Connection
 
 _KEPT = 3
 _BY_NAME = ("require", "verify-ca", "verify-full")

@@ -29,7 +29,7 @@ from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import Snapshot, exported_snapshot
 from cutover.postgres.tools import Tools, find_tools
 from cutover.postgres.transfer.program import run
-from cutover.postgres.transfer.watching import Load, Watch
+from cutover.postgres.transfer.progress import Load, Watch
 
 
 def dump(

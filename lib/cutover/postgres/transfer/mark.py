@@ -16,7 +16,7 @@ from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.archive import Dump
 from cutover.postgres.connection import connect, describe, explain, session
-from cutover.postgres.restore_errors import RestoreError
+from cutover.postgres.transfer.errors import RestoreError
 
 MARKER = "cutover_restore"
 """The schema that stands in a target from the start of a restore to its good end, and longer when it went wrong."""
