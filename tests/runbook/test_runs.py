@@ -116,7 +116,12 @@ def test_a_closed_gate_stops_the_run(look: Notebook, migration: dict[str, Any], 
         ([LOOK.format(status="PASS")], 5, "completed", "ended without a conclusion"),
         (["step.conclude()"], 5, "gate-closed", "nothing was looked at"),
         (["step.show('a map')"], 5, "completed", "nothing was judged"),
-        (["raise runbook.step.UsageError('The flag is wrong.', todo='mend it')"], 2, "failed", "The flag is wrong"),
+        (
+            ["from cutover.errors import UsageError\nraise UsageError('The flag is wrong.', todo='fix it')"],
+            2,
+            "failed",
+            "The flag is wrong",
+        ),
     ],
     ids=["unknown", "no conclusion", "nothing recorded", "only shown", "usage"],
 )

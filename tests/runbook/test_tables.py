@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import redis
 
-from cutover import load, runbook
+from cutover import load, procedures, runbook
 from cutover.action import Change, Plan
 from cutover.aws.cost import Assumptions, Estimate
 from cutover.errors import GateClosed, UsageError
@@ -39,7 +39,7 @@ NO_LOAD = Rows().frame([], [], last=True)
 
 NOBODY: dict[str, Callable[[Step], Any]] = {
     "advice": lambda step: runbook.decision.advice(step, UNDECIDED),
-    "architecture": lambda step: runbook.checklist.checklist.architecture([]),
+    "architecture": lambda step: runbook.checklist.architecture([]),
     "arguments": lambda step: runbook.decision.arguments(UNDECIDED),
     "checklist": lambda step: runbook.checklist.checklist(step, []),
     "contacts_of": runbook.overview.contacts_of,
@@ -90,7 +90,9 @@ def shown() -> set[str]:
 
 def tabulated() -> set[str]:
     """The public functions of the runbook that give a table."""
-    modules = [importlib.import_module(m.name) for m in pkgutil.iter_modules(procedures.__path__, "cutover.procedures.")]
+    modules = [
+        importlib.import_module(m.name) for m in pkgutil.iter_modules(procedures.__path__, "cutover.procedures.")
+    ]
     return {
         name
         for module in modules
