@@ -166,7 +166,7 @@ class StartReplication:
         if hurt := refused(link):
             raise ActionRefused(
                 f"{describe(link.source_url)} cannot be published as it is: {'; '.join(hurt)}.",
-                why="it would refuse UPDATE and DELETE on these tables from then on, or the copy would stop at the first.",
+                why="the source would refuse UPDATE and DELETE on these tables, or the copy would stop at the first.",
                 todo="see REP-identity in notebook 08: its change gives them one, or it says what each needs.",
             )
         state = link_state(link)

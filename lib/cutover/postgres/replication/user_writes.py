@@ -100,7 +100,7 @@ class _Asked:
     table: str
 
     def statements(self) -> dict[str, str]:
-        """What asks for UPDATE and for DELETE. A right that an owner revoked from itself is granted, and rolled back."""
+        """What asks for UPDATE and DELETE. A right that an owner revoked from itself is granted, and rolled back."""
         # Names come quoted from the server (regclass), so they are repeated as they are.
         grant = f"GRANT SELECT, UPDATE, DELETE ON {self.table} TO CURRENT_USER; " if self.lacking else ""
         update = f"{grant}EXPLAIN UPDATE {self.what} SET {self.change}"  # noqa: S608
