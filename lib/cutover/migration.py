@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from cutover.expectations import Expectations
-from cutover.secrets import is_reference, password_in, resolve
+from cutover.secrets import is_reference, resolve
+from cutover.urls import holds_password, unreadable
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LOOPBACK = re.compile(r"^(127(\.\d{1,3}){3}|localhost|\[?::1\]?)$")
@@ -51,9 +52,10 @@ def _date(value: Any) -> date:
 
 
 def _no_clear_secret(value: Any) -> Any:
-    if isinstance(value, str) and password_in(value):
+    if isinstance(value, str) and not is_reference(value) and (holds_password(value) or unreadable(value)):
         raise ValueError(
-            "a URL without a password; write a reference instead: env:NAME, secretsmanager:NAME or file:/path"
+            "a URL without a password that every program reads alike; "
+            "write a reference instead: env:NAME, secretsmanager:NAME or file:/path"
         )
     return value
 
@@ -96,7 +98,9 @@ Day = Annotated[date, BeforeValidator(_date), WithJsonSchema({"type": "string", 
 class Strict(BaseModel):
     """No unknown key, no coercion, no NaN, and no change after it was read."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, populate_by_name=True, hide_input_in_errors=True
+    )
 
 
 class Source(Strict):

@@ -14,6 +14,8 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from cutover.errors import InstrumentError, UsageError
+from cutover.urls import shown as shown_address
+from cutover.urls import unreadable
 
 PIECE = 1024 * 1024
 _HINT = "write file:///srv/reports or s3://bucket/prefix"
@@ -92,12 +94,14 @@ def open_location(address: str, *, endpoint: str | None = None, region: str | No
     from cutover.objects.bucket import Bucket  # noqa: PLC0415 - both know of this module
     from cutover.objects.folder import Folder  # noqa: PLC0415
 
+    if unreadable(address):
+        raise UsageError(f"{shown_address(address)!r} is no place for reports.", todo=_HINT)
     parts = urlsplit(address)
     if parts.scheme == "file" and parts.path.startswith("/") and parts.netloc in ("", "localhost"):
         return Folder(Path(os.fsdecode(unquote(parts.path, errors="surrogateescape"))))
     if parts.scheme == "s3" and parts.netloc:
         return Bucket(parts.netloc, unquote(parts.path).strip("/"), endpoint=endpoint, region=region)
-    raise UsageError(f"{address!r} is no place for reports.", todo=_HINT)
+    raise UsageError(f"{shown_address(address)!r} is no place for reports.", todo=_HINT)
 
 
 def fill(read: Callable[[int], bytes], amount: int) -> bytes:

@@ -178,6 +178,11 @@ def queue(place: Place) -> str:
     return "\n".join(lines)
 
 
+_ENCODE = (
+    'python3 -c \'import sys, urllib.parse; print(urllib.parse.quote(sys.stdin.read().strip("\\n"), safe=""), end="")\''
+)
+
+
 def _secret(place: Place, name: str, file: str) -> str:
     made = aws("secretsmanager", "create_secret", {"Name": name, "Tags": place.tags}, query="ARN")
     return made + f' --secret-string "file://{file}" > /dev/null'
@@ -212,14 +217,14 @@ def database_secret(place: Place) -> str:
     asks=(_TOKEN,),
 )
 def redis_secret(place: Place) -> str:
-    """`rediss`: with the guide's `redis` the connection hangs on an encrypted queue."""
+    """`rediss`: with the guide's `redis` the connection hangs on an encrypted queue. A token may have a `#` in it."""
     e = place.e.redis
     endpoint = aws("elasticache", "describe_replication_groups", {"ReplicationGroupId": e.replication_group},
                    query="ReplicationGroups[0].NodeGroups[0].PrimaryEndpoint.Address", into="HOST")  # fmt: skip
     return "\n".join([
         endpoint,
         f"printf 'rediss://:%s@%s:{e.port}/0' "
-        '"$(cat "$REDIS_TOKEN_FILE")" "$HOST" > "$PRIVATE_FOLDER/redis"',
+        f'"$({_ENCODE} < "$REDIS_TOKEN_FILE")" "$HOST" > "$PRIVATE_FOLDER/redis"',
         _secret(place, place.e.secrets.redis, "$PRIVATE_FOLDER/redis")])  # fmt: skip
 
 

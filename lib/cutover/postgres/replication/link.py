@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from cutover.errors import UsageError
-from cutover.postgres.connection import describe, parameters, session
+from cutover.postgres.connection import describe, readable, session
 from cutover.secrets import redact
 
 Connection = psycopg.Connection[Any]
@@ -62,7 +62,7 @@ class Link:
     @property
     def conninfo(self) -> str:
         """What the subscription connects with. It holds the password, which is registered for redaction."""
-        known = parameters(self.reach_url or self.source_url)
+        known = readable(self.reach_url or self.source_url)
         if known.get("password"):
             redact.register(known["password"])
         known |= {"application_name": self.name}
