@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from cutover.secrets import is_reference, password_in
+from cutover.secrets import is_reference
+from cutover.urls import holds_password, unreadable
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -49,9 +50,10 @@ def _date(value: Any) -> date:
 
 
 def _no_clear_secret(value: Any) -> Any:
-    if isinstance(value, str) and password_in(value):
+    if isinstance(value, str) and not is_reference(value) and (holds_password(value) or unreadable(value)):
         raise ValueError(
-            "a URL without a password; write a reference instead: env:NAME, secretsmanager:NAME or file:/path"
+            "a URL without a password that every program reads alike; "
+            "write a reference instead: env:NAME, secretsmanager:NAME or file:/path"
         )
     return value
 

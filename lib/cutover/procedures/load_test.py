@@ -19,6 +19,7 @@ from cutover.judgement import judge_baseline
 from cutover.load import read_log, worker
 from cutover.postgres import same_database
 from cutover.step import RunFolder, Step
+from cutover.urls import shown
 
 _PORTS = {"http": 80, "https": 443}
 _WORKERS_OUTLIVE = timedelta(minutes=20)
@@ -57,12 +58,12 @@ def load_target(step: Step) -> str:
         public = [f"https://{migration.hostname}", step.resolve(migration.target.app_url or "")]
         if any(_place(url) == _place(one) for one in public if one):
             raise UsageError(
-                f"staging.app_url is the public name or the day's target: {url}.",
+                f"staging.app_url is the public name or the day's target: {shown(url)}.",
                 why="the load would hit the platform that users are on, or will be.",
                 todo="give staging an address of its own.",
             )
     if _place(url) == _place(step.resolve(migration.source.app_url)):
-        raise UsageError(f"The load would go to the source, {url}.", todo="correct staging.app_url.")
+        raise UsageError(f"The load would go to the source, {shown(url)}.", todo="correct staging.app_url.")
     return url
 
 

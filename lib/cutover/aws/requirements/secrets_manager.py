@@ -23,6 +23,7 @@ from cutover.aws.requirements.requirement import (
 )
 from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, NotThere, Stack, Unreadable, View
 from cutover.expectations import RdsExpectation, SecretsExpectation
+from cutover.urls import HOW_TO_WRITE
 
 
 class Secret(View):
@@ -218,9 +219,22 @@ def manual_rotation(redis: RedisSecret, admin: AdminHashSecret, stack: Stack, ex
     return at_most(worst, expect.manual_rotation_days, unit=" days", why=f"the oldest of {', '.join(ages)}")
 
 
+def _not_encoded(url: SecretShape, expected: str) -> Outcome:
+    """A URL that one program reads otherwise than another: the password has a `/`, `#`, `?` or `@` in it."""
+    return judged(
+        False,
+        expected=f"{expected}, its password percent-encoded",
+        observed=f"a URL that can be read in several ways: {url.text('unreadable')}",
+        remedy=f"aws secretsmanager put-secret-value --secret-id {url.subject} --secret-string file://value   # "
+        + HOW_TO_WRITE,
+    )
+
+
 @requirement("SEC-10", title="DATABASE_URL leads to a PostgreSQL database", severity=BLOCKER, guide=453)
 def database_url(url: DatabaseUrl, rds: RdsExpectation, expect: SecretsExpectation) -> Outcome:
     """The application cannot start with anything else; the value itself is never shown."""
+    if url.get("unreadable"):
+        return _not_encoded(url, "postgresql://user:…@host:port/database")
     if not url.get("host"):
         return judged(
             False, expected="postgresql://user:…@host:port/database", observed=f"a {url.text('kind')} without a host"
@@ -242,6 +256,8 @@ def database_url(url: DatabaseUrl, rds: RdsExpectation, expect: SecretsExpectati
 def redis_url(url: RedisUrl, redis: ReplicationGroup) -> Outcome:
     """The guide's redis:// against an encrypted group hangs until it times out."""
     wanted = "rediss" if redis.flag("TransitEncryptionEnabled") else "redis"
+    if url.get("unreadable"):
+        return _not_encoded(url, f"{wanted}://:…@host:port/0")
     return holds(
         str(url.get("scheme") or "no URL"),
         expected=wanted,
