@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import jmespath  # type: ignore[import-untyped]
 
 from cutover.aws.blueprint.operation import (
+    ENCODED,
     UNIQUE,
     Call,
     Demand,
@@ -107,6 +109,8 @@ class Builder:
 
     def _value(self, value: Any) -> Any:
         """An argument; the text of a file is taken as it is, whatever `$` stands in it."""
+        if isinstance(value, str) and value.startswith(ENCODED):
+            return quote(str(self._value(value.removeprefix(ENCODED))).strip("\n"), safe="")
         if isinstance(value, str) and value.startswith("file://$"):
             return self.values[value.removeprefix("file://$")]
         return self._filled(value)

@@ -94,9 +94,15 @@ class Let:
     after: str = ""
 
 
+ENCODED = "percent-encoded:"
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A private file whose text has a secret in it: `{}`s in `text` are filled with `parts`, in order."""
+    """A private file whose text has a secret in it: `{}`s in `text` are filled with `parts`, in order.
+
+    A part that begins with `ENCODED` is the percent-encoded text of a file: it goes into a URL.
+    """
 
     name: str
     text: str
