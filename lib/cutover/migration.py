@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from cutover.expectations import Expectations
 from cutover.secrets import is_reference, password_in, resolve
@@ -50,17 +51,23 @@ def _date(value: Any) -> date:
     raise ValueError("a date such as 2026-12-31")
 
 
+IN_CLEAR = "secret_in_clear"
+"""The kind of error of a value that may be a secret in clear: whoever shows the error does not show the value."""
+
+
 def _no_clear_secret(value: Any) -> Any:
     if isinstance(value, str) and password_in(value):
-        raise ValueError(
-            "a URL without a password; write a reference instead: env:NAME, secretsmanager:NAME or file:/path"
+        raise PydanticCustomError(
+            IN_CLEAR, "a URL without a password; write a reference instead: env:NAME, secretsmanager:NAME or file:/path"
         )
     return value
 
 
 def _reference_only(value: Any) -> Any:
     if isinstance(value, str) and not is_reference(value):
-        raise ValueError("a reference, never the secret itself: env:NAME, secretsmanager:NAME or file:/path")
+        raise PydanticCustomError(
+            IN_CLEAR, "a reference, never the secret itself: env:NAME, secretsmanager:NAME or file:/path"
+        )
     return value
 
 

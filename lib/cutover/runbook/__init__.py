@@ -46,7 +46,6 @@ _LATER = {
         "last_load",
         "month",
         "real_size",
-        "remember_load",
         "size_table",
     ),
     "decision": ("advice", "arguments", "decide", "fired", "fired_table", "remember_cutover", "written_since_cutover"),
@@ -78,7 +77,7 @@ _LATER = {
         "timings",
     ),
     "prerequisites": ("check_local_tools",),
-    "loading": ("compare_load", "load_target", "load_workers", "staging_database"),
+    "loading": ("compare_load", "keep_load", "load_target", "load_workers", "staging_database"),
     "pictures": ("load_chart", "proof", "show_load", "tables_chart", "tables_sentence", "took", "watch_chart"),
     "progress": ("progress",),
     "transferring": (
