@@ -122,6 +122,10 @@ class RedisExpectation(Section):
     engine_major: Count = Field(
         default=7, description="redis 7.0 in the guide; Valkey 7.2 and later are the same protocol"
     )
+    engine: Name = Field(default="valkey", description="what is created: valkey, or redis as in the guide")
+    engine_version: Name = Field(
+        default="8.1", description="what is created; its parameter group is of this engine and major"
+    )
     subnet_group: Name = "shadowtwin-cache-subnet"
     security_group: Name = "shadowtwin-redis-sg"
     port: Port = 6379

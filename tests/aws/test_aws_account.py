@@ -10,9 +10,8 @@ import pytest
 from aws_recordings import PASSWORD, Cloud, describe_migration
 from botocore.parsers import ResponseParserError
 
-from cutover.aws import Account, Call, Problem
+from cutover.aws import Account, Call, Problem, check_requirements
 from cutover.aws.problem import describe_error, problem_of
-from cutover.aws.requirements import check_requirements
 from cutover.aws.scrub import scrub, secret_facts
 from cutover.errors import AwsError
 from cutover.finding import Status

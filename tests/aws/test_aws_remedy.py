@@ -17,8 +17,8 @@ from aws_cli import command_line, run_script
 from aws_recordings import Cloud, Recorded, describe_migration
 
 from cutover.aws import Account, remedy
+from cutover.aws.blueprint import BLUEPRINT, Site, ordered
 from cutover.aws.remedy import Script, runnable
-from cutover.aws.remedy.step import STEPS, Place, ordered
 from cutover.aws.requirements import Phase, Stack, check_stack
 from cutover.finding import Finding, Severity, Status
 from cutover.rehearsal.cloud.provision.plan import Hands, Plan, manifest
@@ -173,12 +173,12 @@ def test_a_wrong_account_is_not_touched(mended: list[Round], tmp_path: Path) -> 
 
 def test_every_step_comes_after_what_it_needs(mended: list[Round]) -> None:
     """For the whole, and for each step alone."""
-    migration = describe_migration("http://127.0.0.1:9")
-    place = Place(Stack(Account(migration), migration, datetime.now(UTC)))
-    for wanted in [set(STEPS), *({n} for n in STEPS)]:
-        names = [s.name for s in ordered(wanted, place)]
+    site = Site.of(describe_migration("http://127.0.0.1:9"))
+    for wanted in [set(BLUEPRINT), *({n} for n in BLUEPRINT)]:
+        names = [r.name for r in ordered(wanted, site)]
         for name in names:
-            missing = [n for n in STEPS[name].needs if STEPS[n].applies(place) and n not in names[: names.index(name)]]
+            before, needs = names[: names.index(name)], BLUEPRINT[name].needs
+            missing = [n for n in needs if BLUEPRINT[n].applies(site) and n not in before]
             assert not missing, (name, missing)
 
 
@@ -241,7 +241,7 @@ def test_what_is_there_but_wrong_is_mended_with_its_own_command(tmp_path: Path) 
 def test_a_run_is_mended_from_its_own_folder(recorded: Recorded, tmp_path: Path) -> None:
     """`cutover remedy RUN`: its findings, its recorded responses, its parameters; nothing else is asked."""
     from cutover.errors import UsageError
-    from cutover.runbook.mending import remedy_of
+    from cutover.procedures.remedy import remedy_of
 
     folder = tmp_path / "20261123T100000Z-rehearsal-02"
     (folder / "raw").mkdir(parents=True)

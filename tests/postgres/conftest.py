@@ -2,54 +2,60 @@
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from cutover.rehearsal import places
 from cutover.rehearsal import postgres as pg
 from cutover.rehearsal.postgres import Server
-from cutover.rehearsal.processes import Reaper
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
 
 EVERYTHING = (Path(__file__).parent / "everything.sql").read_text()
 """One of every kind of object, for any major from 15 on."""
 
-_SYSTEM_15 = ("/usr/lib/postgresql/15", "/usr/pgsql-15", "/opt/homebrew/opt/postgresql@15")
-"""Where systems install PostgreSQL 15; no wheel has it."""
+_SYSTEM = ("/usr/lib/postgresql/*", "/usr/pgsql-*", "/opt/homebrew/opt/postgresql@*")
+"""Where systems install PostgreSQL; no wheel has 15, and none has libxml."""
+
+
+def system_programs(major: int | None = None) -> Path:
+    """The folder with the programs of this machine's own PostgreSQL: of this major, or its newest; skips without one.
+
+    CUTOVER_TEST_POSTGRES names the folder that has their `bin`, to try a release beside the installed one.
+    """
+    named = os.environ.get("CUTOVER_TEST_POSTGRES")
+    homes = [Path(named)] if named else [home for pattern in _SYSTEM for home in Path("/").glob(pattern.lstrip("/"))]
+    found = [(_version(home / "bin"), home / "bin") for home in homes if (home / "bin" / "initdb").exists()]
+    fitting = [(version, programs) for version, programs in found if major in (None, version[0])]
+    if not fitting:
+        what = f"PostgreSQL {major}" if major else "PostgreSQL of its own"
+        pytest.skip(f"this machine has no {what} (Debian 12: apt-get install postgresql-15)")
+    return max(fitting)[1]
+
+
+def _version(programs: Path) -> tuple[int, ...]:
+    said = subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, text=True)
+    return tuple(int(number) for number in re.findall(r"\d+", said.stdout.split()[2]))
 
 
 @pytest.fixture(scope="session")
 def pg15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The system's PostgreSQL 15; the test is skipped where there is none."""
-    home = next((Path(folder) for folder in _SYSTEM_15 if (Path(folder) / "bin" / "initdb").exists()), None)
-    if home is None:
-        pytest.skip("this system has no PostgreSQL 15 (Debian 12: apt install postgresql)")
-    folder = Reaper.of_this_process().claim(places.new_name("cluster15"))
-    folder.mkdir(mode=0o755)
-    with pytest.MonkeyPatch.context() as patch:
-        wheels = pg.install
-        patch.setattr(pg, "install", lambda major: home if major == 15 else wheels(major))
-        try:
-            cluster = pg.initialise(folder, 15)
-            with pg.start(tmp_path_factory.mktemp("pg15"), major=15, cluster=cluster) as server:
-                yield server
-        finally:
-            Reaper.of_this_process().remove(folder)
+    with pg.start(tmp_path_factory.mktemp("pg15"), major=15, programs=system_programs(15)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def system_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of this machine's own PostgreSQL; skips where it has none (the wheels' have no libxml, Debian's has)."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
-    if not found:
-        pytest.skip("this machine has no PostgreSQL of its own in /usr/lib/postgresql")
-    programs = found[-1].parent
-    with pg.start(tmp_path_factory.mktemp("system"), major=int(programs.parts[-2]), programs=programs) as server:
+    programs = system_programs()
+    with pg.start(tmp_path_factory.mktemp("system"), major=_version(programs)[0], programs=programs) as server:
         yield server
 
 

@@ -13,6 +13,7 @@ import pytest
 from cutover.finding import Finding, Status
 from cutover.postgres import Catalog, compare_catalogs, read_catalog
 from cutover.postgres.catalog import printed_by
+from cutover.postgres.contents import leave_out_own_options
 from cutover.rehearsal import data
 from cutover.rehearsal.postgres import Server
 
@@ -70,6 +71,7 @@ def _set(url: str, settings: dict[str, str]) -> None:
 def _restored(source: str, target: str, tools: Path, folder: Path) -> None:
     archive = folder / "archive"
     subprocess.run([tools / "pg_dump", "-Fc", "-f", archive, source], check=True, capture_output=True)
+    leave_out_own_options(archive)
     subprocess.run([tools / "pg_restore", "-e", "-d", target, archive], check=True, capture_output=True)
 
 

@@ -109,7 +109,7 @@ def _as(team: _Team, password: str, url: str = "") -> str:
 def test_a_role_that_is_no_superuser_says_what_it_may_not_see(
     everything17: str, team: _Team, pg17: Server, copy_of: Callable[[str], str]
 ) -> None:
-    """Options of others' user mappings, a subscription's connection, sequences: named as not known, never equal."""
+    """Options of others' user mappings, a subscription's connection: left out by rule; sequences: not compared."""
     url = copy_of(everything17)
     password = pg17.create_role(team.owner)
     _run(
@@ -122,9 +122,9 @@ def test_a_role_that_is_no_superuser_says_what_it_may_not_see(
         catalog = read_catalog(limited)
         assert catalog.unread.keys() == {"sequence value"}
         findings = compare_catalogs(catalog, catalog)
-        unknown = _of(findings, Status.UNKNOWN)
-        assert "PUBLIC SERVER warehouse" in unknown["user-mapping:unseen-options"].observed
-        assert "feed" in unknown["subscription:unseen-connection"].observed
+        left_out = _of(findings, Status.NOT_APPLICABLE)
+        assert "PUBLIC SERVER warehouse" in left_out["user-mapping:unseen-options"].observed
+        assert "feed" in left_out["subscription:unseen-connection"].observed
         hidden = _of(findings, Status.NOT_COMPARED)
         assert "shop.ticket" in hidden["sequence-value:unread-source"].observed
         assert findings[0].status is Status.UNKNOWN
@@ -134,13 +134,44 @@ def test_a_role_that_is_no_superuser_says_what_it_may_not_see(
         _run(url, "DROP SUBSCRIPTION feed")
 
 
-def test_a_password_that_is_not_set_is_found_and_one_that_may_not_be_seen_is_not_known(
+def test_what_nobody_can_read_by_a_rule_that_is_not_on_the_list_is_not_compared(team: _Team) -> None:
+    """Somebody can grant it, so it closes the gate."""
+    plain = read_catalog(team.url)
+    odd = _with(plain, _changed(plain, "table", "public.t", unreadable=["options"], options=["fillfactor=9"]))
+    found = _of(compare_catalogs(plain, odd), Status.NOT_COMPARED)
+    assert found.keys() == {"table:unseen-options"}
+
+
+def test_where_a_subscription_connects_to_is_compared_by_superusers(team: _Team) -> None:
+    """Without what may be a secret, of which only that it is set is compared."""
+    feed = (
+        "CREATE SUBSCRIPTION feed CONNECTION 'host=127.0.0.1 port={} password=fish-in-the-sea' PUBLICATION upstream "
+        "WITH (connect = false, slot_name = NONE)"
+    )
+    catalogs = []
+    for port in (1, 2):
+        _run(team.url, feed.format(port))
+        catalogs.append(read_catalog(team.url))
+        _run(team.url, "DROP SUBSCRIPTION feed")
+    assert "fish-in-the-sea" not in str(catalogs[0].to_dict())
+    assert catalogs[0].objects["subscription", "feed"].attributes["connection"] == [
+        "host=127.0.0.1",
+        "password=…",
+        "port=1",
+    ]
+    assert compare_catalogs(catalogs[0], catalogs[0])[0].status is Status.PASS
+    (found,) = _of(compare_catalogs(*catalogs), Status.FAIL).values()
+    assert "the target lacks port=1 and has port=2 more" in found.observed
+
+
+def test_a_password_that_is_not_set_is_found_and_one_that_may_not_be_seen_is_left_out(
     team: _Team, pg17: Server
 ) -> None:
     """Roles come without passwords from most copies; without a superuser nobody can tell."""
     password = pg17.create_role(team.owner)
     before = read_catalog(team.url)
-    hidden = _of(compare_catalogs(before, read_catalog(_as(team, password))), Status.UNKNOWN)["role:unseen-password"]
+    findings = compare_catalogs(before, read_catalog(_as(team, password)))
+    hidden = _of(findings, Status.NOT_APPLICABLE)["role:unseen-password"]
     assert team.owner in hidden.observed
     assert not hidden.closes_gate
     _run(team.url, f"ALTER ROLE {team.owner} PASSWORD NULL")

@@ -10,8 +10,23 @@ from typing import Any
 from cutover.aws.account import Account
 from cutover.aws.prices import HOURS, Listing, Price, Prices
 from cutover.aws.requirements import Stack
+from cutover.aws.requirements.alarms import Alarms
+from cutover.aws.requirements.backups import DrReplica, ReadReplica
+from cutover.aws.requirements.balancer import Balancer
+from cutover.aws.requirements.dns import Zone
+from cutover.aws.requirements.ecs import TaskDefinition
+from cutover.aws.requirements.instances import Machine
+from cutover.aws.requirements.network import Endpoints, NatGateways
+from cutover.aws.requirements.rds import Instance
+from cutover.aws.requirements.redis import ReplicationGroup
+from cutover.aws.requirements.secrets_manager import (
+    AdminEmailSecret,
+    AdminHashSecret,
+    DatabaseSecret,
+    OpenAiSecret,
+    RedisSecret,
+)
 from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Unreadable, View
-from cutover.aws.requirements.view_by_name import view
 from cutover.errors import UsageError
 from cutover.finding import Finding, Severity, Status
 
@@ -172,10 +187,10 @@ class _Book:
             why = f"no price of {key} in {self.stack.migration.region} is known"
         self.lines.append(Line(part, what, basis, quantity, price, why))
 
-    def look(self, name: str) -> tuple[View | None, str, str]:
+    def look(self, kind: type[View]) -> tuple[View | None, str, str]:
         """A view, the basis (`there` or `planned`), and why it could not be read."""
         try:
-            return self.stack.view(view(name)), "there", ""
+            return self.stack.view(kind), "there", ""
         except NotThere:
             return None, "planned", ""
         except NotApplicable:
@@ -226,7 +241,7 @@ def _hours(book: _Book, part: str, what: str, key: str, found: tuple[View | None
 def _compute(book: _Book) -> None:
     e, m = book.stack.expect, book.stack.migration
     if m.compute == "ec2":
-        machine, basis, why = book.look("Machine")
+        machine, basis, why = book.look(Machine)
         kind = str(machine.get("InstanceType")) if machine else e.ec2.types[0]
         each = None if basis == "unread" else tuple(n * HOURS for n in book.tasks)
         book.add("tasks", f"EC2 {kind}, one for each task", f"ec2 {kind}", each, basis=basis, why=why,
@@ -234,7 +249,7 @@ def _compute(book: _Book) -> None:
                          ("tenancy", "Shared"), ("preInstalledSw", "NA"), ("capacitystatus", "Used"))))  # fmt: skip
         book.add("tasks", "their disks, 30 GB gp3", "ebs gp3", tuple(30.0 * n for n in book.tasks), basis="assumed")
         return
-    task, basis, why = book.look("TaskDefinition")
+    task, basis, why = book.look(TaskDefinition)
     cpu = float(task.get("cpu") or e.ecs.cpu) if task else float(e.ecs.cpu)
     memory = float(task.get("memory") or e.ecs.memory) if task else float(e.ecs.memory)
     each_cpu = None if basis == "unread" else tuple(n * cpu / 1024 * HOURS for n in book.tasks)
@@ -265,19 +280,21 @@ def _instance(kind: str, *, multi_az: bool) -> Listing:
 
 def _database(book: _Book, given: Assumptions) -> None:
     e = book.stack.expect.rds
-    for part, name, words in (("database", "Instance", "the instance"), ("replicas", "ReadReplica", "the read replica"),
-                              ("replicas", "DrReplica", "the replica in the second region")):  # fmt: skip
-        planned = {"Instance": True, "ReadReplica": bool(e.read_replica), "DrReplica": bool(e.dr_replica)}[name]
+    for part, view, words, planned in (
+        ("database", Instance, "the instance", True),
+        ("replicas", ReadReplica, "the read replica", bool(e.read_replica)),
+        ("replicas", DrReplica, "the replica in the second region", bool(e.dr_replica)),
+    ):
         if not planned:
             continue
-        found, basis, why = book.look(name)
+        found, basis, why = book.look(view)
         kind = str(found.get("DBInstanceClass") or "") if found else ""
         kind = kind or (e.classes[0] if e.classes else "db.t3.medium")
         storage = float((found.get("AllocatedStorage") if found else None) or e.storage_gib)
-        standby = bool(found.get("MultiAZ")) if found else name == "Instance" and e.multi_az
+        standby = bool(found.get("MultiAZ")) if found else view is Instance and e.multi_az
         two = "two zones" if standby else "one zone"
         each = None if basis == "unread" else HOURS
-        listing = _instance(kind, multi_az=standby) if name != "DrReplica" else None
+        listing = _instance(kind, multi_az=standby) if view is not DrReplica else None
         price = book.prices.of("", listing) if listing else None
         if price:  # the API's price is for both zones, the table's for one
             quantity = None if each is None else (each,) * len(book.tasks)
@@ -296,7 +313,7 @@ def _database(book: _Book, given: Assumptions) -> None:
 
 def _queue(book: _Book) -> None:
     e = book.stack.expect.redis
-    found, basis, why = book.look("ReplicationGroup")
+    found, basis, why = book.look(ReplicationGroup)
     kind = str(found.get("CacheNodeType") or "") if found else ""
     kind = kind or (e.node_types[0] if e.node_types else "cache.r6g.large")
     members = len(found.get("MemberClusters") or []) if found else e.members
@@ -310,7 +327,7 @@ def _queue(book: _Book) -> None:
 
 def _edge(book: _Book, given: Assumptions) -> None:
     e = book.stack.expect
-    balancer = book.look("Balancer")
+    balancer = book.look(Balancer)
     _hours(book, "balancer", "the load balancer", "alb", balancer, 1)
     book.add("balancer", f"{given.lcu:g} capacity units", "alb lcu", given.lcu * HOURS, basis="assumed")
     if e.cdn.enabled:
@@ -319,7 +336,7 @@ def _edge(book: _Book, given: Assumptions) -> None:
             "cdn", f"CloudFront, {given.cdn_gb:g} GB, the first 1,024 free", "cloudfront data", billed, basis="assumed"
         )
     if not e.dns.external:
-        _hours_free(book, "name", "the hosted zone", "zone", book.look("Zone"), 1)
+        _hours_free(book, "name", "the hosted zone", "zone", book.look(Zone), 1)
 
 
 def _hours_free(book: _Book, part: str, what: str, key: str, found: tuple[View | None, str, str], count: float) -> None:
@@ -331,17 +348,17 @@ def _hours_free(book: _Book, part: str, what: str, key: str, found: tuple[View |
 
 def _network(book: _Book, given: Assumptions) -> None:
     e = book.stack.expect
-    gateways, basis, why = book.look("NatGateways")
+    gateways, basis, why = book.look(NatGateways)
     count = len(gateways.get("NatGateways") or []) if gateways else max(1, e.network.availability_zones)
     _hours(book, "network", f"{count} NAT gateways", "nat", (gateways, basis, why), count)
     book.add("network", f"{given.nat_gb:g} GB through them", "nat data", given.nat_gb, basis="assumed")
-    balancer, its_basis, its_why = book.look("Balancer")
+    balancer, its_basis, its_why = book.look(Balancer)
     zones = len(balancer.get("AvailabilityZones") or []) if balancer else 2
     unread = its_why or why
     _hours(book, "network", f"{count + zones} public IPv4 addresses (gateways, balancer)", "ipv4",
            (balancer, "unread" if unread else "planned" if "planned" in (basis, its_basis) else "there", unread),
            count + zones)  # fmt: skip
-    endpoints, basis, why = book.look("Endpoints")
+    endpoints, basis, why = book.look(Endpoints)
     rows: list[Any] = next((v for v in endpoints.data.values() if isinstance(v, list)), []) if endpoints else []
     interface = [r for r in rows if isinstance(r, Mapping) and r.get("VpcEndpointType") == "Interface"]
     if interface:
@@ -361,13 +378,13 @@ def _network(book: _Book, given: Assumptions) -> None:
 def _rest(book: _Book, given: Assumptions) -> None:
     e = book.stack.expect.secrets
     book.add("reports", f"{given.reports_gb:g} GB of reports", "s3 standard", given.reports_gb, basis="assumed")
-    names = ("DatabaseSecret", "RedisSecret", "OpenAiSecret", "AdminEmailSecret", "AdminHashSecret")
+    names = (DatabaseSecret, RedisSecret, OpenAiSecret, AdminEmailSecret, AdminHashSecret)
     looked = [book.look(n) for n in names]
     unread = next((why for _, basis, why in looked if basis == "unread"), "")
     count = len(names) + len(e.smtp)
     state = "unread" if unread else "there" if all(b == "there" for _, b, _ in looked) else "planned"
     _hours_free(book, "secrets", f"{count} secrets, and RDS's own", "secret", (None, state, unread), count + 1)
-    alarms, basis, why = book.look("Alarms")
+    alarms, basis, why = book.look(Alarms)
     simple = len((alarms and alarms.get("MetricAlarms")) or []) or 9
     composite = len((alarms and alarms.get("CompositeAlarms")) or []) or 1
     _hours_free(book, "monitoring", f"{simple} alarms", "alarm", (alarms, basis, why), simple)

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import typer
 
+from cutover.cli.output import print_out, say
 from cutover.cli.root import AsJson, app
 from cutover.cli.watching import watch
-from cutover.cli.words import print_out, say
 from cutover.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +23,14 @@ Jobs = Annotated[int, typer.Option(min=1, max=64, help="sessions that read at th
 Schemas = Annotated[list[str] | None, typer.Option("--schema", help="only this schema (globs, may be repeated)")]
 Tables = Annotated[list[str] | None, typer.Option("--table", help="only this table: `public.users`, `app.*`, `users`")]
 Excluded = Annotated[list[str] | None, typer.Option("--exclude", help="not this table; it wins")]
+MapRole = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="A=B",
+        help="role A of the source is role B on the target (may be repeated); owners that are "
+        "one other throughout are recognised without it",
+    ),
+]
 Audit = Annotated[bool, typer.Option("--audit", help="SHA-256: slower, and safe against an adversary too")]
 MaxLoad = Annotated[
     int | None, typer.Option(min=0, help="wait while more other sessions than this are active on a server")
@@ -48,6 +56,7 @@ def compare(
     fingerprint: Annotated[Path | None, typer.Option(help="the source as it was: `cutover fingerprint`'s file")] = None,
     audit: Audit = False,
     rows_only: Annotated[bool, typer.Option("--rows-only", "--no-catalog", help="not the catalog")] = False,
+    map_role: MapRole = None,
     strict: Annotated[bool, typer.Option("--strict", help="advisory differences count too")] = False,
     max_load: MaxLoad = None,
     max_wait: MaxWait = 30,
@@ -80,6 +89,7 @@ def compare(
             catalog=not rows_only,
             selection=_selection(schema, table, exclude),
             politeness=_politeness(max_load, max_wait, rest, statement_timeout, lock_timeout),
+            map_roles=_roles(map_role, rows_only=rows_only),
         )
     answer = Answer(comparison, strict=strict)
     if as_json:
@@ -161,6 +171,29 @@ def _selection(schema: list[str] | None, table: list[str] | None, exclude: list[
     from cutover.postgres import Selection  # noqa: PLC0415
 
     return Selection(schemas=tuple(schema or ()), tables=tuple(table or ()), exclude=tuple(exclude or ()))
+
+
+def _roles(given: list[str] | None, *, rows_only: bool) -> dict[str, str]:
+    """Role of the source to role of the target.
+
+    Raises:
+        UsageError: one is not written as A=B, or has two roles of the target, or nothing with roles is compared.
+    """
+    if given and rows_only:
+        raise UsageError(
+            "--map-role says which role is which in the catalog, and --rows-only leaves the catalog out.",
+            todo="leave out one of the two",
+        )
+    roles: dict[str, str] = {}
+    for text in given or ():
+        here, _, there = text.partition("=")
+        if not here or not there or roles.get(here, there) != there:
+            raise UsageError(
+                f"--map-role {text}: " + (f"{here} is {roles[here]} already." if here in roles else "no A=B."),
+                todo="give ROLE_OF_THE_SOURCE=ROLE_OF_THE_TARGET, once for each role of the source",
+            )
+        roles[here] = there
+    return roles
 
 
 def _politeness(max_load: int | None, max_wait: float, rest: float, statement: float, lock: float) -> Politeness:

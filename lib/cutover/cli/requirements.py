@@ -6,18 +6,20 @@ from pathlib import Path
 
 import typer
 
+from cutover.cli.output import code_of, print_out, say
 from cutover.cli.root import AsJson, Outputs, RunName, app
-from cutover.cli.words import code_of, print_out, say
 from cutover.errors import ExitCode, UsageError
 
 
 @app.command()
 def recheck(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: AsJson = False) -> None:
     """Judge a run's requirements again from its stored responses, at the time of the run: no network, no AWS."""
-    from cutover.aws.requirements import check_stack, looks  # noqa: PLC0415
+    from cutover.aws.checks import check_remedied  # noqa: PLC0415
+    from cutover.aws.requirements import looks  # noqa: PLC0415
     from cutover.finding import Finding, verdict  # noqa: PLC0415
     from cutover.judgement import apply_waivers  # noqa: PLC0415
-    from cutover.runbook import RunFolder, from_dict  # noqa: PLC0415
+    from cutover.params import from_dict  # noqa: PLC0415
+    from cutover.step import RunFolder  # noqa: PLC0415
 
     folder = RunFolder.find(run, outputs)
     wrong = folder.verify() if folder.read("manifest.json") else []
@@ -38,7 +40,7 @@ def recheck(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: 
     found: list[Finding] = []
     for look in kept:
         stack = look.stack(migration)
-        again = check_stack(stack, services=look.services)
+        again = check_remedied(stack, services=look.services)
         emulator = stack.ask("sts", "get_caller_identity").emulator
         found += apply_waivers(again, migration, now=look.at, emulator=emulator)
         one, other = [f.to_dict() for f in look.findings], [f.to_dict() for f in again]

@@ -50,7 +50,7 @@ MATRIX: dict[str, Row] = {
     ),
     "database": Row(
         "Database migration issue",
-        "Restore RDS to the moment before the fault, or the snapshot of T-2h, under the name of the damaged instance",
+        "Restore RDS to the moment before the fault, or from the snapshot of T-2h, under the damaged instance's name",
         "30–90",
         "everything written after that point",
         "failover first when RDS is Multi-AZ and only its server is lost: one to two minutes, and nothing is lost",

@@ -2,7 +2,15 @@
 
 from cutover.postgres.actions import BackUp, Transfer
 from cutover.postgres.archive import Dump, read_dump, verify_dump
-from cutover.postgres.catalog import Catalog, CatalogObject, compare_catalogs, printed_by, read_catalog
+from cutover.postgres.catalog import (
+    ROLE_MAP,
+    Catalog,
+    CatalogObject,
+    Restored,
+    compare_catalogs,
+    printed_by,
+    read_catalog,
+)
 from cutover.postgres.connection import connect, describe, same_database
 from cutover.postgres.facts import ServerFacts, server_facts
 from cutover.postgres.following import second_look
@@ -25,13 +33,14 @@ from cutover.postgres.integrity import (
 from cutover.postgres.position import WritePosition, check_no_writes, write_position
 from cutover.postgres.preflight import preflight, scratch_catalog, scratch_restore
 from cutover.postgres.progress import Progress
-from cutover.postgres.restore_errors import RestoreError, check_restore
 from cutover.postgres.snapshot import Snapshot, exported_snapshot
 from cutover.postgres.tools import Tools, find_tools
 from cutover.postgres.transfer import Restore, check_unmarked, dump, restore
+from cutover.postgres.transfer.errors import RestoreError, check_restore
 from cutover.postgres.trial import EmptyDatabase, Trial, TrialTransfer, trial_transfer
 
 __all__ = [
+    "ROLE_MAP",
     "BackUp",
     "Catalog",
     "CatalogObject",
@@ -47,6 +56,7 @@ __all__ = [
     "Progress",
     "Restore",
     "RestoreError",
+    "Restored",
     "RowDifference",
     "Selection",
     "ServerFacts",

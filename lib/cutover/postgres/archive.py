@@ -73,6 +73,7 @@ class Dump:
         started: ISO 8601 UTC; seconds: how long pg_dump took; jobs: its workers.
         tables: (schema, name) of every table whose rows it must hold.
         settings: (role or "", name, value) of the database's own settings, which pg_dump leaves out.
+        left_out: option that the server writes for itself to the number of places it was left out of the schema at.
         files: relative path to {"bytes", "sha256"}, every file but dump.json.
         data: every table's rows, counted in the files.
         database_bytes: size of the database on disk then.
@@ -92,6 +93,7 @@ class Dump:
     jobs: int
     tables: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, str, str], ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     data: tuple[TableData, ...] = ()
     database_bytes: int = 0
@@ -160,6 +162,8 @@ def verify_dump(folder: Path) -> list[Finding]:
         ]
     title = "The dump was finished"
     when = f"{held.tool} at {held.at}, WAL position {held.lsn}"
+    if held.left_out:
+        when += f"; left out of the schema, as the server's own: {', '.join(held.left_out)}"
     findings = [_finding("finished", title, Status.PASS, folder, "dump.json", when)]
     wrong = _wrong_files(held)
     findings.append(

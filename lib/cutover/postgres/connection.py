@@ -43,7 +43,15 @@ PINNED = {
 }
 """What every session of ours sets first; a setting that the server does not know is left out."""
 
+READ_ONLY = "default_transaction_read_only"
+TAKES_WRITES = f"-c {READ_ONLY}=off"
+"""A start-up option. What is set in a session comes too late for a login event trigger (`ON login`, PostgreSQL 17)."""
+
+_DIRECT = "the pooler in between takes no start-up options: give the server's own address (Neon: without -pooler)."
+
 _HINTS: tuple[tuple[str, str], ...] = (
+    ("startup parameter", _DIRECT),
+    ("command-line options", _DIRECT),
     ("lock timeout", "something holds a lock on that object: see pg_stat_activity and pg_locks, then run again."),
     ("statement timeout", "the server ends long statements: raise statement_timeout for this role, and run again."),
     ("password authentication failed", "check the user and the password that the reference resolves to."),
@@ -67,31 +75,27 @@ _HINTS: tuple[tuple[str, str], ...] = (
 
 
 def connect(
-    url: str, *, readonly: bool = True, autocommit: bool = True, timeout_s: int = 10
+    url: str, *, readonly: bool = True, autocommit: bool = True, timeout_s: int = 10, force: bool = True
 ) -> psycopg.Connection[TupleRow]:
     """A session with `PINNED` settings, named `cutover`.
+
+    Where a frozen database lets nobody in, because a login event trigger writes, this session takes writes from its
+    start (`TAKES_WRITES`) and gets in. Not where it need not: a trigger that writes only where it may would then write
+    for each of our looks.
 
     Args:
         url: `postgresql://…` or a libpq connection string.
         readonly: refuse writes in this session.
         autocommit: every statement by itself; otherwise a transaction begins with the first statement.
         timeout_s: seconds to wait for the server's answer.
+        force: False: be let in as everybody else is, or not at all.
 
     Raises:
         DatabaseError: no connection, or only by a pooler that lends sessions out by the transaction; the message
             holds no password and says what to look at.
     """
     try:
-        connection = psycopg.connect(
-            url,
-            autocommit=True,
-            application_name=APPLICATION_NAME,
-            connect_timeout=timeout_s,
-            keepalives=1,
-            keepalives_idle=30,
-            keepalives_interval=10,
-            keepalives_count=3,
-        )
+        connection = _enter(url, timeout_s) if force else _open(url, timeout_s)
     except (psycopg.Error, ValueError) as error:
         raise explain(error, url, "cannot be reached") from error
     try:
@@ -111,6 +115,64 @@ def connect(
     return connection
 
 
+def forced(connection: psycopg.Connection[TupleRow]) -> bool:
+    """Whether `connect` had to take writes from the session's start to be let in."""
+    return TAKES_WRITES in connection.info.options
+
+
+def start_up(url: str, option: str, *, timeout_s: int = 10) -> str:
+    """Try a session with a start-up option `-c name=value`: "" when it was let in and the option holds, else why not.
+
+    A pooler may refuse options (PgBouncer, RDS Proxy) or leave them out (PgBouncer's `ignore_startup_parameters`).
+    """
+    name, _, value = option.removeprefix("-c ").partition("=")
+    try:
+        with _open(url, timeout_s, option) as connection:
+            row = connection.execute(
+                "SELECT setting, source FROM pg_catalog.pg_settings WHERE name = %s", (name,)
+            ).fetchone()
+    except (psycopg.Error, ValueError) as error:
+        return one_line(error, url)
+    return "" if row == (value, "client") else f"the option {option} was left out on the way to the server"
+
+
+def _enter(url: str, timeout_s: int) -> psycopg.Connection[TupleRow]:
+    """A session as everybody gets one, or else one that takes writes from its start."""
+    try:
+        return _open(url, timeout_s)
+    except psycopg.errors.ConnectionTimeout:
+        raise
+    except psycopg.OperationalError as error:
+        try:
+            return _open(url, timeout_s, TAKES_WRITES)
+        except psycopg.OperationalError as again:
+            if str(again) == str(error):
+                raise error from None
+            raise psycopg.OperationalError(f"{error}; with {TAKES_WRITES} at its start: {again}") from error
+
+
+def _open(url: str, timeout_s: int, option: str = "") -> psycopg.Connection[TupleRow]:
+    # libpq takes PGOPTIONS only where the URL has no options of its own.
+    beside = "" if not option or parameters(url).get("options") else os.environ.get("PGOPTIONS", "")
+    return psycopg.connect(
+        with_option(url, f"{beside} {option}".strip()),
+        autocommit=True,
+        application_name=APPLICATION_NAME,
+        connect_timeout=timeout_s,
+        keepalives=1,
+        keepalives_idle=30,
+        keepalives_interval=10,
+        keepalives_count=3,
+    )
+
+
+def with_option(url: str, option: str) -> str:
+    """The same connection with one more start-up option, beside those that it has; "" adds none."""
+    if not option:
+        return url
+    return make_conninfo(url, options=f"{parameters(url).get('options', '')} {option}".strip())
+
+
 @contextmanager
 def session(url: str, *, readonly: bool = True, autocommit: bool = True) -> Iterator[psycopg.Connection[TupleRow]]:
     """`connect`, closed at the end, with every psycopg error turned into a DatabaseError.
@@ -125,6 +187,16 @@ def session(url: str, *, readonly: bool = True, autocommit: bool = True) -> Iter
         raise explain(error, url, "refused a statement") from error
     finally:
         connection.close()
+
+
+def user_of(url: str) -> str:
+    """The role by which a database is entered, as the server says.
+
+    Raises:
+        DatabaseError: no connection.
+    """
+    with session(url) as connection:
+        return connection.info.user
 
 
 def explain(error: Exception, url: str, what: str) -> DatabaseError:
@@ -185,9 +257,14 @@ def parameters(url: str) -> dict[str, str]:
             return {}
 
 
-def without_secrets(url: str) -> tuple[str, dict[str, str]]:
-    """A connection string for a program's arguments, and the environment that carries the password beside it."""
-    known = parameters(url)
+def without_secrets(url: str, option: str = "") -> tuple[str, dict[str, str]]:
+    """A connection string for a program's arguments, and the environment that carries the password beside it.
+
+    Args:
+        url: the database.
+        option: a start-up option more, such as `TAKES_WRITES`.
+    """
+    known = parameters(with_option(url, option))
     environment = dict(os.environ) | {"PGAPPNAME": APPLICATION_NAME, "LC_ALL": "C", "PGCONNECT_TIMEOUT": "10"}
     # A local PGOPTIONS or PGSERVICE would change what the tools see and we do not.
     for name in ("PGOPTIONS", "PGSERVICE", "PGDATABASE", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD"):
@@ -237,7 +314,7 @@ def _refuse_pooler(url: str, timeout_s: int, connection: psycopg.Connection[Tupl
         DatabaseError: it is so.
         psycopg.Error: a second session is not to be had.
     """
-    with psycopg.connect(url, autocommit=True, application_name=APPLICATION_NAME, connect_timeout=timeout_s) as other:
+    with _open(url, timeout_s, TAKES_WRITES if forced(connection) else "") as other:
         shared = any(_backend(connection) == _backend(other) for _ in range(3))
     if shared:
         raise DatabaseError(

@@ -11,9 +11,9 @@ from psycopg import sql
 from cutover.action import Change, Plan
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
-from cutover.postgres.connection import connect, describe, one_line, session
+from cutover.postgres.connection import READ_ONLY, connect, describe, forced, one_line, session
 
-SETTING = "default_transaction_read_only"
+SETTING = READ_ONLY
 
 
 class Freeze:
@@ -200,27 +200,30 @@ def _exempt(connection: psycopg.Connection[Any], url: str) -> Finding:
 def check_refused(url: str) -> Finding:
     """Try to create a table in a new session (rolled back whatever happens); PASS when it is refused as read-only.
 
+    PASS as well where no session is let in as everybody's are, while one that takes writes from its start is: then a
+    login event trigger that writes keeps everybody out.
+
     Finding id: FRZ-refused.
     """
-    title = "A write in a new session is refused"
     status, observed = Status.FAIL, "the write was accepted (and rolled back)"
     try:
-        connection = connect(url, readonly=False, autocommit=False)
+        connection = connect(url, readonly=False, autocommit=False, force=False)
     except DatabaseError as error:
-        return Finding("FRZ-refused", title, Status.UNKNOWN, Severity.BLOCKER, describe(url), observed=error.what)
-    try:
-        connection.execute("CREATE TABLE public.cutover_write_probe (probe int)")
-    except psycopg.errors.ReadOnlySqlTransaction as error:
-        status, observed = Status.PASS, one_line(error, url)
-    except psycopg.Error as error:
-        # Refused for another reason (no right to create here): that says nothing about the freeze.
-        status, observed = Status.UNKNOWN, one_line(error, url)
-    finally:
-        connection.rollback()
-        connection.close()
+        status, observed = _shut(url), error.what
+    else:
+        try:
+            connection.execute("CREATE TABLE public.cutover_write_probe (probe int)")
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            status, observed = Status.PASS, one_line(error, url)
+        except psycopg.Error as error:
+            # Refused for another reason (no right to create here): that says nothing about the freeze.
+            status, observed = Status.UNKNOWN, one_line(error, url)
+        finally:
+            connection.rollback()
+            connection.close()
     return Finding(
         id="FRZ-refused",
-        title=title,
+        title="A write in a new session is refused",
         status=status,
         severity=Severity.BLOCKER,
         subject=describe(url),
@@ -231,6 +234,15 @@ def check_refused(url: str) -> Finding:
         if status is Status.PASS
         else "As the owner: ALTER DATABASE … SET default_transaction_read_only = on; then end the open sessions.",
     )
+
+
+def _shut(url: str) -> Status:
+    """PASS when it is the freeze that lets no session in: without it, for one session, one comes in; else UNKNOWN."""
+    try:
+        with session(url) as connection:
+            return Status.PASS if forced(connection) and _stored(connection) == "on" else Status.UNKNOWN
+    except DatabaseError:
+        return Status.UNKNOWN
 
 
 def _stored(connection: psycopg.Connection[Any]) -> str | None:

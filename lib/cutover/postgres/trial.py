@@ -12,13 +12,14 @@ from cutover.errors import ActionRefused
 from cutover.finding import Finding
 from cutover.postgres.actions import fresh, summary_of
 from cutover.postgres.archive import Dump, verify_dump
+from cutover.postgres.catalog import Restored
 from cutover.postgres.connection import describe, same_database, session
 from cutover.postgres.forecast import measured
 from cutover.postgres.integrity import Comparison, compare
 from cutover.postgres.progress import Listener
-from cutover.postgres.restore_errors import check_restore
 from cutover.postgres.snapshot import exported_snapshot
 from cutover.postgres.transfer import Restore, dump, restore
+from cutover.postgres.transfer.errors import check_restore
 from cutover.postgres.transfer.resuming import drop_everything
 
 _USER_SCHEMAS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
@@ -136,11 +137,19 @@ def trial_transfer(
     Raises:
         DatabaseError: the dump or the restore could not be made at all.
     """
+    chosen = {"acl": True, **options}
     with exported_snapshot(source_url) as snapshot:
         dumped = dump(source_url, folder, jobs=jobs, snapshot=snapshot, progress=progress)
         verified = verify_dump(folder)
-        restored = restore(folder, target_url, jobs=jobs, progress=progress, verified=True, **{"acl": True, **options})
-        compared = compare(source_url, target_url, jobs=jobs, source_snapshot=snapshot, progress=progress)
+        restored = restore(folder, target_url, jobs=jobs, progress=progress, verified=True, **chosen)
+        compared = compare(
+            source_url,
+            target_url,
+            jobs=jobs,
+            source_snapshot=snapshot,
+            progress=progress,
+            restored=Restored(**{k: v for k, v in chosen.items() if k in ("owner", "acl", "role")}),
+        )
     findings = [*verified, *check_restore(restored), *compared.findings]
     return Trial(dumped, restored, compared, findings)
 

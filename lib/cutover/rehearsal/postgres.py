@@ -264,7 +264,13 @@ def empty_cluster(major: int, programs: Path | None = None) -> Cluster:
     def make(half: Path) -> None:
         initialise(half, major, programs)
 
-    return Cluster(places.made_once(f"cluster-{version(major)}" if not programs else f"cluster-own-{major}", make))
+    return Cluster(places.made_once(f"cluster-{_release(programs) if programs else version(major)}", make))
+
+
+def _release(programs: Path) -> str:
+    """The folder's own release, `own-15.20`: initdb of another one leaves another cluster."""
+    said = subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, text=True, timeout=20)
+    return f"own-{said.stdout.split()[2]}"
 
 
 def initialise(folder: Path, major: int, programs: Path | None = None) -> Cluster:

@@ -12,7 +12,7 @@ import botocore.session
 from botocore import xform_name
 
 HOUSE = Path(__file__).resolve().parents[2]
-_NOT_OURS = ("rehearsal", "aws/remedy", "aws/permissions")
+_NOT_OURS = ("rehearsal", "aws/blueprint", "aws/remedy", "aws/permissions")
 """The stage builds accounts of its own; remedies are printed, never run."""
 _BY_TRANSFER = {"s3": {"upload_fileobj": ("put_object", "abort_multipart_upload")}}
 """Methods of boto3 that are no call of the API, and what they call."""

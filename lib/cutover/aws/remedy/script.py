@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
-from cutover.aws.remedy.foundation import audit_bucket
-from cutover.aws.remedy.known import known
-from cutover.aws.remedy.step import STEPS, Input, Place, Step, ordered
+from cutover.aws.blueprint import BLUEPRINT, Input, Resource, Site, again, ordered, shell
+from cutover.aws.remedy.known import Known
 from cutover.aws.requirements.stack import Stack
 from cutover.finding import Finding, Status
 
@@ -38,6 +39,83 @@ class Script:
     asks: tuple[Input, ...]
 
 
+@dataclass
+class _Plan:
+    """Which rows of the blueprint mend which findings, in this account.
+
+    Attributes:
+        bad: the findings that are FAIL or MISSING, by id.
+        rows: the resources that are not there and mend some of them, each after what it needs.
+    """
+
+    findings: Iterable[Finding]
+    stack: Stack
+    bad: dict[str, Finding] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bad = {f.id: f for f in self.findings if f.status in _BAD}
+        self.site = Site.of(self.stack.migration, self.stack.source_major)
+        self.known = Known(self.stack)
+
+    @cached_property
+    def rows(self) -> list[Resource]:
+        names = {r.name for r in BLUEPRINT.values() if r.mends & self.bad.keys()}
+        return ordered(names, self.site, self.known.there)
+
+    @cached_property
+    def made_by(self) -> dict[str, Resource]:
+        """The first row that mends each finding."""
+        found: dict[str, Resource] = {}
+        for row in self.rows:
+            found |= {i: row for i in sorted(row.mends & self.bad.keys()) if i not in found}
+        return found
+
+    def body(self, row: Resource) -> str:
+        """The commands that make a resource, unless its probe finds it."""
+        text = shell.script(row.nodes(self.site), self.known)
+        if row.probe is None:
+            return text
+        probe = shell.command(row.probe(self.site), self.known)
+        probe += f" | grep -q {row.found}" if row.found else ""
+        return f"if ! {{ {probe}; }} > /dev/null 2>&1; then\n{text}\nfi"
+
+    def again(self, identifier: str) -> str:
+        """The commands that mend one finding in what is there; "" when the blueprint has none."""
+        return shell.script(again(identifier, self.site), self.known)
+
+    def asks(self, text: str) -> tuple[Input, ...]:
+        """What a person must give for some commands."""
+        found = {i.name: i for r in BLUEPRINT.values() for i in r.asks if re.search(rf"\${i.name}\b", text)}
+        return tuple(found.values())
+
+
+def fill(findings: Iterable[Finding], stack: Stack) -> list[Finding]:
+    """The findings, each with the blueprint's commands that mend it, in this account's ids, and what comes first.
+
+    What is not there gets the commands that make it; what is there and wrong, those that set it right. A requirement
+    that says by itself what is to be done keeps its own words.
+    """
+    findings = list(findings)
+    plan = _Plan(findings, stack)
+    first = {row.name: min(i for i, r in plan.made_by.items() if r is row) for row in plan.made_by.values()}
+
+    def remedy(finding: Finding) -> str:
+        row = plan.made_by.get(finding.id)
+        if row is None and finding.remedy:
+            return finding.remedy
+        if row is None:
+            text = plan.again(finding.id)
+        elif first[row.name] != finding.id:
+            return f"{first[row.name]} makes {row.what}; its remedy mends this as well"
+        else:
+            needed = [BLUEPRINT[n] for n in row.needs]
+            ahead = "; ".join(r.what for r in needed if r.applies(plan.site) and not plan.known.there(r))
+            text = (f"# first: {ahead}\n" if ahead else "") + plan.body(row)
+        return text + "".join(f"\n# {i.name}: {i.what}" for i in plan.asks(text))
+
+    return [dataclasses.replace(f, remedy=remedy(f)) if f.id in plan.bad else f for f in findings]
+
+
 def script(findings: Iterable[Finding], stack: Stack, *, source: str = "") -> Script:
     """The script for these findings, with this account's real ids where they are known.
 
@@ -46,63 +124,49 @@ def script(findings: Iterable[Finding], stack: Stack, *, source: str = "") -> Sc
         stack: the recorded responses that they were judged on.
         source: what the findings are from, for the first comment.
     """
-    bad = {f.id: f for f in findings if f.status in _BAD}
-    place = Place(stack, known(stack))
-    steps = ordered({s.name for s in STEPS.values() if s.mends & bad.keys()}, place)
-    by_step = frozenset().union(*(s.mends for s in steps)) & bad.keys()
-    lines: list[str] = []
-    own: list[str] = []
+    plan = _Plan(findings, stack)
+    bad, rows = plan.bad, plan.rows
+    own, by_hand = _in_place(plan)
+    written = {r.name: plan.body(r) for r in rows}
+    whole = "\n".join([*written.values(), *own.values()])
+    optional = {r.name: i for r in rows for i in r.asks if i.optional}
+    perhaps = {i for r in rows if r.name in optional for i in r.mends}
+    mends = tuple(i for i in bad if (i in plan.made_by or i in own) and i not in perhaps)
+    asks = tuple(i for i in plan.asks(whole) if not i.optional)
+    parts = [_head(plan.site, source, bad, mends, by_hand), _needed(asks, optional.values())]
+    parts += [_section(row, written[row.name], bad, optional.get(row.name)) for row in rows]
+    if own:
+        parts.append("# ---- what is there and not as it should be\n" + _different(own, bad))
+    parts.append(_tail(by_hand))
+    if_given = tuple(i for i in bad if i in perhaps)
+    return Script("\n\n".join(p for p in parts if p) + "\n", mends, if_given, by_hand, asks)
+
+
+def _in_place(plan: _Plan) -> tuple[dict[str, str], dict[str, str]]:
+    """What is there and wrong: by id the commands that set it right, and the reason where a person must."""
+    own: dict[str, str] = {}
     by_hand: dict[str, str] = {}
-    for finding in bad.values():
-        if finding.id in by_step:
+    for finding in plan.bad.values():
+        if finding.id in plan.made_by:
             continue
-        commands = runnable(finding.remedy)
-        if commands:
-            own.append(finding.id)
-            new = [c for c in commands if c not in lines]
-            lines += [f"\n# {finding.id}: {_line(finding.title)}? No: {_line(finding.observed)}", *new]
+        text = plan.again(finding.id)
+        if finding.remedy and not (text and finding.remedy.startswith(text)):  # the requirement's own words
+            text = "\n".join(runnable(finding.remedy))
+        if text:
+            own[finding.id] = text
         else:
             by_hand[finding.id] = _line(finding.remedy.split("\n")[0] or finding.observed)
-    written = {s.name: _body(s, place) for s in steps}
-    asks = _inputs(steps, written)
-    optional = {s.name: i for s in steps for i in s.asks if i.optional}
-    perhaps = {i for s in steps if s.name in optional for i in s.mends}
-    mends = tuple(i for i in bad if (i in by_step or i in own) and i not in perhaps)
-    parts = [_head(place, source, bad, mends, by_hand), _needed(asks, optional.values()), _variables(place, written)]
-    for step in steps:
-        parts.append(_section(step, written[step.name], bad, optional.get(step.name)))
-    if lines:
-        parts.append("# ---- what is there and not as it should be\n" + "\n".join(lines).strip())
-    parts.append(_tail(by_hand))
-    return Script(
-        "\n\n".join(p for p in parts if p) + "\n", mends, tuple(i for i in bad if i in perhaps), by_hand, asks
-    )
+    return own, by_hand
 
 
-def fill(findings: Iterable[Finding], stack: Stack) -> list[Finding]:
-    """The findings, each missing thing with the commands that make it, in this account's ids, and what comes first."""
-    import dataclasses  # noqa: PLC0415
-
-    findings = list(findings)
-    bad = {f.id for f in findings if f.status in _BAD}
-    if not bad:
-        return findings
-    place = Place(stack, known(stack))
-    home: dict[str, Step] = {}
-    for step in ordered({s.name for s in STEPS.values() if s.mends & bad}, place):
-        home |= {i: step for i in sorted(step.mends & bad) if i not in home}
-    first = {step.name: min(i for i in home if home[i] is step) for step in home.values()}
-
-    def remedy(finding: Finding) -> str:
-        step = home[finding.id]
-        if first[step.name] != finding.id:
-            return f"{first[step.name]} makes {step.what}; its remedy mends this as well"
-        ahead = [STEPS[n] for n in step.needs if not STEPS[n].there(place) and STEPS[n].applies(place)]
-        before = "; ".join(s.what for s in ahead)
-        asked = "".join(f"\n# {i.name}: {i.what}" for i in step.asks)
-        return (f"# first: {before}\n" if before else "") + _body(step, place) + asked
-
-    return [dataclasses.replace(f, remedy=remedy(f)) if f.id in home else f for f in findings]
+def _different(own: dict[str, str], bad: dict[str, Finding]) -> str:
+    """The commands, each once, below what it is for."""
+    lines: list[str] = []
+    for identifier, text in own.items():
+        finding = bad[identifier]
+        new = [text] if text not in lines else []
+        lines += [f"\n# {identifier}: {_line(finding.title)}? No: {_line(finding.observed)}", *new]
+    return "\n".join(lines).strip()
 
 
 def runnable(remedy: str) -> list[str]:
@@ -118,21 +182,7 @@ def runnable(remedy: str) -> list[str]:
     return [] if any(_PLACEHOLDER.search(c) for c in commands) else commands
 
 
-def _body(step: Step, place: Place) -> str:
-    text = step.write(place)
-    if not step.probe:
-        return text
-    probe = step.probe.format(audit=audit_bucket(place)).replace("$VPC", place.id("VPC"))
-    return f"if ! {{ {probe}; }} > /dev/null 2>&1; then\n{text}\nfi"
-
-
-def _inputs(steps: list[Step], written: dict[str, str]) -> tuple[Input, ...]:
-    found = {i.name: i for s in steps for i in s.asks if not i.optional and f"${i.name}" in written[s.name]}
-    return tuple(found.values())
-
-
-def _head(place: Place, source: str, bad: dict[str, Finding], mends: tuple[str, ...], by_hand: dict[str, str]) -> str:
-    m = place.m
+def _head(site: Site, source: str, bad: dict[str, Finding], mends: tuple[str, ...], by_hand: dict[str, str]) -> str:
     return f"""#!/usr/bin/env bash
 # Mends {len(mends)} of the {len(bad)} requirements that are FAIL or MISSING{f" in {source}" if source else ""}.
 # Written by `cutover remedy`; Cutover never runs it. Read it first: it makes things that cost money.
@@ -141,9 +191,9 @@ def _head(place: Place, source: str, bad: dict[str, Finding], mends: tuple[str, 
 # {len(by_hand)} more are named at the end, for a person.
 set -eu -o pipefail
 umask 077
-export AWS_DEFAULT_REGION={m.region} AWS_REGION={m.region} AWS_PAGER=''
-if [ "$(aws sts get-caller-identity --query Account --output text)" != {m.account_id} ]; then
-  echo 'These are not the credentials of account {m.account_id}: nothing was done.' >&2
+export AWS_DEFAULT_REGION={site.region} AWS_REGION={site.region} AWS_PAGER=''
+if [ "$(aws sts get-caller-identity --query Account --output text)" != {site.account} ]; then
+  echo 'These are not the credentials of account {site.account}: nothing was done.' >&2
   exit 2
 fi
 PRIVATE_FOLDER=$(mktemp -d)
@@ -153,7 +203,8 @@ list() {{ local words; printf -v words '"%s",' "$@"; printf '%s' "${{words%,}}";
 
 
 def _needed(asks: Iterable[Input], optional: Iterable[Input]) -> str:
-    lines = [f': "${{{i.name}:?{_quiet(i.what)}}}"' for i in asks]
+    lines = [f': "${{{i.name}:?{_quiet(i.what)}}}"' for i in asks if not i.default]
+    lines += [f'{i.name}="${{{i.name}:-{i.default}}}"   # {i.what}' for i in asks if i.default]
     lines += [f'if [ -n "${{{i.name}##/*}}" ]; then echo "{i.name}: give the whole path, from /" >&2; exit 2; fi\n'
               f'[ -r "${i.name}" ] || {{ echo "{i.name}: ${i.name} cannot be read" >&2; exit 2; }}'
               for i in asks if i.name.endswith("_FILE")]  # fmt: skip
@@ -165,17 +216,10 @@ def _needed(asks: Iterable[Input], optional: Iterable[Input]) -> str:
     return "# ---- what only a person knows\n" + "\n".join(lines) if lines else ""
 
 
-def _variables(place: Place, written: dict[str, str]) -> str:
-    whole = "\n".join(written.values())
-    used = [v for v in place.known if re.search(rf"\${{?{v}\b", whole)]
-    lines = [f"{v}={shlex.quote(place.known[v])}" for v in used]
-    return "# ---- there already\n" + "\n".join(lines) if lines else ""
-
-
-def _section(step: Step, body: str, bad: dict[str, Finding], optional: Input | None) -> str:
-    ids = sorted(step.mends & bad.keys())
-    head = f"# ---- {step.name}: {step.what}" + (f"\n# mends {' '.join(ids)}" if ids else "\n# needed below")
-    say = f"echo {shlex.quote('… ' + step.what)} >&2"
+def _section(row: Resource, body: str, bad: dict[str, Finding], optional: Input | None) -> str:
+    ids = sorted(row.mends & bad.keys())
+    head = f"# ---- {row.name}: {row.what}" + (f"\n# mends {' '.join(ids)}" if ids else "\n# needed below")
+    say = f"echo {shlex.quote('… ' + row.what)} >&2"
     if optional is None:
         return f"{head}\n{say}\n{body}"
     left = f'  LEFT="$LEFT\n{" ".join(ids)}: {optional.name} was not given, {_quiet(optional.what)}"'

@@ -27,9 +27,11 @@ from cutover.aws.requirements import (
     service,
     storage,
     upkeep,
-    watching,
 )
-from cutover.aws.requirements.check import check_identity, check_requirements, check_stack, judge
+from cutover.aws.requirements import (
+    observability as watching,
+)
+from cutover.aws.requirements.check import check_identity, check_stack, judge
 from cutover.aws.requirements.drift import Drift, drift
 from cutover.aws.requirements.look import Look, Read, looks
 from cutover.aws.requirements.requirement import REGISTRY, Outcome, Requirement
@@ -53,7 +55,6 @@ __all__ = [
     "capacity",
     "certificate",
     "check_identity",
-    "check_requirements",
     "check_stack",
     "cross",
     "dns",

@@ -14,51 +14,13 @@ from functools import cache, partial
 from itertools import count
 
 from cutover.aws.account import Account
-from cutover.aws.requirements.look import Read, Told, keep_look
+from cutover.aws.requirements.look import Read, Told
 from cutover.aws.requirements.requirement import REGISTRY, Requirement
-from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Phase, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Stack, Unreadable, View
 from cutover.errors import UsageError
 from cutover.finding import Finding, Status
 
 _log = logging.getLogger(__name__)
-
-
-def check_requirements(
-    account: Account,
-    *,
-    phase: str = "prepare",
-    services: Iterable[str] | None = None,
-    source_major: int | None = None,
-    now: datetime | None = None,
-    progress: Told | None = None,
-) -> list[Finding]:
-    """Every requirement of the architecture, looked at now: exactly one Finding each, in the guide's order.
-
-    The first call is STS; in another account than the planned one, nothing more is asked. Each distinct call is made
-    once. Where the account keeps its responses, the look itself is kept beside them, so that `cutover recheck` can
-    judge it again.
-
-    Args:
-        account: where to look; responses are cached and kept there.
-        phase: `prepare`, `day` or `review`; what is due later is NOT_DUE.
-        services: names of the requirement modules to run (`rds`, `network`, `cross`, …); all when None.
-        source_major: the source's PostgreSQL major; without it (and `expect.rds.engine_major`) RDS-03 is UNKNOWN.
-        now: the time ages are counted from; the clock's when None.
-        progress: told of each view that was read (from the thread that read it).
-
-    Raises:
-        UsageError: an unknown phase or service.
-    """
-    try:
-        due = Phase(phase)
-    except ValueError as error:
-        raise UsageError(f"There is no phase {phase!r}.", todo=f"one of {', '.join(Phase)}") from error
-    stack = Stack(account, account.migration, now or datetime.now(UTC), due, source_major)
-    chosen = None if services is None else list(services)
-    findings = check_stack(stack, services=chosen, progress=progress)
-    if account.raw is not None:
-        keep_look(account.raw, stack, findings, chosen)
-    return findings
 
 
 def check_identity(account: Account) -> list[Finding]:
@@ -68,7 +30,16 @@ def check_identity(account: Account) -> list[Finding]:
 
 
 def check_stack(stack: Stack, *, services: Iterable[str] | None = None, progress: Told | None = None) -> list[Finding]:
-    """As `check_requirements`, over any reader: an account, or the recorded responses of an earlier look."""
+    """Every requirement, or those of some modules: exactly one Finding each, in the guide's order.
+
+    Args:
+        stack: an account, or the recorded responses of an earlier look.
+        services: names of the requirement modules to run (`rds`, `network`, `cross`, …); all when None.
+        progress: told of each view that was read (from the thread that read it).
+
+    Raises:
+        UsageError: an unknown service.
+    """
     known = list(dict.fromkeys(r.service for r in REGISTRY.values()))
     wanted = list(known if services is None else services)
     strange = sorted(set(wanted) - set(known))
@@ -80,12 +51,7 @@ def check_stack(stack: Stack, *, services: Iterable[str] | None = None, progress
         kinds = list(dict.fromkeys(k for r in chosen if r.due.reached(stack.phase) for k in r.views))
         read = partial(_read, stack, len(kinds), count(1), progress)
         list(pool.map(read, sorted(kinds, key=_depth)))
-        findings = list(pool.map(lambda r: judge(r, stack), chosen))
-    if services is not None or stack.closed:
-        return findings
-    from cutover.aws.remedy import fill  # noqa: PLC0415 - it stands above the requirements
-
-    return fill(findings, stack)
+        return list(pool.map(lambda r: judge(r, stack), chosen))
 
 
 def why_closed(stack: Stack) -> str:

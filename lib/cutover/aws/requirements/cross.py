@@ -20,6 +20,7 @@ from cutover.aws.requirements.ecs import Container, InjectedSecrets, Service
 from cutover.aws.requirements.images import ReleaseImage, Repository, image_named
 from cutover.aws.requirements.listeners import Listeners, forwards_to
 from cutover.aws.requirements.network import Subnets, Vpc
+from cutover.aws.requirements.observability import log_group_named
 from cutover.aws.requirements.rds import Instance
 from cutover.aws.requirements.redis import Members, ReplicationGroup
 from cutover.aws.requirements.requirement import BLOCKER, DAY, HIGH, MEDIUM, Outcome, judged, requirement
@@ -28,7 +29,6 @@ from cutover.aws.requirements.secrets_manager import DatabaseUrl, RedisUrl
 from cutover.aws.requirements.security_groups import AlbGroup, EcsGroup, RdsGroup, RedisGroup
 from cutover.aws.requirements.service import Revisions, Tasks
 from cutover.aws.requirements.stack import Ask, NotThere, Phase, Stack, Unreadable, View
-from cutover.aws.requirements.watching import log_group_named
 from cutover.expectations import EcsExpectation, LogsExpectation, RdsExpectation, RedisExpectation
 
 _FULL_ARN = re.compile(r"-[A-Za-z0-9]{6}(:|$)")

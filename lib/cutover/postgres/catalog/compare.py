@@ -9,7 +9,9 @@ from dataclasses import asdict, replace
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.catalog.differences import CatalogDifference, concerns, differences_between
 from cutover.postgres.catalog.expected import Expected, Meant
+from cutover.postgres.catalog.hidden import hidden_findings
 from cutover.postgres.catalog.model import Catalog
+from cutover.postgres.catalog.role_map import RoleMap
 from cutover.postgres.catalog.weights import worst
 
 NAMED = 10
@@ -31,6 +33,8 @@ def compare_catalogs(
     deparsed: Catalog | None = None,
     services: bool = True,
     restored_as: str = "",
+    acl: bool = True,
+    roles: RoleMap | None = None,
 ) -> list[Finding]:
     """Compare two catalogs.
 
@@ -49,13 +53,17 @@ def compare_catalogs(
         services: take as meant what a managed service (RDS, Neon, …) does by itself: its own roles, what it grants
             them, and rights that it gives to nobody.
         restored_as: the role by which the target was restored with --no-owner, where that was the choice.
+        acl: whether grants were restored; False where they were left out by choice, so that their lack is meant.
+        roles: which role of the target stands for which of the source (`role_map`); every role for itself by default.
     """
+    roles = roles or RoleMap()
+    source, target, said = roles.apply(source, target)
     found = list(differences_between(source, target, deparsed))
     upgraded = [d for d in found if _is_upgrade(d)]
     differences = [d for d in found if not _is_upgrade(d)]
     if live:
         differences = [_moving(d) if d.kind == "sequence value" else d for d in differences]
-    meant = Meant(tuple(expected), source, target, services=services, restored_as=restored_as)
+    meant = Meant(tuple(expected), source, target, services=services, restored_as=restored_as, acl=acl)
     reasons = {id(d): meant.reason(d) for d in differences}
     by_kind: dict[str, list[CatalogDifference]] = {"owner": [], "acl": [], "comment": []}
     counts: dict[str, int] = {}
@@ -73,10 +81,12 @@ def compare_catalogs(
         if not mine:
             findings.append(_same(kind, counts.get(kind), source, target, upgraded if kind == "extension" else []))
         elif kind in _TOGETHER or len(mine) > NAMED:
-            findings += _together(kind, mine, reasons, target.database)
+            doubts = "; ".join(roles.doubts) if kind == "owner" else ""
+            findings += _together(kind, mine, reasons, target.database, doubts)
         else:
             findings += [_one(d, reasons[id(d)], target.database) for d in mine]
     findings += _unread(source, target)
+    findings += [*hidden_findings(source, target), *said]
     findings += meant.stale()
     findings.insert(0, _summary(source, target, findings, sum(counts.values()), reasons))
     return findings
@@ -151,8 +161,10 @@ _UNSURE_REMEDY = (
 )
 
 
-def _together(kind: str, differences: list[CatalogDifference], reasons: dict[int, str], subject: str) -> list[Finding]:
-    """One finding for all that is not meant, one for each reason of what is."""
+def _together(
+    kind: str, differences: list[CatalogDifference], reasons: dict[int, str], subject: str, doubts: str = ""
+) -> list[Finding]:
+    """One finding for all that is not meant, one for each reason of what is; `doubts` come before the differences."""
     groups: dict[str, list[CatalogDifference]] = {}
     for difference in differences:
         groups.setdefault(reasons[id(difference)], []).append(difference)
@@ -176,7 +188,10 @@ def _together(kind: str, differences: list[CatalogDifference], reasons: dict[int
                 severity=worst(d.severity for d in part),
                 subject=subject,
                 expected="as on the source",
-                observed=f"{len(part):,} differ: " + "; ".join(_seen(d)[:300] for d in first) + more,
+                observed=(f"{doubts}; " if doubts and not reason else "")
+                + f"{len(part):,} differ: "
+                + "; ".join(_seen(d)[:300] for d in first)
+                + more,
                 why=reason or _WHY_TOGETHER.get(kind, ""),
                 remedy="" if reason else mended,
                 data={"differences": [_plain(d) for d in part]},
@@ -212,26 +227,6 @@ def _unread(source: Catalog, target: Catalog) -> list[Finding]:
                     remedy="Connect as the owner of the database, or grant what is named.",
                 )
             )
-    hidden: dict[tuple[str, str], list[str]] = {}
-    for catalog in (source, target):
-        for one in catalog.objects.values():
-            for name in one.attributes.get("unreadable") or ():
-                hidden.setdefault((one.kind, name), []).append(one.name)
-    for (kind, name), names in hidden.items():
-        shown = sorted(set(names))
-        findings.append(
-            Finding(
-                id=f"INT-catalog-{_slug(kind)}:unseen-{_slug(name)}",
-                title=f"The {name} of every {kind} could be compared",
-                status=Status.UNKNOWN,
-                severity=Severity.MEDIUM,
-                subject=target.database,
-                observed=f"hidden from this role: {', '.join(shown[:SHOWN])}"
-                + (f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""),
-                why="PostgreSQL shows it to superusers and to its owner only, for it may hold a password.",
-                remedy=f"Look at the {name} on both sides as the owner, or declare it in expected_differences.",
-            )
-        )
     return findings
 
 
@@ -248,7 +243,9 @@ def _summary(
     elif closing or not tables:
         status = Status.UNKNOWN
     said = f"{objects:,} objects, {tables:,} tables; {differences:,} differences"
-    said += f", {meant:,} of them declared as expected or made by the service" if meant else ""
+    said += (
+        f", {meant:,} of them meant: declared, left out of the restore by choice, or a service's own" if meant else ""
+    )
     if marked is not None:
         said += f"; the target carries the mark of a restore that did not end well ({json.dumps(marked)})"
     why = ""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cutover.finding import Severity
+from cutover.postgres.catalog.descriptions import describe_change, describe_consequence, describe_presence, text
 from cutover.postgres.catalog.model import Catalog, CatalogObject
 from cutover.postgres.catalog.remedies import remedy
 from cutover.postgres.catalog.weights import APART, weight
-from cutover.postgres.catalog.words import describe_change, describe_consequence, describe_presence, text
 
 Problem = Literal["missing", "extra", "different", "unsure"]
 
@@ -60,6 +60,9 @@ PRINTED = {
 """Attributes that a server prints from a parse tree: each major in its own way."""
 
 _GRANTS = {"acl", "grants"}
+
+_DATABASE_OWNER = "pg_database_owner"
+"""The role whose one member is the owner of the database: it owns the schema public since PostgreSQL 15."""
 
 _MAINTAIN = 17
 """The major that brought the privilege MAINTAIN: GRANT ALL of an older source includes it on a newer target."""
@@ -125,7 +128,7 @@ def differences_between(
 def concerns(ours: CatalogObject | None, theirs: CatalogObject | None) -> bool:
     """Whether an object is this database's business: roles that own nothing here and may do nothing here are not."""
     one = ours or theirs
-    return one is None or one.kind != "role" or bool(one.attributes["involved"])
+    return one is None or one.kind not in ("role", "role setting") or bool(one.attributes.get("involved", True))
 
 
 class _Pair:
@@ -136,7 +139,9 @@ class _Pair:
         self._alone = source.objects.keys() ^ target.objects.keys()
         named = target.objects.get(("database", "database"))
         self._database = str(named.attributes["name"]) if named else "TARGET"
+        self._owner = str(named.attributes.get("belongs to")) if named else ""
         self._oldest = min(source.major, target.major)
+        self._roles = target.roles
 
     def goes_with_another(self, one: CatalogObject) -> bool:
         """Whether something else that is on one side only, or differs, says it already."""
@@ -195,12 +200,16 @@ class _Pair:
 
     def alone(self, one: CatalogObject, problem: Problem) -> CatalogDifference:
         """An object that is on one side only."""
-        mended = remedy(one, problem, database=self._database)
+        mended = remedy(one, problem, database=self._database, roles=self._roles)
         value = self._source.objects.get(("sequence value", one.name))
         if problem == "missing" and one.kind == "sequence" and value:
             mended += "\n" + remedy(value, problem)
         if problem == "missing" and one.kind in ("view", "materialized view"):
-            mended += "".join("\n" + remedy(o, problem) for o in self._source.objects.values() if o.parent == one.name)
+            mended += "".join(
+                "\n" + remedy(o, problem, roles=self._roles)
+                for o in self._source.objects.values()
+                if o.parent == one.name
+            )
         return CatalogDifference(
             one.kind,
             one.name,
@@ -223,6 +232,8 @@ class _Pair:
             if name in _NOT_COMPARED or name in hidden or self._oldest < _SINCE.get((ours.kind, name), 0):
                 continue
             mine, its = (self._plain(name, one.attributes.get(name)) for one in (ours, theirs))
+            if name == "owner" and its == _DATABASE_OWNER and mine == self._owner:
+                continue
             if name == "column order":
                 mine, its = _common(mine, its)
             printed = self._printed(ours, name)
@@ -251,7 +262,7 @@ class _Pair:
             text({name: its for name, (_, its) in changed.items()}),
             weight(ours, "different", names, theirs),
             describe_change(ours, changed),
-            remedy(ours, "different", names, theirs, self._database) if problem == "different" else "",
+            remedy(ours, "different", names, theirs, self._database, self._roles) if problem == "different" else "",
             names,
             tuple(changed.values()),
             describe_consequence(ours, changed),
@@ -265,11 +276,16 @@ class _Pair:
             text({name: mine}),
             text({name: its}),
             APART[name],
-            describe_change(ours, {name: (mine, its)}),
-            remedy(ours, "different", (name,), theirs, self._database),
+            describe_change(ours, {name: (self._called(mine) if name == "owner" else mine, its)}),
+            remedy(ours, "different", (name,), theirs, self._database, self._roles),
             (name,),
             ((mine, its),),
         )
+
+    def _called(self, role: str) -> str:
+        """A role as the source calls it, with the target's name where that is another."""
+        here = self._source.renamed.get(role, role)
+        return role if here == role else f"{here} ({role} on the target)"
 
     def _plain(self, name: str, value: Any) -> Any:
         """A value without what only one of the majors knows."""

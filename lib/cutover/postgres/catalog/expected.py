@@ -10,6 +10,7 @@ from typing import Protocol
 
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.catalog.differences import CatalogDifference
+from cutover.postgres.catalog.left_out import LeftOut
 from cutover.postgres.catalog.model import Catalog
 from cutover.postgres.catalog.weights import APART
 
@@ -68,6 +69,11 @@ _SUPERUSERS_ONLY = {"superuser", "replication", "bypassrls"}
 """Attributes of a role that a managed service gives to nobody."""
 
 
+def service_roles(catalog: Catalog) -> set[str]:
+    """The roles of the server that are a managed service's own, as SQL writes their names."""
+    return {role for role in catalog.roles for s in SERVICES if s.sign in catalog.roles and s.owns(role)}
+
+
 class Meant:
     """Says of a difference whether it is meant, and why."""
 
@@ -79,6 +85,7 @@ class Meant:
         *,
         services: bool = True,
         restored_as: str = "",
+        acl: bool = True,
     ) -> None:
         """Take what is declared, and look which services the two sides are.
 
@@ -88,10 +95,11 @@ class Meant:
             services: take what a managed service does by itself as meant.
             restored_as: the role by which the target was restored with --no-owner, by choice; empty when owners
                 should be as they were.
+            acl: whether grants were restored; False where they were left out by choice.
         """
         self._declared = tuple(declared)
         self._used: set[int] = set()
-        self._restored_as = restored_as
+        self._left_out = LeftOut(source, target, restored_as=restored_as, acl=acl)
         roles = [{found.name for found in side.of("role")} for side in (source, target)]
         here, there = ([s for s in SERVICES if s.sign in names] for names in roles)
         self._of = [*here, *there] if services else []
@@ -105,10 +113,7 @@ class Meant:
             ):
                 self._used.add(number)
                 return f"Declared as expected: {one.reason}"
-        owners = difference.values[0] if difference.kind == "owner" else ()
-        if self._restored_as and owners and owners[1] == self._restored_as:
-            return f"Restored with --no-owner by choice: everything belongs to {self._restored_as}."
-        return self._by_service(difference)
+        return self._left_out.reason(difference) or self._by_service(difference)
 
     def stale(self) -> list[Finding]:
         """What was declared and is not there, after `reason` was asked of every difference."""

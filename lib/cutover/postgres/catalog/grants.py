@@ -49,7 +49,8 @@ def grants(one: CatalogObject, wanted: Any, held: Any) -> Iterable[str]:
         verb, role, privilege = change, who, what
         if role == "owner without":
             # The source's owner lost a right: so does the target's; where the target's lost one, it is given back.
-            verb, role = _TURNED[change], str(one.attributes.get("owner"))
+            # Without an owner that is known, it belongs to whoever runs the statement.
+            verb, role = _TURNED[change], str(one.attributes.get("owner") or "CURRENT_USER")
         if one.kind == "column":
             on, privilege = f"TABLE {one.parent}", f"{what} ({one.short})"
             if who == "owner without":

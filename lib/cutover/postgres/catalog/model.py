@@ -40,6 +40,8 @@ class Catalog:
         objects: by (kind, name).
         unread: kind of object to the reason why it could not be read.
         unfinished_restore: what the mark of a restore that did not end well says, or None.
+        roles: of the server, as SQL writes their names, also where `objects` is a part; without those of PostgreSQL.
+        renamed: roles under another name than in the database (`role_map`), each with its name there.
     """
 
     database: str
@@ -48,6 +50,8 @@ class Catalog:
     objects: Mapping[tuple[str, str], CatalogObject]
     unread: Mapping[str, str] = field(default_factory=dict)
     unfinished_restore: Mapping[str, Any] | None = None
+    roles: frozenset[str] = frozenset()
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, kind: str) -> Iterator[CatalogObject]:
         """The objects of one kind."""
@@ -78,4 +82,5 @@ class Catalog:
             objects={(o.kind, o.name): o for o in objects},
             unread=raw["unread"],
             unfinished_restore=raw.get("unfinished_restore"),
+            roles=frozenset(o.name for o in objects if o.kind == "role"),
         )

@@ -9,6 +9,9 @@ constants inside expressions are printed in one format whatever the server's Tim
 from __future__ import annotations
 
 import json
+import re
+
+from cutover.postgres.server_options import users_own
 
 USER = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'cutover_restore')"
 """The condition that a schema `n` is the application's."""
@@ -25,6 +28,11 @@ _TO_PUBLIC = {
 """What PUBLIC may do where nothing was granted or revoked (`acldefault`, by its letter for the kind of object)."""
 
 _SECRET = "(password|passfile|secret|token|sslkey|sslpassword|credential|private|access_?key)"  # noqa: S105
+
+
+def is_secret(name: str) -> bool:
+    """Whether an option of this name may hold a secret."""
+    return re.search(_SECRET, name, re.IGNORECASE) is not None
 
 
 def own(catalog: str, oid: str) -> str:
@@ -76,8 +84,8 @@ def owner(oid: str) -> str:
 
 
 def options(array: str) -> str:
-    """`name=value` texts, sorted."""
-    return f'(SELECT jsonb_agg(o ORDER BY o COLLATE "C") FROM unnest({array}) o)'
+    """`name=value` texts, sorted, without what the server writes for itself."""
+    return f'(SELECT jsonb_agg(o ORDER BY o COLLATE "C") FROM unnest({array}) o WHERE {users_own("o")})'
 
 
 def masked(array: str) -> str:

@@ -9,9 +9,11 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from cutover.postgres.catalog.code_queries import code_queries
 from cutover.postgres.catalog.model import Catalog, CatalogObject
+from cutover.postgres.catalog.query_parts import is_secret
 from cutover.postgres.catalog.relation_queries import relation_queries
 from cutover.postgres.catalog.server_queries import server_queries
 from cutover.postgres.connection import describe, session
@@ -57,6 +59,10 @@ def read_catalog_in(connection: psycopg.Connection[Any], database: str) -> Catal
         for name, parent, attributes in rows:
             objects[kind, name] = CatalogObject(kind, name, parent, attributes)
     objects |= _passwords(connection, objects)
+    subscribed, unparsed = _connections(connection, objects)
+    objects |= subscribed
+    if unparsed:
+        unread["subscription"] = f"this machine's libpq does not understand the connection of {_some(unparsed)}"
     values, unreadable = _sequence_values(connection, objects)
     objects |= values
     if unreadable:
@@ -68,6 +74,7 @@ def read_catalog_in(connection: psycopg.Connection[Any], database: str) -> Catal
         objects=objects,
         unread=unread,
         unfinished_restore=unfinished_restore(connection),
+        roles=frozenset(name for kind, name in objects if kind == "role"),
     )
 
 
@@ -92,6 +99,39 @@ def _passwords(
             known = {"unreadable": ["password"]} if seen is None else {"password": one.name in seen}
             told[key] = replace(one, attributes={**one.attributes, **known})
     return told
+
+
+def _connections(
+    connection: psycopg.Connection[Any], objects: Mapping[tuple[str, str], CatalogObject]
+) -> tuple[dict[tuple[str, str], CatalogObject], list[str]]:
+    """The subscriptions, with what they connect to (of what may be a secret only that it is set); superusers see it.
+
+    And the names of those whose connection string is not understood.
+    """
+    subscriptions = {one.name: one for (kind, _), one in objects.items() if kind == "subscription"}
+    query = (
+        "SELECT quote_ident(subname), subconninfo FROM pg_subscription "
+        "WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    seen: dict[str, str] | None = None
+    if subscriptions:
+        try:
+            with connection.transaction(force_rollback=True):
+                seen = {str(name): str(text) for name, text in connection.execute(query)}
+        except psycopg.errors.InsufficientPrivilege:
+            pass
+    told, unparsed = {}, []
+    for name, one in subscriptions.items():
+        known: dict[str, Any] = {"unreadable": ["connection"]}
+        if seen is not None:
+            try:
+                parts = conninfo_to_dict(seen[name])
+            except psycopg.ProgrammingError:
+                unparsed.append(name)
+                continue
+            known = {"connection": sorted(f"{k}={'…' if is_secret(k) else v}" for k, v in parts.items())}
+        told["subscription", name] = replace(one, attributes={**one.attributes, **known})
+    return told, unparsed
 
 
 def _sequence_values(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from cutover.postgres.catalog.grants import (
@@ -35,6 +36,7 @@ def remedy(
     changed: tuple[str, ...] = (),
     target: CatalogObject | None = None,
     database: str = "",
+    roles: Collection[str] = (),
 ) -> str:
     """SQL to run on the target.
 
@@ -44,7 +46,9 @@ def remedy(
         changed: for `different`, the attributes that differ.
         target: for `different`, the object as the target has it.
         database: the target database's name, quoted.
+        roles: of the target, to which an object can be given; empty where they are not known.
     """
+    one = _without_absent_owner(one, roles)
     if problem == "extra":
         return f"-- only if it is not meant to be there:\n{drop(one, database)}"
     if problem == "missing":
@@ -57,6 +61,16 @@ def remedy(
     if all(lines):
         return "\n".join(dict.fromkeys(lines))
     return "\n".join([drop(target or one, database), create(one, database), *_dress(one)])
+
+
+def _without_absent_owner(one: CatalogObject, roles: Collection[str]) -> CatalogObject:
+    """The object, without its owner where the target has no such role."""
+    gone = {
+        key: None
+        for key in ("owner", "belongs to")
+        if (role := str(one.attributes.get(key) or "")) and roles and not role.startswith("pg_") and role not in roles
+    }
+    return replace(one, attributes={**one.attributes, **gone}) if gone else one
 
 
 def version(text: Any) -> tuple[int, ...]:
@@ -127,7 +141,8 @@ def _alter(  # noqa: PLR0915 - a case for each attribute
     has = one.attributes
     held = target.attributes.get(name) if target else None
     if name == "owner":
-        return f"ALTER {word(one.kind)} {one.name} OWNER TO {value};"
+        to = f"ALTER {word(one.kind)} {one.name} OWNER TO {value};"
+        return to if value else f"-- {word(one.kind)} {one.name}: its owner on the source is no role of the target"
     if name == "comment":
         return _comment(one, value)
     if name == "acl":
@@ -258,6 +273,8 @@ def _alter(  # noqa: PLR0915 - a case for each attribute
             return f"ALTER PUBLICATION {one.name} SET ({publication_options(has)});"
         case "subscription", "enabled":
             return f"ALTER SUBSCRIPTION {one.name} {'ENABLE' if value else 'DISABLE'};"
+        case "subscription", "connection":
+            return f"-- ALTER SUBSCRIPTION {one.name} CONNECTION '…';  on the source it is {' '.join(value or ())}"
         case "subscription", _:
             return f"-- ALTER SUBSCRIPTION {one.name}: {name} is {value} on the source"
         case (("foreign server" | "foreign data wrapper"), "options"):
@@ -406,7 +423,8 @@ def _labels(one: CatalogObject, wanted: list[str], held: list[str]) -> str:
 def _database(name: str, value: Any, held: Any, database: str) -> str:
     match name:
         case "belongs to":
-            return f"ALTER DATABASE {database} OWNER TO {value};"
+            to = f"ALTER DATABASE {database} OWNER TO {value};"
+            return to if value else "-- the owner of the source's database is no role of the target"
         case "described as":
             return f"COMMENT ON DATABASE {database} IS {literal(value) if value else 'NULL'};"
         case "connection limit":

@@ -61,7 +61,6 @@ def server_queries(major: int) -> dict[str, str]:
                 'publications', to_jsonb(s.subpublications), 'slot', s.subslotname, 'binary', s.subbinary,
                 'streaming', {_streaming(major)}, 'synchronous commit', s.subsynccommit,
                 {_since_15(major)}
-                'connection', NULL, 'unreadable', '["connection"]'::jsonb,
                 {comment("pg_subscription", "s.oid")}, {owner("s.subowner")})
             FROM pg_subscription s WHERE s.subdbid = {_HERE} AND s.subname NOT LIKE 'cutover\\_%'""",
         "foreign data wrapper": f"""
@@ -101,13 +100,27 @@ def server_queries(major: int) -> dict[str, str]:
                           EXCEPT SELECT grantee, privilege_type FROM aclexplode(d.defaclacl)) x) lines))
             FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace""",
         "large object": f"""
-            SELECT name, '', CASE WHEN count(*) = 1 THEN (array_agg(found))[1] ELSE jsonb_build_object(
-                'count', count(*), 'digest', sum(hashtextextended(oid::text || found::text, 0))::text) END
-            FROM (SELECT m.oid, CASE WHEN count(*) OVER () <= {LISTED_LARGE_OBJECTS} THEN m.oid::text ELSE
-                    (m.oid::bigint / 10000 * 10000) || ' to ' || (m.oid::bigint / 10000 * 10000 + 9999) END AS name,
-                jsonb_build_object({comment("pg_largeobject", "m.oid")},
-                {owner("m.lomowner")}, 'acl', {acl("L", "m.lomacl", "m.lomowner")}) AS found
-                FROM pg_largeobject_metadata m) listed GROUP BY name""",
+            WITH listed AS MATERIALIZED (
+                SELECT m.oid, count(*) OVER () > {LISTED_LARGE_OBJECTS} AS many,
+                    (m.oid::bigint / 10000 * 10000) || ' to ' || (m.oid::bigint / 10000 * 10000 + 9999) AS range,
+                    hashtextextended(m.oid::text, 0) AS number, jsonb_build_object(
+                    {comment("pg_largeobject", "m.oid")},
+                    {owner("m.lomowner")}, 'acl', {acl("L", "m.lomacl", "m.lomowner")}) AS found
+                FROM pg_largeobject_metadata m
+            ), parts AS (
+                SELECT range, 'owners' AS part, found ->> 'owner' AS said, sum(number)::text AS numbers
+                FROM listed WHERE many GROUP BY 1, 3
+                UNION ALL SELECT range, 'granted', line, sum(number)::text
+                FROM listed, jsonb_array_elements_text(found -> 'acl') AS line WHERE many GROUP BY 1, 3
+            )
+            SELECT oid::text, '', found FROM listed WHERE NOT many
+            UNION ALL SELECT l.range, '', jsonb_build_object('count', count(*),
+                'digest', sum(hashtextextended(l.oid || ' ' || coalesce(l.found ->> 'comment', ''), 0))::text,
+                'owners', (SELECT jsonb_object_agg(p.said, p.numbers) FROM parts p
+                           WHERE p.range = l.range AND p.part = 'owners'),
+                'granted', (SELECT coalesce(jsonb_object_agg(p.said, p.numbers), '{{}}') FROM parts p
+                            WHERE p.range = l.range AND p.part = 'granted'))
+            FROM listed l WHERE l.many GROUP BY l.range""",
         "database": f"""
             SELECT 'database', '', jsonb_build_object('name', quote_ident(d.datname),
                 'encoding', pg_encoding_to_char(d.encoding), 'collate', d.datcollate, 'ctype', d.datctype,
@@ -147,10 +160,10 @@ def server_queries(major: int) -> dict[str, str]:
         "role setting": f"""
             {_INVOLVED} SELECT coalesce(quote_ident(r.rolname), 'ALL') || ' ' || split_part(s.setting, '=', 1), '',
                 jsonb_build_object('role', coalesce(quote_ident(r.rolname), 'ALL'),
-                'name', split_part(s.setting, '=', 1), 'value', substr(s.setting, strpos(s.setting, '=') + 1))
+                'name', split_part(s.setting, '=', 1), 'value', substr(s.setting, strpos(s.setting, '=') + 1),
+                'involved', d.setrole = 0 OR d.setrole IN (SELECT oid FROM involved))
             FROM pg_db_role_setting d CROSS JOIN unnest(d.setconfig) AS s(setting)
-            LEFT JOIN pg_roles r ON r.oid = d.setrole
-            WHERE d.setdatabase = 0 AND (d.setrole = 0 OR d.setrole IN (SELECT oid FROM involved))""",
+            LEFT JOIN pg_roles r ON r.oid = d.setrole WHERE d.setdatabase = 0""",
         "tablespace": f"""
             SELECT quote_ident(s.spcname), '', jsonb_build_object('options', to_jsonb(s.spcoptions),
                 {owner("s.spcowner")}, 'acl', {acl("t", "s.spcacl", "s.spcowner")})

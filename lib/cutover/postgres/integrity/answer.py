@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cutover.errors import ExitCode
 from cutover.finding import Finding, Status
+from cutover.postgres.catalog import ROLE_MAP
 from cutover.postgres.integrity.results import ROWS, Comparison, Equality, TableComparison, instant
 from cutover.text import count, duration, visible
 
@@ -66,6 +67,7 @@ class Answer:
             yield "bold", "Advisory: what a restore makes anew, or what changes no answer of the database"
             for finding in advisories:
                 yield from _finding(finding)
+        yield from (("dim", line) for line in self._beside())
         if self.comparison.left_out:
             names = ", ".join(self.comparison.left_out[:6]) + (" …" if len(self.comparison.left_out) > 6 else "")
             several = count(len(self.comparison.left_out), "relation")
@@ -73,6 +75,14 @@ class Answer:
         for where, side in (("source", self.comparison.source), ("target", self.comparison.target)):
             yield "dim", f"{where}: {side['database']} at {side['lsn'] or '?'}, {instant(side)}"
         yield "dim", f"{duration(self.comparison.seconds)}, {_ALGORITHMS[self.comparison.algorithm]}"
+
+    def _beside(self) -> Iterator[str]:
+        """What the catalogs were compared under, and what of them no ordinary role may read."""
+        for finding in self.comparison.findings:
+            if finding.id.startswith(f"{ROLE_MAP}:"):
+                yield finding.observed
+            elif finding.status is Status.NOT_APPLICABLE and finding.id.startswith("INT-catalog-"):
+                yield f"{finding.title}; {finding.observed}"
 
     def findings(self) -> list[Finding]:
         """The findings for a pipeline: what is advisory is waived, so that red is what the exit code says."""

@@ -11,9 +11,19 @@ from pathlib import Path
 from cutover.errors import DatabaseError
 from cutover.files import write_json
 from cutover.finding import Finding, Severity, Status
-from cutover.postgres.catalog import Catalog, Expected, compare_catalogs, printed_by, read_catalog_in
+from cutover.postgres.catalog import (
+    Catalog,
+    Expected,
+    Restored,
+    RoleMap,
+    compare_catalogs,
+    printed_by,
+    read_catalog_in,
+    role_map,
+)
 from cutover.postgres.connection import describe
 from cutover.postgres.integrity.evidence import DifferenceLog
+from cutover.postgres.integrity.findings import row_findings
 from cutover.postgres.integrity.fingerprint import Fingerprint
 from cutover.postgres.integrity.locating import locate_all
 from cutover.postgres.integrity.matching import Match, judge, match
@@ -25,7 +35,6 @@ from cutover.postgres.integrity.results import Comparison
 from cutover.postgres.integrity.rowhash import Algorithm
 from cutover.postgres.integrity.selection import Selection, left_out
 from cutover.postgres.integrity.sequences import check_sequences
-from cutover.postgres.integrity.words import row_findings
 from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import Snapshot
 
@@ -47,6 +56,8 @@ def compare(
     live: bool | None = None,
     selection: Selection | None = None,
     politeness: Politeness | None = None,
+    restored: Restored | None = None,
+    map_roles: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Compare two databases: catalog, sequences and every row of every table, each side at one exported snapshot.
 
@@ -67,11 +78,14 @@ def compare(
             `source_snapshot` or `fingerprint` is given.
         selection: what to compare; everything by default. What is left out is named in INT-left-out.
         politeness: what it allows itself on both servers.
+        restored: how the target was restored, so that what was left out by choice is meant; by default all was wanted.
+        map_roles: role of the source to the role of the target that stands for it; given (it may be empty), further
+            ones are recognised where one stands for one other throughout. None: every role for itself.
 
     Raises:
         DatabaseError: a side cannot be reached, or its catalog cannot be read; or both are one database. A table that
             cannot be read is a NOT_COMPARED finding instead.
-        UsageError: a pattern of the selection fits nothing on either side.
+        UsageError: a pattern of the selection fits nothing on either side; a role that is to be mapped does not exist.
     """
     clock = time.monotonic()
     plan = _Plan(max(1, jobs), show, values, politeness or Politeness(), progress)
@@ -91,7 +105,8 @@ def compare(
         refuse_unmatched(source.opened.unmatched if source.opened else target.unmatched, target.unmatched)
         algorithm = _agreed(source, target.server, algorithm)
         found = match(source.relations, target.database.relations, fingerprint)
-        seen = _catalogs(source, target, tuple(expected), moving, found) if catalog else []
+        meant = _Meant(tuple(expected), moving, restored, map_roles)
+        seen = _catalogs(source, target, meant, found) if catalog else []
         _rows(stack, source_url, source, target, found, fingerprint, algorithm, plan, log)
     tables = [found.tables[name] for name in sorted(found.tables)]
     doubts = "; ".join(filter(None, (source.server.doubts, target.server.doubts)))
@@ -129,6 +144,16 @@ class _Plan:
     values: bool
     politeness: Politeness
     progress: Listener | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """What of the catalogs may differ."""
+
+    expected: tuple[Expected, ...]
+    moving: bool
+    restored: Restored | None
+    map_roles: Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +222,7 @@ def _agreed(source: _Source, target: Server, wanted: Algorithm) -> Algorithm:
     return agreed
 
 
-def _catalogs(
-    source: _Source, target: Opened, expected: tuple[Expected, ...], moving: bool, found: Match
-) -> list[Finding]:
+def _catalogs(source: _Source, target: Opened, meant: _Meant, found: Match) -> list[Finding]:
     instant = target.database.snapshot
     ours, theirs = source.catalog, read_catalog_in(instant.connection, instant.database)
     if source.opened is not None:
@@ -207,9 +230,19 @@ def _catalogs(
     part = None if source.selection.everything else set(found.tables)
     findings: list[Finding] = []
     if ours is not None:
+        roles = RoleMap() if meant.map_roles is None else role_map(ours, theirs, meant.map_roles)
         ours, theirs = _part(ours, part), _part(theirs, part)
         printed = printed_by(target.database.url, ours, theirs)
-        findings = compare_catalogs(ours, theirs, expected, live=moving, deparsed=printed)
+        findings = compare_catalogs(
+            ours,
+            theirs,
+            meant.expected,
+            live=meant.moving,
+            deparsed=printed,
+            restored_as=meant.restored.by(instant.connection.info.user) if meant.restored else "",
+            acl=meant.restored.acl if meant.restored else True,
+            roles=roles,
+        )
     else:
         findings = [_NO_CATALOG]
     if part is not None:

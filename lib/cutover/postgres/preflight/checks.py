@@ -6,10 +6,11 @@ from pathlib import Path
 
 from cutover.errors import DatabaseError
 from cutover.finding import Finding
-from cutover.postgres.connection import session
+from cutover.postgres.connection import TAKES_WRITES, session, start_up
 from cutover.postgres.facts import ServerFacts, server_facts
 from cutover.postgres.preflight import pair, server
-from cutover.postgres.preflight.looks import look
+from cutover.postgres.preflight.client import client
+from cutover.postgres.preflight.query_checks import look
 from cutover.postgres.preflight.scratch import check_schema
 from cutover.postgres.preflight.source import SOURCE
 
@@ -32,10 +33,11 @@ def preflight(
     restore of the schema, and dropped again.
 
     Finding ids: of each SIDE (source, target) PRE-SIDE, PRE-connections-SIDE, PRE-tls-SIDE, PRE-tls-kept-SIDE; of the
-    source PRE-pooler, PRE-tools and those of `source.SOURCE`; of both PRE-versions, PRE-encoding, PRE-collation,
-    PRE-collation-current, PRE-collation-versions, PRE-collations, PRE-extensions, PRE-extension-versions,
-    PRE-extension-rights, PRE-roles, PRE-room, PRE-room-dump, PRE-target-empty, PRE-target-writable; of the schema's
-    restore PRE-schema-data, PRE-schema-objects, PRE-schema-harmless, PRE-schema-same.
+    source PRE-pooler, PRE-login-triggers, PRE-tools and those of `source.SOURCE`; of both PRE-versions, PRE-encoding,
+    PRE-collation, PRE-collation-current, PRE-collation-versions, PRE-collations, PRE-extensions,
+    PRE-extension-versions, PRE-extension-rights, PRE-roles, PRE-room, PRE-room-dump, PRE-target-empty,
+    PRE-target-writable; of the schema's restore PRE-schema-data, PRE-schema-objects, PRE-schema-harmless,
+    PRE-schema-same.
 
     Args:
         source_url, target_url: the databases; one that cannot be reached gives an UNKNOWN finding.
@@ -58,8 +60,10 @@ def preflight(
             continue
         findings += [server.reached(side, facts[side]), spare, *server.tls(side, url, facts[side])]
     if "source" in facts:
-        findings += [server.client(facts["source"], facts.get("target")), server.pooler(source_url)]
+        refused = start_up(source_url, TAKES_WRITES)
+        findings += [client(facts["source"], facts.get("target"), source_url), server.pooler(source_url, refused)]
         with session(source_url) as connection:
+            findings.append(server.login_triggers(source_url, connection, refused))
             findings += [look(connection, facts["source"].described, check) for check in SOURCE]
     if len(facts) == 2:
         findings += _both(facts["source"], facts["target"], source_url, target_url)

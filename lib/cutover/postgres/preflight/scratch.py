@@ -17,10 +17,11 @@ from psycopg import sql
 
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
-from cutover.postgres.catalog import Catalog, compare_catalogs, read_catalog
-from cutover.postgres.connection import connect, describe, explain, one_line, with_database, without_secrets
-from cutover.postgres.restore_errors import RestoreError, read_errors
+from cutover.postgres.catalog import Catalog, Restored, compare_catalogs, read_catalog
+from cutover.postgres.connection import connect, describe, explain, one_line, user_of, with_database, without_secrets
+from cutover.postgres.contents import leave_out_own_options
 from cutover.postgres.tools import Tools, find_tools
+from cutover.postgres.transfer.errors import RestoreError, read_errors
 from cutover.postgres.transfer.program import run
 
 PREFIX = "cutover_scratch_"
@@ -106,7 +107,8 @@ def check_schema(source_url: str, target_url: str, *, owner: bool, acl: bool, ro
     try:
         with scratch_restore(source_url, target_url, owner=owner, acl=acl, role=role) as scratch:
             seen = scratch
-            same = _compared(read_catalog(source_url), read_catalog(scratch.url), role or _user(target_url), owner, acl)
+            restored = Restored(owner=owner, acl=acl, role=role)
+            same = _compared(read_catalog(source_url), read_catalog(scratch.url), restored, user_of(target_url))
     except DatabaseError as error:
         return [
             Finding(
@@ -156,16 +158,11 @@ _NOT_OF_THE_SCHEMA = {
 """Kinds of the catalog that come with the rows, or belong to the server, so a restore of the schema has none."""
 
 
-def _compared(source: Catalog, scratch: Catalog, user: str, owner: bool, acl: bool) -> Finding:
+def _compared(source: Catalog, scratch: Catalog, restored: Restored, user: str) -> Finding:
     """Objects that were restored without an error, and are not what they were: 13 would find them on the day."""
     ours, theirs = _schema_of(source), _schema_of(scratch)
-    seen = compare_catalogs(ours, theirs, live=True, deparsed=theirs, restored_as="" if owner else user)
-    left = {"INT-catalog"} | ({"INT-catalog-owner"} if not owner else set())
-    wrong = [
-        f
-        for f in seen
-        if f.status in (Status.FAIL, Status.MISSING) and f.id not in left and (acl or not _is_grant(f.id))
-    ]
+    seen = compare_catalogs(ours, theirs, live=True, deparsed=theirs, restored_as=restored.by(user), acl=restored.acl)
+    wrong = [f for f in seen if f.status in (Status.FAIL, Status.MISSING) and f.id != "INT-catalog"]
     return Finding(
         "PRE-schema-same",
         "What is restored is what it was",
@@ -182,10 +179,6 @@ def _compared(source: Catalog, scratch: Catalog, user: str, owner: bool, acl: bo
     )
 
 
-def _is_grant(identifier: str) -> bool:
-    return identifier.startswith(("INT-catalog-acl", "INT-catalog-default-privileges"))
-
-
 def _schema_of(catalog: Catalog) -> Catalog:
     objects = {}
     for (kind, name), one in catalog.objects.items():
@@ -193,11 +186,6 @@ def _schema_of(catalog: Catalog) -> Catalog:
             has = {key: value for key, value in one.attributes.items() if key != "populated"}
             objects[kind, name] = replace(one, attributes=has)
     return replace(catalog, objects=objects)
-
-
-def _user(url: str) -> str:
-    with connect(url) as connection:
-        return connection.info.user
 
 
 def _judged(key: str, title: str, severity: Severity, seen: Scratch, errors: list[RestoreError]) -> Finding:
@@ -259,6 +247,7 @@ def _restore(source_url: str, url: str, *, owner: bool, acl: bool, role: str | N
                 why="the dump of the day would fail the same way.",
                 todo="mend what pg_dump says: a right that is missing, or a lock that is held.",
             )
+        leave_out_own_options(archive)
         conninfo, environment = without_secrets(url)
         command = [str(tools.pg_restore), "--verbose", "--no-password", f"--dbname={conninfo}"]
         command += [flag for flag, wanted in (("--no-owner", not owner), ("--no-acl", not acl)) if wanted]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import psycopg
+
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
-from cutover.postgres.connection import describe, parameters
+from cutover.postgres.connection import READ_ONLY, describe, one_line, parameters, start_up
 from cutover.postgres.facts import ServerFacts
-from cutover.postgres.preflight.looks import Connection
-from cutover.postgres.tools import find_tools
+from cutover.postgres.preflight.query_checks import Connection
 
 _KEPT = 3
 _BY_NAME = ("require", "verify-ca", "verify-full")
@@ -114,39 +115,84 @@ def tls(side: str, url: str, facts: ServerFacts) -> list[Finding]:
     ]
 
 
-def pooler(url: str) -> Finding:
-    """`PRE-pooler`: the source is spoken to directly."""
+def pooler(url: str, refused: str = "") -> Finding:
+    """`PRE-pooler`: the source is spoken to directly, by its name and by what it does with a start-up option.
+
+    Args:
+        url: the source.
+        refused: why a session with a start-up option was not had, in words; "" when it was.
+    """
     known = parameters(url)
     pooled = "-pooler" in known.get("host", "") or known.get("port") == "6432"
+    address = f"{known.get('host', '')}:{known.get('port', '5432')}"
+    direct = "Take `-pooler` out of the host name, or use the server's own address and port"
     return Finding(
         id="PRE-pooler",
         title="The source is reached directly, not through a connection pooler",
-        status=Status.FAIL if pooled else Status.PASS,
+        status=Status.FAIL if pooled or refused else Status.PASS,
         severity=Severity.HIGH,
         subject=describe(url),
-        expected="the server's own address",
-        observed=f"{known.get('host', '')}:{known.get('port', '5432')}",
-        why="A pooler mixes sessions, so a snapshot cannot be held and settings leak." if pooled else "",
-        remedy="Take `-pooler` out of the host name, or use the server's own port." if pooled else "",
+        expected="the server's own address, which takes start-up options",
+        observed=f"{address}; {refused}" if refused else address,
+        why="By a start-up option the freeze is ended where a login trigger lets nobody in: without it there may be no "
+        "way back."
+        if refused
+        else "A pooler mixes sessions, so a snapshot cannot be held and settings leak."
+        if pooled
+        else "",
+        remedy=f"{direct}, before the freeze: give the direct URL as `source.database_url`."
+        if refused
+        else f"{direct}."
+        if pooled
+        else "",
     )
 
 
-def client(source: ServerFacts, target: ServerFacts | None) -> Finding:
-    """`PRE-tools`: pg_dump and pg_restore are at least the source's major, and rather not above the target's."""
-    title = "pg_dump and pg_restore are new enough for the source"
+_LOGIN_TRIGGERS = """
+SELECT evtname, quote_ident(evtname), evtowner::regrole::text FROM pg_event_trigger
+WHERE evtevent = 'login' AND evtenabled <> 'D' ORDER BY 1
+"""
+
+
+def login_triggers(url: str, connection: Connection, refused: str = "") -> Finding:
+    """`PRE-login-triggers`: nothing of the source writes when somebody logs in (event triggers `ON login`, 17).
+
+    What one does for other roles is not known, so an enabled one is never a pass; whether it keeps us out of a database
+    that takes no writes is tried, in a session that takes none from its start.
+
+    Args:
+        url: the source.
+        connection: to it.
+        refused: why it takes no start-up option, as for `pooler`.
+    """
     try:
-        tools = find_tools(source.major)
-    except DatabaseError as error:
-        return Finding(
-            "PRE-tools", title, Status.MISSING, Severity.BLOCKER, observed=error.what, why=error.why, remedy=error.todo
-        )
-    above = target is not None and tools.major > target.major
+        found = connection.execute(_LOGIN_TRIGGERS).fetchall()
+        unread = ""
+    except psycopg.Error as error:
+        found, unread = [], one_line(error, url)
+    shut = start_up(url, f"-c {READ_ONLY}=on") if found and not refused else ""
+    if shut:
+        tried = f"a session that takes no writes is not had: {shut}"
+    else:
+        tried = f"not tried: {refused}" if refused else "we are let in where writes are refused; others perhaps not"
+    names = ", ".join(f"{name} (of {owner})" for name, _, owner in found)
+    disable = "\n".join(f"ALTER EVENT TRIGGER {name} DISABLE;" for _, name, _ in found)
     return Finding(
-        "PRE-tools",
-        title,
-        Status.PASS,
-        Severity.BLOCKER,
-        expected=f"at least {source.major}",
-        observed=f"{tools.version}" + (", newer than the target" if above else ""),
-        why="What a newer pg_dump writes, an older target may not know: see PRE-schema." if above else "",
+        id="PRE-login-triggers",
+        title="No event trigger of the source fires at login",
+        status=Status.FAIL if shut else Status.UNKNOWN if found or unread else Status.PASS,
+        severity=Severity.BLOCKER,
+        subject=describe(url),
+        expected="none that is enabled",
+        observed=f"{names}; {tried}" if found else unread or "none",
+        why="One that writes refuses every login while the source is frozen, and writes rows that are not in the copy "
+        "whenever somebody looks; what it does for other roles cannot be known."
+        if found
+        else "",
+        remedy="As its owner, for the night (it is copied as it stands: ENABLE it again afterwards, on the target "
+        f"too):\n{disable}\nOr let its function write nothing while current_setting('transaction_read_only') is on, "
+        "and have that accepted as a waiver."
+        if found
+        else "",
+        data={"names": [str(name) for name, *_ in found]} if found else {},
     )

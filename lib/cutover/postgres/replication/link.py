@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from cutover.errors import UsageError
+from cutover.postgres.catalog import Restored
 from cutover.postgres.connection import describe, parameters, session
 from cutover.secrets import redact
 
@@ -40,12 +41,15 @@ class Link:
         reach_url: as the target's server reaches the source; the same as `source_url` when empty.
         name: of publication, slot and subscription: lower-case letters, digits and underscores; what begins with
             `cutover_` is no difference of the catalogs.
+        acl: take grants and default privileges over with the schema. Owners are not: what is made belongs to the role
+            of `target_url`.
     """
 
     source_url: str
     target_url: str
     reach_url: str = ""
     name: str = "cutover_copy"
+    acl: bool = True
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,50}", self.name):
@@ -58,6 +62,11 @@ class Link:
     def subject(self) -> str:
         """`source → target`, without passwords."""
         return f"{describe(self.source_url)} → {describe(self.target_url)}"
+
+    @property
+    def restored(self) -> Restored:
+        """How the target's schema is made, so that what is left out of it is no difference."""
+        return Restored(owner=False, acl=self.acl)
 
     @property
     def conninfo(self) -> str:

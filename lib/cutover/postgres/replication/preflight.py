@@ -10,10 +10,11 @@ from psycopg import sql
 
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
-from cutover.postgres.connection import describe, one_line, session
-from cutover.postgres.replication.checks import ELSE, listed, names_of
+from cutover.postgres.connection import connect, describe, one_line, session
+from cutover.postgres.replication.checks import ELSE, listed
+from cutover.postgres.replication.identity import unidentified
 from cutover.postgres.replication.link import Connection, Link, link_state, published_tables
-from cutover.postgres.replication.source_checks import IDENTITY, SOURCE_CHECKS
+from cutover.postgres.replication.source_checks import SOURCE_CHECKS
 from cutover.postgres.replication.target_checks import TARGET_CHECKS
 
 
@@ -66,14 +67,15 @@ def check_reach(link: Link) -> Finding:
     ).format(sql.Identifier(f"{link.name}_reach"), sql.Literal(link.conninfo), link.identifier)
     status, observed = Status.PASS, "it connected, with the right to replicate"
     try:
-        with psycopg.connect(link.target_url, application_name="cutover", connect_timeout=10) as connection:
-            connection.execute("SET LOCAL default_transaction_read_only = off")
+        with connect(link.target_url, readonly=False, autocommit=False) as connection:
             connection.execute("SET TRANSACTION READ WRITE")
             connection.execute("SET LOCAL statement_timeout = '30s'")
             try:
                 connection.execute(statement)
             finally:
                 connection.rollback()
+    except DatabaseError as error:
+        status, observed = Status.UNKNOWN, error.what
     except psycopg.errors.ConnectionFailure as error:
         status, observed = Status.FAIL, one_line(error, link.source_url)
     except psycopg.Error as error:
@@ -101,7 +103,7 @@ def _looked(check: Any, connection: Connection, subject: str, running: bool) -> 
     try:
         return [check(connection, subject, running)]
     except psycopg.Error as error:
-        name = check.__name__.strip("_").replace("_", "-")
+        name = check.__name__.removeprefix("check").strip("_").replace("_", "-")
         title = str(check.__doc__).split("\n", 1)[0].rstrip(".")
         return [Finding(f"REP-{name}", title, Status.UNKNOWN, Severity.HIGH, subject, observed=one_line(error))]
 
@@ -109,7 +111,7 @@ def _looked(check: Any, connection: Connection, subject: str, running: bool) -> 
 def refused(link: Link) -> list[str]:
     """What would hurt the live source if it were published now, in words; [] when it may be."""
     with session(link.source_url) as connection:
-        names = names_of(connection, IDENTITY)
+        found = unidentified(connection)
         tables = published_tables(connection)
-    said = [f"no replica identity: {listed(names)}"] if names else []
+    said = [f"no replica identity: {listed([f'{one.table} ({one.why})' for one in found])}"] if found else []
     return said if tables else [*said, "the source has no table to publish"]

@@ -13,16 +13,25 @@ from psycopg import sql
 
 from cutover.errors import DatabaseError
 from cutover.postgres.catalog import CatalogObject, differences_between, read_catalog
-from cutover.postgres.connection import describe, one_line, session, without_secrets
+from cutover.postgres.connection import TAKES_WRITES, describe, one_line, session, without_secrets
+from cutover.postgres.contents import leave_out_own_options
 from cutover.postgres.facts import server_facts
 from cutover.postgres.replication.end import writer
 from cutover.postgres.replication.link import Link, published_tables
-from cutover.postgres.restore_errors import RestoreError, read_errors
 from cutover.postgres.tools import Tools, find_tools
+from cutover.postgres.transfer.errors import RestoreError, read_errors
 from cutover.postgres.transfer.settings import apply_settings
+
+_IDENTITY_INDEXES = """
+SELECT n.nspname, c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace WHERE i.indisreplident
+"""
 
 _LATER_KINDS = ("publication", "sequence value", "subscription", "role", "role membership", "role setting")
 """What a replicated copy does not have from its schema: ours on the source, what the fence brings, and the roles."""
+
+_GRANTS = ("default privileges", "grant beside")
+"""What a copy without grants does not have either."""
 
 
 def copy_schema_before(link: Link) -> bool:
@@ -93,10 +102,11 @@ def fill_views(link: Link, *, again: bool = False) -> list[str]:
 def missing_objects(link: Link) -> list[str]:
     """What the source has and the target has not, `index public.users_email_idx`; what is ours is left out."""
     source, target = read_catalog(link.source_url), read_catalog(link.target_url)
+    left_out = _LATER_KINDS if link.acl else (*_LATER_KINDS, *_GRANTS)
     return [
         f"{d.kind} {d.object}"
         for d in differences_between(source, target)
-        if d.problem == "missing" and d.kind not in _LATER_KINDS
+        if d.problem == "missing" and d.kind not in left_out
     ]
 
 
@@ -150,19 +160,20 @@ def _copy(link: Link, *, before: bool, jobs: int = 1) -> list[RestoreError]:
         conninfo, environment = without_secrets(link.source_url)
         command = [str(tools.pg_dump), "--schema-only", "--format=custom", "--no-subscriptions"]
         _run([*command, "--no-password", f"--file={archive}", f"--dbname={conninfo}"], environment, link.source_url)
-        chosen.write_text("\n".join(_entries(tools, archive, environment, link.name, before=before)) + "\n")
-        conninfo, environment = without_secrets(link.target_url)
+        leave_out_own_options(archive)
+        chosen.write_text("\n".join(_entries(tools, archive, environment, link, before=before)) + "\n")
         # The target keeps everybody else's writes out while it follows; this is the one writer that must come in.
-        environment["PGOPTIONS"] = "-c default_transaction_read_only=off"
+        conninfo, environment = without_secrets(link.target_url, TAKES_WRITES)
         command = [str(tools.pg_restore), "--no-owner", "--no-password", f"--use-list={chosen}"]
+        command += [] if link.acl else ["--no-acl"]
         command += ["--single-transaction"] if before else [f"--jobs={max(1, jobs)}"]
         code, words = _run([*command, f"--dbname={conninfo}", str(archive)], environment, link.target_url, fails=before)
     return read_errors(words, code)
 
 
-def _entries(tools: Tools, archive: Path, environment: dict[str, str], name: str, *, before: bool) -> list[str]:
+def _entries(tools: Tools, archive: Path, environment: dict[str, str], link: Link, *, before: bool) -> list[str]:
     """The lines of the archive's list that belong to one half, before the rows or after them; not our publication."""
-    ours = re.compile(rf"\d+; \d+ \d+ PUBLICATION (TABLE )?\S+ {name}\b")
+    ours = re.compile(rf"\d+; \d+ \d+ PUBLICATION (TABLE )?\S+ {link.name}\b")
     halves: dict[str, list[str]] = {}
     for section in ("pre-data", "post-data"):
         command = [str(tools.pg_restore), "--list", f"--section={section}", str(archive)]
@@ -171,8 +182,16 @@ def _entries(tools: Tools, archive: Path, environment: dict[str, str], name: str
             line for line in done.stdout.splitlines() if re.match(r"\d+; ", line) and not ours.match(line)
         ]
     # `123; 2606 16400 CONSTRAINT public users users_pkey owner`: keys and unique constraints, by which updates find
-    # their row; not FK CONSTRAINT, which would be checked while half of the tables are empty.
-    keys = [line for line in halves["post-data"] if re.match(r"\d+; \d+ \d+ CONSTRAINT ", line)]
+    # their row; not FK CONSTRAINT, which would be checked while half of the tables are empty. An index that REPLICA
+    # IDENTITY names is such a key too, and its entry carries that setting.
+    with session(link.source_url) as connection:
+        named = [f"{schema} {index} " for schema, index in connection.execute(_IDENTITY_INDEXES)]
+    keys = [
+        line
+        for line in halves["post-data"]
+        if re.match(r"\d+; \d+ \d+ CONSTRAINT ", line)
+        or ((index := re.match(r"\d+; \d+ \d+ INDEX ", line)) and line[index.end() :].startswith(tuple(named)))
+    ]
     if before:
         return halves["pre-data"] + keys
     return [line for line in halves["post-data"] if line not in set(keys)]

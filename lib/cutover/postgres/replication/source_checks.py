@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.replication.checks import ELSE, NOT_EXTENSION, USERS, listed, names_of, one, say, told
+from cutover.postgres.replication.identity import incomparable, unidentified
 from cutover.postgres.replication.link import Connection
 
 LEAST_WAL_KEPT = 2**30
@@ -136,44 +137,46 @@ def _wal_kept(connection: Connection, subject: str, _: bool) -> Finding:
     )
 
 
-IDENTITY = (
-    "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "  # noqa: S608
-    f"WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND {USERS} AND {NOT_EXTENSION} "
-    "AND (c.relreplident = 'n' OR c.relreplident = 'd' AND NOT EXISTS (SELECT FROM pg_index i WHERE "
-    "i.indrelid = c.oid AND i.indisprimary AND i.indisvalid) OR c.relreplident = 'i' AND NOT EXISTS (SELECT FROM "
-    "pg_index i WHERE i.indrelid = c.oid AND i.indisreplident)) ORDER BY 1"
+_KEY = (
+    "a primary key that is not DEFERRABLE, over columns that are not generated; or such a unique index over NOT NULL "
+    "columns and ALTER TABLE … REPLICA IDENTITY USING INDEX …"
 )
-"""Tables (partitions too) whose UPDATE and DELETE PostgreSQL refuses from the moment they are published."""
 
 
-def _identity(connection: Connection, subject: str, _: bool) -> Finding:
-    """Every table says which row is meant."""
-    names = names_of(connection, IDENTITY)
+def check_identity(connection: Connection, subject: str, _: bool = False) -> Finding:
+    """Every table says which row is meant. Finding id: REP-identity.
+
+    Its data: `tables`, and of them `by_key`, those that REPLICA IDENTITY FULL would not help.
+    """
+    found = unidentified(connection)
+    by_key = [one.table for one in found if not one.full]
+    remedy = [f"ALTER TABLE {one.table} REPLICA IDENTITY FULL;  -- or add a primary key" for one in found if one.full]
+    if remedy:
+        remedy.append(
+            "Notebook 08 offers this as a change of its own. On a large table that is updated often FULL is slow: "
+            "add a key instead."
+        )
+    if by_key:
+        remedy.append(f"{listed(by_key)}: FULL would not do. Give it {_KEY}; {ELSE}.")
     return say(
         "identity",
         "Every table has a replica identity",
-        not names,
+        not found,
         Severity.BLOCKER,
         subject,
-        "a primary key, or REPLICA IDENTITY",
-        f"without: {listed(names)}" if names else "every table has one",
-        "From the moment such a table is published, the source refuses UPDATE and DELETE on it: users would notice.",
-        "\n".join(f"ALTER TABLE {name} REPLICA IDENTITY FULL;  -- or add a primary key" for name in names)
-        + "\nNotebook 08 offers this as a change of its own. On a large table that is updated often FULL is slow: "
-        "add a key instead.",
-        tables=names[:50],
+        "a primary key that is not DEFERRABLE, of columns that are not generated; or REPLICA IDENTITY",
+        f"without: {listed([f'{one.table} ({one.why})' for one in found])}" if found else "every table has one",
+        "From the moment such a table is published, the source refuses UPDATE and DELETE on it, and users notice; or "
+        "the copy stops at the first of them, where what identifies a row is not sent.",
+        "\n".join(remedy),
+        tables=[one.table for one in found][:50],
+        by_key=by_key[:50],
     )
 
 
 def _comparable(connection: Connection, subject: str, _: bool) -> Finding:
     """Rows of tables without a key can be told apart."""
-    names = names_of(
-        connection,
-        "SELECT a.attrelid::regclass::text || '.' || quote_ident(a.attname) FROM pg_attribute a JOIN pg_class c "  # noqa: S608
-        f"ON c.oid = a.attrelid WHERE (c.relreplident = 'f' OR c.oid::regclass::text IN ({IDENTITY})) "
-        "AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid = ANY ('{json,xml,point,line,lseg,box,path,polygon,"
-        "circle}'::regtype[]) ORDER BY 1",
-    )
+    names = incomparable(connection)
     return say(
         "comparable",
         "Rows of tables without a key can be told apart",
@@ -183,8 +186,7 @@ def _comparable(connection: Connection, subject: str, _: bool) -> Finding:
         "no column, in a table whose replica identity is its whole row, of a type that knows no equality",
         listed(names) or "none",
         "The first UPDATE or DELETE on such a table stops the copy: its row cannot be found.",
-        "Add a primary key, or a unique index over NOT NULL columns and ALTER TABLE … REPLICA IDENTITY USING INDEX …; "
-        f"{ELSE}.",
+        f"Give the table {_KEY}; {ELSE}.",
         columns=names[:50],
     )
 
@@ -335,6 +337,6 @@ def _materialised(connection: Connection, subject: str, _: bool) -> Finding:
 
 
 SOURCE_CHECKS = (
-    _wal_level, _rights, _publish, _slots, _senders, _wal_kept, _identity, _comparable, _unlogged, _large_objects,
+    _wal_level, _rights, _publish, _slots, _senders, _wal_kept, check_identity, _comparable, _unlogged, _large_objects,
     _foreign, _triggers, _ddl, _sequences, _generated, _partitioned, _materialised,
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -11,16 +11,18 @@ from psycopg import sql
 
 from cutover.action import Change, Plan
 from cutover.errors import ActionRefused, DatabaseError
-from cutover.finding import Finding, Severity, Status
+from cutover.finding import Finding
 from cutover.postgres.catalog import Expected
 from cutover.postgres.connection import describe, explain, session
 from cutover.postgres.freeze import Freeze
 from cutover.postgres.progress import Listener, Progress
 from cutover.postgres.replication.end import end_replication, lift_guard, writer
+from cutover.postgres.replication.identity import unidentified
 from cutover.postgres.replication.link import STATES, Link, LinkState, link_state, published_tables, qualified
 from cutover.postgres.replication.preflight import refused
 from cutover.postgres.replication.schema import copy_schema_after, copy_schema_before, missing_objects, schema_of
-from cutover.postgres.replication.source_checks import IDENTITY
+from cutover.postgres.replication.source_checks import check_identity
+from cutover.postgres.replication.user_writes import Refusal, refused_writes
 from cutover.postgres.replication.watch import check_following
 
 POLL_S = 0.2
@@ -32,6 +34,8 @@ _TRIES = 3
 
 class GiveReplicaIdentity:
     """Let tables without a key say which row is meant: REPLICA IDENTITY FULL, until they have a key.
+
+    Tables that it would not help (what is generated is not sent) are left alone, and are named by `verify`.
 
     Args:
         source_url: its role owns the tables.
@@ -45,58 +49,57 @@ class GiveReplicaIdentity:
     def plan(self) -> Plan:
         """Which tables have none."""
         with session(self._url) as connection:
-            names = [str(row[0]) for row in connection.execute(IDENTITY)]
+            before = {one.table: _BEFORE[one.setting] for one in unidentified(connection) if one.full}
         return Plan(
             self.name,
             describe(self._url),
-            f"log whole rows of {', '.join(names)} for UPDATE and DELETE" if names else "every table has an identity",
-            tuple({"call": "sql", "arguments": {"statement": s}} for s in self._statements(names, "FULL")),
-            before=dict.fromkeys(names, "none"),
-            after=dict.fromkeys(names, "full"),
-            undo="; ".join(self._statements(names, "DEFAULT")),
-            empty=not names,
+            f"log whole rows of {', '.join(before)} for UPDATE and DELETE"
+            if before
+            else "there is no table that whole rows would help",
+            tuple({"call": "sql", "arguments": {"statement": s}} for s in self._statements(before, "FULL")),
+            before=before,
+            after=dict.fromkeys(before, "full"),
+            undo="; ".join(self._undoing(before)),
+            empty=not before,
         )
 
     def apply(self, plan: Plan) -> Mapping[str, Any]:
         """Alter the tables, waiting at most five seconds for each lock: users' statements queue behind it."""
-        self._alter(list(plan.after), "FULL")
+        self._alter(self._statements(plan.after, "FULL"))
         return {"tables": list(plan.after)}
 
     def verify(self, change: Change) -> list[Finding]:
         """Every table has an identity now. Finding id: REP-identity."""
         with session(self._url) as connection:
-            left = [str(row[0]) for row in connection.execute(IDENTITY)]
-        return [
-            Finding(
-                "REP-identity",
-                "Every table has a replica identity",
-                Status.FAIL if left else Status.PASS,
-                Severity.BLOCKER,
-                describe(self._url),
-                "a primary key, or REPLICA IDENTITY",
-                f"without: {', '.join(left)}" if left else "every table has one",
-                "From the moment such a table is published, the source refuses UPDATE and DELETE on it."
-                if left
-                else "",
-                "\n".join(f"{s};" for s in self._statements(left, "FULL")),
-            )
-        ]
+            return [check_identity(connection, describe(self._url))]
 
     def undo(self, change: Change) -> Mapping[str, Any]:
-        """Back to the default; refused while a replication runs, which needs it."""
-        self._alter(list(change.plan.before), "DEFAULT")
+        """Back to what it was; refused while a replication runs, which needs it."""
+        self._alter(self._undoing(change.plan.before))
         return {"tables": list(change.plan.before)}
 
-    def _alter(self, names: list[str], kind: str) -> None:
+    def _alter(self, statements: Iterable[str]) -> None:
         with session(self._url, readonly=False) as connection:
             connection.execute("SET lock_timeout = '5s'")
-            for statement in self._statements(names, kind):
+            for statement in statements:
                 connection.execute(statement.encode())
 
+    def _undoing(self, before: Mapping[str, Any]) -> list[str]:
+        return [
+            statement
+            for name, was in before.items()
+            for statement in self._statements([name], "NOTHING" if was == _BEFORE["NOTHING"] else "DEFAULT")
+        ]
+
     @staticmethod
-    def _statements(names: list[str], kind: str) -> list[str]:
+    def _statements(names: Iterable[str], kind: str) -> list[str]:
         # Names come quoted from the server (regclass), so they are repeated as they are.
         return [f"ALTER TABLE {name} REPLICA IDENTITY {kind}" for name in names]
+
+
+_BEFORE = {"DEFAULT": "none", "NOTHING": "nothing", "USING INDEX": "nothing"}
+"""What a table had that had no identity. An index that is gone identifies as little as NOTHING, and is not there to be
+named again."""
 
 
 class StartReplication:
@@ -137,6 +140,7 @@ class StartReplication:
         source, target = describe(link.source_url), describe(link.target_url)
         statements = [
             (source, _publication(link, tables).as_string(None)),
+            (source, "EXPLAIN UPDATE …; EXPLAIN DELETE … of each table and partition, before the publication is kept"),
             (target, "pg_dump --schema-only | pg_restore: types, tables, functions and keys"),
             (target, "ALTER DATABASE … SET default_transaction_read_only = on; other sessions are ended"),
             (source, f"SELECT pg_create_logical_replication_slot('{link.name}', 'pgoutput')"),
@@ -161,7 +165,8 @@ class StartReplication:
         """Make what is not there yet, wait for the copy, make the rest; nothing is made twice.
 
         Raises:
-            ActionRefused: publishing would make the live source refuse its users' writes.
+            ActionRefused: publishing would make the live source refuse its users' writes, by the catalog or by the
+                server's own word; nothing is published.
             DatabaseError: a side refused, or the copy does not get on; what is there stays, and this can be repeated.
         """
         link, clock = self._link, time.monotonic()
@@ -169,7 +174,7 @@ class StartReplication:
             raise ActionRefused(
                 f"{describe(link.source_url)} cannot be published as it is: {'; '.join(hurt)}.",
                 why="from that moment on it would refuse UPDATE and DELETE on these tables.",
-                todo="see REP-identity in notebook 08; its change gives them one.",
+                todo="see REP-identity in notebook 08: its change gives them one, or it says what each needs.",
             )
         state = link_state(link)
         if not state.subscription:
@@ -214,14 +219,30 @@ class StartReplication:
         freeze.apply(freeze.plan())
 
     def _publish(self, state: LinkState) -> None:
+        """Make the publication, unless users of the source would be refused because of it: then there is none.
+
+        Raises:
+            ActionRefused: the server refuses UPDATE or DELETE in a table of it.
+        """
         link = self._link
+        drop = sql.SQL("DROP PUBLICATION {}").format(link.identifier)
         with session(link.source_url, readonly=False) as connection:
             tables = published_tables(connection)
-            if state.publication and set(state.published) != {qualified(connection, *table) for table in tables}:
-                connection.execute(sql.SQL("DROP PUBLICATION {}").format(link.identifier))
-                state = LinkState()
-            if not state.publication:
-                connection.execute(_publication(link, tables))
+            same = set(state.published) == {qualified(connection, *table) for table in tables}
+            with connection.transaction():
+                # Locks that VACUUM and DDL wait for, and users' statements behind those: not for long.
+                connection.execute("SET LOCAL lock_timeout = '5s'")
+                if state.publication and not same:
+                    connection.execute(drop)
+                if not state.publication or not same:
+                    connection.execute(_publication(link, tables))
+                hurt = refused_writes(connection, link.name)
+                if hurt:
+                    raise psycopg.Rollback
+            if hurt:
+                if state.publication:
+                    connection.execute(drop)
+                raise _refused_to_users(link, hurt)
 
     def _subscribe(self, state: LinkState) -> None:
         link = self._link
@@ -281,6 +302,19 @@ def _copying(link: Link, state: LinkState) -> Progress:
         ).fetchall()
     note = ", ".join(f"{table}: {rows:,} rows" for table, rows in under_way[:3])
     return Progress("copy", done, len(state.tables), "tables", note)
+
+
+def _refused_to_users(link: Link, hurt: Sequence[Refusal]) -> ActionRefused:
+    more = f"; and {len(hurt) - 8} more" if len(hurt) > 8 else ""
+    return ActionRefused(
+        f"{describe(link.source_url)} is not published: with the publication the server refuses its users "
+        f"{'; '.join(map(str, hurt[:8]))}{more}.",
+        why="users of the live source would have been refused; the publication was rolled back before anybody was.",
+        todo="give each of these tables a primary key that is not DEFERRABLE over columns that are not generated, or "
+        "such a unique index over NOT NULL columns and ALTER TABLE … REPLICA IDENTITY USING INDEX …; where the words "
+        "are about a right or a policy, connect as a role that may. Then run this step again, or take the other way: "
+        "transfer: dump.",
+    )
 
 
 def _publication(link: Link, tables: Iterable[tuple[str, str]]) -> sql.Composed:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.catalog import Expected, compare_catalogs, printed_by, read_catalog
-from cutover.postgres.connection import describe, session
+from cutover.postgres.connection import describe, session, user_of
 from cutover.postgres.progress import Listener, Progress
 from cutover.postgres.replication.link import STATES, Link, LinkState, link_state, published_tables, qualified
 from cutover.postgres.replication.schema import changed, schema_of
@@ -86,7 +86,15 @@ def check_schema(
     try:
         source, target = read_catalog(link.source_url), read_catalog(link.target_url)
         printed = printed_by(link.target_url, source, target)
-        seen = compare_catalogs(source, target, tuple(expected), live=True, deparsed=printed)
+        seen = compare_catalogs(
+            source,
+            target,
+            tuple(expected),
+            live=True,
+            deparsed=printed,
+            restored_as=link.restored.by(user_of(link.target_url)),
+            acl=link.acl,
+        )
         apart = [f for f in seen if f.closes_gate]
         now = schema_of(link) if since else {}
     except DatabaseError as error:

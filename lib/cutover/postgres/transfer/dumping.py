@@ -15,12 +15,21 @@ import psycopg
 from cutover.errors import DatabaseError
 from cutover.files import write_json
 from cutover.postgres.archive import Dump, read_back
-from cutover.postgres.connection import APPLICATION_NAME, describe, explain, one_line, without_secrets
+from cutover.postgres.connection import (
+    APPLICATION_NAME,
+    TAKES_WRITES,
+    describe,
+    explain,
+    forced,
+    one_line,
+    without_secrets,
+)
+from cutover.postgres.contents import leave_out_own_options
 from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import Snapshot, exported_snapshot
 from cutover.postgres.tools import Tools, find_tools
 from cutover.postgres.transfer.program import run
-from cutover.postgres.transfer.watching import Load, Watch
+from cutover.postgres.transfer.progress import Load, Watch
 
 
 def dump(
@@ -36,6 +45,7 @@ def dump(
 ) -> Dump:
     """Dump a database into an empty folder (pg_dump's directory format), at one snapshot, and read it back.
 
+    Options that the server writes for itself are left out of the schema where this pg_dump does not do it.
     `dump.json` is written last, whole: a folder without it is a dump that did not finish.
 
     Args:
@@ -65,7 +75,8 @@ def dump(
         except psycopg.Error as error:
             raise explain(error, source_url, "does not say what is in it") from error
         tools = tools or find_tools(about.major)
-        conninfo, environment = without_secrets(source_url)
+        # Let in as our own session was: a login trigger that writes shuts a frozen database to pg_dump as well.
+        conninfo, environment = without_secrets(source_url, TAKES_WRITES if forced(instant.connection) else "")
         command = [str(tools.pg_dump), "--format=directory", f"--jobs={max(1, jobs)}", f"--file={folder / 'archive'}"]
         command += [f"--compress={compress}", f"--snapshot={instant.id}", "--verbose", "--no-password"]
         command += [f"--lock-wait-timeout={max(1, int(lock_wait_s * 1000))}"]
@@ -77,6 +88,7 @@ def dump(
         seconds = time.monotonic() - clock
     if exit_code != 0:
         raise _failed(stderr, exit_code, source_url, folder, tools)
+    left_out = leave_out_own_options(folder / "archive" / "toc.dat")
     clock = time.monotonic()
     contents = read_back(folder, about.tables, tools.major, jobs=jobs)
     took = {about.loads[key].name: seconds for key, seconds in watch.seconds.items()}
@@ -94,6 +106,7 @@ def dump(
         jobs=jobs,
         tables=about.tables,
         settings=about.settings,
+        left_out=left_out,
         files=contents.files,
         database_bytes=about.database_bytes,
         read_back_s=round(time.monotonic() - clock, 3),

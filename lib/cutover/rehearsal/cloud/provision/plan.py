@@ -12,11 +12,12 @@ from urllib.parse import SplitResult, urlsplit
 import boto3
 from botocore.config import Config
 
+from cutover.aws.blueprint import Site
+from cutover.expectations import Expectations
+
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 DR_REGION = "us-west-2"
-ZONES = ("us-east-1a", "us-east-1b")
-TAG = {"Project": "shadowtwin"}
 
 _BCRYPT = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -42,8 +43,7 @@ class Plan:
         previous: the release before it, whose task definition is there to go back to.
         releases: further releases whose images are pushed already.
         secrets: values by name: openai, admin_email, admin_password_hash.
-        engine_version: PostgreSQL's, as RDS writes it.
-        redis_engine: ElastiCache's engine and version.
+        engine_major: PostgreSQL's.
         literal: build as the guide's commands are written, mistakes and all, over prerequisites that are right.
     """
 
@@ -56,8 +56,7 @@ class Plan:
     previous: str = "0.9.0"
     releases: tuple[str, ...] = ("1.1.0",)
     secrets: Mapping[str, Any] = field(default_factory=dict)
-    engine_version: str = "18.1"
-    redis_engine: tuple[str, str] = ("valkey", "8.1")
+    engine_major: int = 18
     literal: bool = False
 
     @property
@@ -75,13 +74,41 @@ class Plan:
         """The image repository's address."""
         return f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shadowtwin"
 
+    @property
+    def expect(self) -> dict[str, Any]:
+        """What the stage's account is to be, where it is not as expected by default, as a parameter file says it."""
+        zone = self.hostname.partition(".")[2]
+        encrypted = self.redis.scheme == "rediss"
+        auth = encrypted and bool(self.redis.password)
+        return {
+            "rds": {"engine_major": self.engine_major, "port": self.database.port or 5432},
+            "redis": {"port": self.redis.port or 6379, "transit_encryption": encrypted, "auth": auth},
+            "alb": {"blue_target_group": "shadowtwin-tg-blue"},
+            "acm": {"also_covers": [zone, f"www.{zone}"]},
+            "secrets": {"smtp": []} if self.literal else {},
+        }
+
+    def site(self, version: str = "") -> Site:
+        """Where the blueprint builds, with one release, the first one unless another is named."""
+        return Site(
+            name="shadowtwin",
+            account=ACCOUNT,
+            region=REGION,
+            dr_region=DR_REGION,
+            hostname=self.hostname,
+            balancer="shadowtwin-alb",
+            reports="shadowtwin-reports",
+            image=f"{self.repository}:{version or self.version}",
+            version=version or self.version,
+            expect=Expectations.model_validate(self.expect),
+        )
+
 
 class Hands:
-    """Clients of one session, made once each, and what has been built so far, by name."""
+    """Clients of one session, made once each."""
 
     def __init__(self, endpoint: str, plan: Plan) -> None:
         self.endpoint, self.plan = endpoint, plan
-        self.made: dict[str, Any] = {}
         self._session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
         self._config = Config(
             retries={"mode": "standard", "total_max_attempts": 1},
@@ -101,16 +128,6 @@ class Hands:
                 config=self._config,
             )
         return self._clients[key]
-
-
-def tags(**more: str) -> list[dict[str, str]]:
-    """Tags as most services take them; `Name` and others beside the project's."""
-    return [{"Key": k, "Value": v} for k, v in (TAG | more).items()]
-
-
-def lower_tags(**more: str) -> list[dict[str, str]]:
-    """Tags as ECS takes them."""
-    return [{"key": k, "value": v} for k, v in (TAG | more).items()]
 
 
 def manifest(version: str) -> str:

@@ -1,0 +1,110 @@
+"""Owners and grants that a restore leaves out by choice: no difference afterwards, as there was none in preflight."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from owned import SCHEMA, Owned, owned_database
+
+from cutover.finding import Finding, Status
+from cutover.postgres import Comparison, Restored, check_restore, compare, dump, restore
+from cutover.postgres.preflight.scratch import check_schema
+from cutover.rehearsal.postgres import Server
+
+OF_THE_OWNER = """
+REVOKE TRUNCATE ON shop.users FROM {owner};
+GRANT SELECT ON shop.notes TO {other};
+ALTER SCHEMA public OWNER TO {owner};
+CREATE TABLE public.second (a int);
+"""
+"""What hangs on who owns what: `{other}` is the role that restores."""
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """A source, and an empty database of another ordinary role, which is known on the source too."""
+
+    ours: Owned
+    theirs: Owned
+    server: Server
+
+
+@pytest.fixture
+def sides(pg17: Server, pg18: Server) -> Iterator[_Sides]:
+    """Both, entered by their owners."""
+    tag = secrets.token_hex(3)
+    owner, other, reader = f"appdb_owner_{tag}", f"platform_admin_{tag}", f"reads_{tag}"
+    with (
+        owned_database(pg17, other, reader) as _,
+        owned_database(pg17, owner, reader, SCHEMA, OF_THE_OWNER.replace("{other}", other)) as ours,
+        owned_database(pg18, other, reader) as theirs,
+    ):
+        yield _Sides(ours, theirs, pg18)
+
+
+def _restored(sides: _Sides, folder: Path, **options: bool) -> None:
+    dump(sides.ours.url, folder)
+    done = restore(folder, sides.theirs.url, **{"acl": True, **options})
+    assert not done.marked, done.errors
+    assert {f.status for f in check_restore(done)} == {Status.PASS}
+
+
+def _closing(comparison: Comparison) -> set[str]:
+    return {f.id for f in comparison.findings if f.closes_gate}
+
+
+def _of(comparison: Comparison, key: str) -> Finding:
+    return next(f for f in comparison.findings if f.id == key)
+
+
+def test_owners_that_were_left_out_by_choice_close_nothing(sides: _Sides, tmp_path: Path) -> None:
+    """Through dump and restore between ordinary owners of different names; somebody else's table closes it."""
+    sides.theirs.run(f"CREATE ROLE {sides.ours.owner}", admin=True)  # known on the target, and owns nothing there
+    try:
+        _restored(sides, tmp_path / "dump")
+        ours, theirs = sides.ours.url, sides.theirs.url
+        found = compare(ours, theirs, restored=Restored())
+        assert _closing(found) == set(), [f.observed for f in found.findings if f.closes_gate]
+        assert _of(found, "INT-catalog").status is Status.PASS
+        meant = _of(found, "INT-catalog-owner:declared")
+        assert (meant.status, "--no-owner by choice" in meant.why) == (Status.WAIVED, True)
+        assert not [f.id for f in found.findings if "OWNER TO" in f.remedy]
+        assert {"INT-catalog", "INT-catalog-owner"} <= _closing(compare(ours, theirs)), "where owners were wanted"
+        sides.theirs.run("ALTER TABLE shop.notes OWNER TO {reader}", admin=True)
+        found = compare(sides.ours.admin, sides.theirs.admin, restored=Restored(role=sides.theirs.owner))
+        assert {"INT-catalog", "INT-catalog-owner"} <= _closing(found)
+    finally:
+        sides.theirs.run(f"DROP OWNED BY {sides.ours.owner}; DROP ROLE {sides.ours.owner}", admin=True)
+
+
+def test_grants_that_were_left_out_by_choice_close_nothing(sides: _Sides, tmp_path: Path) -> None:
+    """A grant that nobody gave on the source does; and where grants were wanted, their lack does."""
+    _restored(sides, tmp_path / "dump", acl=False)
+    ours, theirs = sides.ours.url, sides.theirs.url
+    without = Restored(acl=False)
+    found = compare(ours, theirs, restored=without)
+    assert _closing(found) == set(), [f.observed for f in found.findings if f.closes_gate]
+    waived = [f.why for f in found.findings if f.id.startswith("INT-catalog-acl:") and f.status is Status.WAIVED]
+    assert any("--no-acl by choice" in why for why in waived)
+    assert "INT-catalog-acl" in _closing(compare(ours, theirs, restored=Restored()))
+    sides.theirs.run("GRANT DELETE ON shop.users TO PUBLIC")
+    found = compare(ours, theirs, restored=without)
+    assert "PUBLIC DELETE more" in _of(found, "INT-catalog-acl").observed
+
+
+@pytest.mark.parametrize("acl", [True, False])
+def test_preflight_and_the_night_say_the_same(sides: _Sides, acl: bool) -> None:
+    """The trial restore of the schema is judged by the rule by which the restore is compared."""
+    sides.theirs.run(f"ALTER ROLE {sides.theirs.owner} CREATEDB", admin=True)
+    if acl:
+        sides.theirs.run(f"CREATE ROLE {sides.ours.owner}", admin=True)
+    try:
+        findings = {f.id: f for f in check_schema(sides.ours.url, sides.theirs.url, owner=False, acl=acl, role=None)}
+        assert findings["PRE-schema-same"].status is Status.PASS, findings["PRE-schema-same"].observed
+        assert findings["PRE-schema-objects"].status is Status.PASS, findings["PRE-schema-objects"].observed
+    finally:
+        sides.theirs.run(f"DROP ROLE IF EXISTS {sides.ours.owner}", admin=True)
