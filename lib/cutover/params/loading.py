@@ -17,6 +17,7 @@ from cutover.migration import Migration
 from cutover.params import plainyaml
 from cutover.params.plainyaml import Position, Problem
 from cutover.secrets import redact
+from cutover.units import IN_CLEAR
 from cutover.urls import HOW_TO_WRITE, holds_password, passwords_in, shown, unreadable
 
 TOP = "migration"
@@ -187,11 +188,9 @@ def _problem(error: Any, document: plainyaml.Document) -> Problem:
         if key and (*path, key[1]) in document.keys:
             path, message = (*path, key[1]), message[key.end() :]
         return Problem(path, _position(path, document), "", message)
-    if kind == "value_error":
-        secret = "reference" in message
-        return Problem(
-            path, _position(path, document), "a value in clear" if secret else _shown(given), expected=message
-        )
+    if kind in ("value_error", IN_CLEAR):
+        shown = "a value in clear" if kind == IN_CLEAR else _shown(given)
+        return Problem(path, _position(path, document), shown, expected=message)
     expected = _expected(path)
     if kind == "finite_number":
         expected = "a number; no threshold is ever compared with NaN or infinity truly"
