@@ -270,17 +270,22 @@ def ordered(names: set[str], site: Site, there: Callable[[Resource], bool] = lam
     return list(found.values())
 
 
-def again(identifier: str, site: Site) -> list[Node]:
-    """The calls that mend one requirement in what is there already; none when the table has no such call.
+def again(identifier: str, site: Site) -> list[tuple[Resource, list[Node]]]:
+    """The calls that mend one requirement in what is there already, by row; none when the table has no such call.
 
     They come with the looks and variables of their row that they use.
     """
+    found: list[tuple[Resource, list[Node]]] = []
     for row in BLUEPRINT.values():
         nodes = list(row.nodes(site)) if row.applies(site) else []
-        for place, node in enumerate(nodes):
-            if isinstance(node, Call) and (found := _mending(node, identifier)):
-                return [*_needed(found, nodes[:place]), found]
-    return []
+        mending = [(n, _mending(node, identifier)) for n, node in enumerate(nodes) if isinstance(node, Call)]
+        wanted: list[Node] = []
+        for place, made in mending:
+            parts = [*_needed(made, nodes[:place]), made] if made else []
+            wanted += [part for part in parts if part not in wanted]
+        if wanted:
+            found.append((row, wanted))
+    return found
 
 
 def _mending(made: Call, identifier: str) -> Call | None:
