@@ -163,8 +163,8 @@ class Resource:
         mends: ids of the requirements that hold once it is made (and what it needs).
         needs: names of the resources that come first.
         gives: variables; it is there already when all of them are known.
-        asks: what a person must give.
         nodes: the calls.
+        asks: what a person must give.
         applies: whether this site wants it.
         probe: a look that succeeds when it is there, for what no requirement looks at.
         found: what the probe's answer holds then; "" when it is enough that it is answered.
@@ -175,9 +175,9 @@ class Resource:
     mends: frozenset[str]
     needs: tuple[str, ...]
     gives: tuple[str, ...]
-    asks: tuple[Input, ...]
     nodes: Callable[[Site], Sequence[Node]]
-    applies: Callable[[Site], bool]
+    asks: tuple[Input, ...] = ()
+    applies: Callable[[Site], bool] = lambda site: True
     probe: Callable[[Site], Call] | None = None
     found: str = ""
 
@@ -186,36 +186,14 @@ BLUEPRINT: dict[str, Resource] = {}
 """Every resource of the architecture by its name, in the order of the modules: what stands in what."""
 
 
-def resource(
-    name: str,
-    what: str,
-    *,
-    mends: str,
-    needs: str = "",
-    gives: str,
-    asks: tuple[Input, ...] = (),
-    applies: Callable[[Site], bool] = lambda site: True,
-    probe: Callable[[Site], Call] | None = None,
-    found: str = "",
-) -> Callable[[Callable[[Site], Sequence[Node]]], Callable[[Site], Sequence[Node]]]:
-    """Register the calls that make a resource.
+Nodes = Callable[[Site], Sequence[Node]]
 
-    Args:
-        name: unique.
-        what: what it is.
-        mends: ids and ranges of requirements, `NET-01 RDS-01..17`.
-        needs: names of other resources.
-        gives: variables.
-        asks: what a person must give.
-        applies: whether a site wants it.
-        probe: a look that succeeds when it is there already.
-        found: what the probe's answer holds then.
-    """
 
-    def register(nodes: Callable[[Site], Sequence[Node]]) -> Callable[[Site], Sequence[Node]]:
-        BLUEPRINT[name] = Resource(
-            name, what, expand(mends), tuple(needs.split()), tuple(gives.split()), asks, nodes, applies, probe, found
-        )
+def resource(name: str, what: str, *, mends: str, needs: str = "", gives: str, **more: Any) -> Callable[[Nodes], Nodes]:
+    """Register the calls that make a resource, told as `Resource` has it; ids (`RDS-01..17`) and names in one text."""
+
+    def register(nodes: Nodes) -> Nodes:
+        BLUEPRINT[name] = Resource(name, what, expand(mends), tuple(needs.split()), tuple(gives.split()), nodes, **more)
         return nodes
 
     return register
