@@ -189,8 +189,8 @@ def _problem(error: Any, document: plainyaml.Document) -> Problem:
             path, message = (*path, key[1]), message[key.end() :]
         return Problem(path, _position(path, document), "", message)
     if kind in ("value_error", IN_CLEAR):
-        shown = "a value in clear" if kind == IN_CLEAR else _shown(given)
-        return Problem(path, _position(path, document), shown, expected=message)
+        said = "a value in clear" if kind == IN_CLEAR else _shown(given)
+        return Problem(path, _position(path, document), said, expected=message)
     expected = _expected(path)
     if kind == "finite_number":
         expected = "a number; no threshold is ever compared with NaN or infinity truly"

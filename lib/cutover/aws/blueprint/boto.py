@@ -79,7 +79,8 @@ class Builder:
             return
         answer = self._ask(adapted)
         if made.into:
-            self.values[made.into] = str(jmespath.search(made.query, answer))
+            found = jmespath.search(made.query, answer)
+            self.values[made.into] = " ".join(found) if isinstance(found, list) else str(found)
 
     def _ask(self, made: Call) -> Mapping[str, Any]:
         client = self._client(made.service, made.region)

@@ -39,7 +39,6 @@ class Zone(View):
         if not found:
             raise NotThere(
                 f"no public hosted zone holds {host}",
-                remedy=f"aws route53 create-hosted-zone --name {wanted or host.partition('.')[2]} --caller-reference …",
                 evidence=(answer.evidence,) if answer.evidence else (),
             )
         best = max(found, key=lambda z: len(z["Name"]))
@@ -70,8 +69,6 @@ class Records(View):
             match=lambda r: r["Name"].rstrip(".").lower() == host and r["Type"] in ("A", "AAAA", "CNAME"),
             many=True,
             name=host,
-            remedy=f"aws route53 change-resource-record-sets --hosted-zone-id {zone.subject} "
-            "--change-batch file://batch.json",
             after=(zone,),
         )
 
@@ -150,8 +147,6 @@ class HealthChecks(View):
             match=lambda c: (c.get("HealthCheckConfig") or {}).get("FullyQualifiedDomainName", "").lower() == host,
             many=True,
             name=host,
-            remedy="aws route53 create-health-check --caller-reference cutover --health-check-config "
-            f"Type=HTTPS,FullyQualifiedDomainName={host},Port=443,ResourcePath={stack.expect.alb.health_path}",
         )
 
 
@@ -179,8 +174,6 @@ class Distribution(View):
                 return cls(detail.data.get("Distribution") or {}, str(row["Id"]), answer, detail)
         raise NotThere(
             f"no distribution serves {host}",
-            remedy="aws cloudfront create-distribution --distribution-config file://distribution.json"
-            "   # or set expect.cdn.enabled: false",
             evidence=(answer.evidence,) if answer.evidence else (),
         )
 

@@ -35,13 +35,7 @@ class Secret(View):
     def ask(cls, stack: Stack) -> Ask:
         """By name."""
         name = getattr(stack.expect.secrets, cls.expectation)
-        return Ask(
-            "secretsmanager", "describe_secret", {"SecretId": name}, f"secret {name}", name=name, remedy=_create(name)
-        )
-
-
-def _create(name: str) -> str:
-    return f"aws secretsmanager create-secret --name {name} --secret-string file://value   # the shell mangles $"
+        return Ask("secretsmanager", "describe_secret", {"SecretId": name}, f"secret {name}", name=name)
 
 
 class DatabaseSecret(Secret):
@@ -83,9 +77,7 @@ class SecretShape(View):
     def ask(cls, stack: Stack) -> Ask:
         """The value is replaced by its shape before anything sees it."""
         name = getattr(stack.expect.secrets, cls.expectation)
-        return Ask(
-            "secretsmanager", "get_secret_value", {"SecretId": name}, f"secret {name}", name=name, remedy=_create(name)
-        )
+        return Ask("secretsmanager", "get_secret_value", {"SecretId": name}, f"secret {name}", name=name)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:
@@ -165,7 +157,7 @@ class SmtpSecrets(View):
     def read(cls, stack: Stack) -> Self:
         """All of them; one that is missing is MISSING."""
         answers = [
-            stack.need("secretsmanager", "describe_secret", SecretId=n, missing=f"no secret {n}", remedy=_create(n))
+            stack.need("secretsmanager", "describe_secret", SecretId=n, missing=f"no secret {n}")
             for n in stack.expect.secrets.smtp
         ]
         if not answers:
@@ -191,9 +183,6 @@ def rotation_is_on(secret: DatabaseSecret, expect: SecretsExpectation) -> Outcom
         secret.flag("RotationEnabled") and days <= expect.rotation_days and bool(function),
         expected=f"on, every {expect.rotation_days} days at most, by a function",
         observed=f"{secret.flag('RotationEnabled')}, every {days:g} days, by {function or 'nothing'}",
-        remedy=f"aws secretsmanager rotate-secret --secret-id {secret.subject} --no-rotate-immediately "
-        f"--rotation-lambda-arn … --rotation-rules AutomaticallyAfterDays={expect.rotation_days}"
-        "   # without --no-rotate-immediately it rotates at once; the secret must be a JSON object",
     )
 
 
@@ -207,7 +196,6 @@ def rotation_is_recent(secret: DatabaseSecret, stack: Stack, expect: SecretsExpe
         age <= timedelta(days=expect.rotation_days) and next_one > stack.now - timedelta(days=1),
         expected=f"changed in the last {expect.rotation_days} days, the next one planned",
         observed=f"{age.days} days ago, next {next_one:%Y-%m-%d}",
-        remedy=f"aws secretsmanager rotate-secret --secret-id {secret.subject}",
     )
 
 
