@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from owned import BESIDE, SCHEMA, Owned, owned_database
+from owned import BESIDE, LARGE_OBJECT, POLICY, SCHEMA, Owned, owned_database
 
 from cutover.errors import UsageError
 from cutover.finding import Finding, Status
@@ -24,8 +24,8 @@ def pair(pg17: Server, pg18: Server) -> Iterator[tuple[Owned, Owned]]:
     """The same database of another ordinary role on each side, which one role reads; not to be changed."""
     tag = secrets.token_hex(3)
     with (
-        owned_database(pg17, f"appdb_owner_{tag}", f"reads_{tag}", SCHEMA, BESIDE) as ours,
-        owned_database(pg18, f"Platform Admin {tag}", f"reads_{tag}", SCHEMA, BESIDE) as theirs,
+        owned_database(pg17, f"appdb_owner_{tag}", f"reads_{tag}", SCHEMA, BESIDE, LARGE_OBJECT, POLICY) as ours,
+        owned_database(pg18, f"Platform Admin {tag}", f"reads_{tag}", SCHEMA, BESIDE, LARGE_OBJECT, POLICY) as theirs,
     ):
         yield ours, theirs
 
