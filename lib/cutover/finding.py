@@ -52,6 +52,10 @@ class Verdict(StrEnum):
         return self in (Verdict.GO, Verdict.CONTINUE)
 
 
+RENAMED = {"LIVE-sight": "LIVE-metrics"}
+"""Ids of findings that were renamed: waivers that name the old one hold for the new one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at.

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cutover.expectations import Expectations
+from cutover.finding import RENAMED
 from cutover.secrets import is_reference, resolve
 from cutover.units import AccountId, Day, Duration, Endpoint, Percent, Region, SecretRef
 
@@ -233,6 +234,11 @@ class Waiver(Strict):
     until: Day | None = None
     emulator: str | None = None
 
+    @property
+    def finding_id(self) -> str:
+        """The id of the finding that is meant, as it is called now."""
+        return RENAMED.get(self.id, self.id)
+
     @model_validator(mode="after")
     def _bounded(self) -> Self:
         if (self.until is None) == (self.emulator is None):
@@ -347,7 +353,7 @@ class Migration(Strict):
     def waiver_for(self, finding_id: str, *, now: datetime, emulator: str | None = None) -> Waiver | None:
         """The waiver that holds for a finding now, or None; an expired one does not."""
         for waiver in self.waivers:
-            if waiver.id != finding_id:
+            if waiver.finding_id != finding_id:
                 continue
             if waiver.until and now.astimezone(UTC).date() <= waiver.until:
                 return waiver

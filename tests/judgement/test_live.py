@@ -68,7 +68,7 @@ def test_a_healthy_platform_may_continue() -> None:
         "TRG-stalled": "NOT_APPLICABLE",
         "TRG-critical-flows": "PASS",
         "TRG-database": "PASS",
-        "LIVE-sight": "UNKNOWN",
+        "LIVE-metrics": "UNKNOWN",
     }
     assert list(judged.windows.columns[:2]) == ["start", "arrivals"]
 
@@ -245,8 +245,8 @@ def test_every_finding_is_a_trigger() -> None:
 def test_what_cloudwatch_did_not_tell_is_said() -> None:
     """By name, beside what it never knows."""
     told = {"healthy_hosts": 2.0, "cpu": 40.0, "memory": 50.0, "tasks": 2.0}
-    assert finding(judge(metrics(**told)), "LIVE-sight").status == "PASS"
-    sight = finding(judge(metrics(**told, db_connections=NAN)), "LIVE-sight")
+    assert finding(judge(metrics(**told)), "LIVE-metrics").status == "PASS"
+    sight = finding(judge(metrics(**told, db_connections=NAN)), "LIVE-metrics")
     assert sight.status == "UNKNOWN"
     assert sight.data["unseen"] == ["connections of the database"]
     assert "requests in flight" in sight.why

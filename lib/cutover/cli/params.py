@@ -18,7 +18,10 @@ def params_check(file: Path) -> None:
     """Refuse or accept a parameter file, every mistake with its line."""
     from cutover.params import load_params  # noqa: PLC0415
 
-    migration = load_params(file).migration
+    loaded = load_params(file)
+    for notice in loaded.notices:
+        say(notice)
+    migration = loaded.migration
     say(f"{file} is valid: {migration.name}, {migration.environment}, account {migration.account_id}.")
 
 

@@ -121,7 +121,7 @@ def _sight(table: pd.DataFrame) -> Finding:
     period = float(table.attrs["period_s"])
     never = f"requests in flight, anything shorter than {period:g} s, and exact percentiles"
     return Finding(
-        id="LIVE-sight",
+        id="LIVE-metrics",
         title="CloudWatch tells what the triggers are judged by",
         status=Status.UNKNOWN if unseen else Status.PASS,
         severity=Severity.LOW,

@@ -63,7 +63,7 @@ def apply_waivers(
 
 
 def _waive(finding: Finding, migration: Migration, now: datetime, emulator: str | None) -> Finding:
-    written = [waiver for waiver in migration.waivers if waiver.id == finding.id]
+    written = [waiver for waiver in migration.waivers if waiver.finding_id == finding.id]
     if not written or finding.status in {Status.PASS, Status.WAIVED, Status.NOT_DUE, Status.NOT_APPLICABLE}:
         return finding
     if finding.status not in _WAIVABLE:

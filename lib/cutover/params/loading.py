@@ -55,6 +55,16 @@ class LoadedParams:
     path: Path | None = None
     positions: Mapping[plainyaml.Path, Position] = field(default_factory=dict)
 
+    @property
+    def notices(self) -> list[str]:
+        """What is accepted and written in an old way, each with its line and the new way."""
+        return [
+            f"{self.path}:{self.positions.get(('waivers', number, 'id'), (0, 0))[0]}: "
+            f"{waiver.id} is called {waiver.finding_id} now; the waiver holds"
+            for number, waiver in enumerate(self.migration.waivers)
+            if waiver.id != waiver.finding_id
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -19,6 +19,9 @@ from cutover.action import Approval
 from cutover.errors import UsageError
 from cutover.secrets import redact, resolve
 
+VERSION = 1
+"""Of the entries that are written. Those without a version were written before there was one, and read the same."""
+
 
 @dataclass(slots=True)
 class _Lines:
@@ -73,7 +76,8 @@ class Journal:
 
     def write(self, kind: str, **values: Any) -> dict[str, Any]:
         """Add a line; it is on disk when this returns."""
-        entry = {"at": datetime.now(UTC).isoformat(), "kind": kind, "run": self._run, "step": self._step, **values}
+        who = {"kind": kind, "run": self._run, "step": self._step}
+        entry = {"version": VERSION, "at": datetime.now(UTC).isoformat(), **who, **values}
         text = redact(json.dumps(entry, ensure_ascii=False, default=str, separators=(",", ":")))
         self._store.append(text)
         return dict(json.loads(text))
@@ -142,9 +146,16 @@ class Journal:
                 entry = json.loads(line)
                 if not isinstance(entry, dict):
                     raise ValueError
-                lines.entries.append(entry)
             except ValueError:
                 lines.torn += 1
+                continue
+            if (version := entry.get("version", 0)) not in range(VERSION + 1):
+                raise UsageError(
+                    f"The journal holds an entry of version {version}; this Cutover knows versions up to {VERSION}.",
+                    why="what a newer version wrote down may mean something else than it seems to.",
+                    todo="go on with the version of Cutover that wrote it, or a newer one",
+                )
+            lines.entries.append(entry)
         return lines
 
 

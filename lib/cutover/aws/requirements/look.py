@@ -17,6 +17,8 @@ from cutover.finding import Finding
 from cutover.migration import Migration
 
 _FOLDER = "looks"
+VERSION = 1
+"""Of the looks that are kept. Those without a version were kept before there was one, and are read the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,15 @@ class Look:
         """A look from its file.
 
         Raises:
-            UsageError: the file cannot be read, or is none.
+            UsageError: the file cannot be read, is none, or was kept by a newer version.
         """
         try:
             raw: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if (version := raw.get("version", 0)) not in range(VERSION + 1):
+                raise UsageError(
+                    f"{path} is a look of version {version}; this Cutover knows versions up to {VERSION}.",
+                    todo="judge it with the version of Cutover that kept it, or a newer one",
+                )
             services = raw["services"]
             return cls(
                 path,
@@ -109,6 +116,7 @@ def keep_look(raw: Path, stack: Stack, findings: Iterable[Finding], services: li
     found = list(findings)
     name = f"{stack.now:%Y%m%dT%H%M%S}{stack.now.microsecond:06d}-{stack.phase}.json"
     content = {
+        "version": VERSION,
         "at": stack.now.isoformat(),
         "phase": str(stack.phase),
         "services": services,
