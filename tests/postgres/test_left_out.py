@@ -11,7 +11,7 @@ import pytest
 from owned import LARGE_OBJECT, SCHEMA, Owned, owned_database
 
 from cutover.finding import Finding, Status
-from cutover.postgres import Comparison, Restored, check_restore, compare, dump, restore
+from cutover.postgres import Comparison, Restored, check_restore, compare, dump, restore, trial_transfer
 from cutover.postgres.preflight.scratch import check_schema
 from cutover.rehearsal.postgres import Server
 
@@ -46,13 +46,6 @@ def sides(pg17: Server, pg18: Server) -> Iterator[_Sides]:
         yield _Sides(ours, theirs, pg18)
 
 
-def _restored(sides: _Sides, folder: Path, **options: bool) -> None:
-    dump(sides.ours.url, folder)
-    done = restore(folder, sides.theirs.url, **{"acl": True, **options})
-    assert not done.marked, done.errors
-    assert {f.status for f in check_restore(done)} == {Status.PASS}
-
-
 def _closing(comparison: Comparison) -> set[str]:
     return {f.id for f in comparison.findings if f.closes_gate}
 
@@ -65,7 +58,9 @@ def test_owners_that_were_left_out_by_choice_close_nothing(sides: _Sides, tmp_pa
     """Through dump and restore between ordinary owners of different names; somebody else's table closes it."""
     sides.theirs.run(f"CREATE ROLE {sides.ours.owner}", admin=True)  # known on the target, and owns nothing there
     try:
-        _restored(sides, tmp_path / "dump")
+        dump(sides.ours.url, tmp_path / "dump")
+        done = restore(tmp_path / "dump", sides.theirs.url, acl=True)
+        assert {f.status for f in check_restore(done)} == {Status.PASS}, done.errors
         ours, theirs = sides.ours.url, sides.theirs.url
         found = compare(ours, theirs, restored=Restored())
         assert _closing(found) == set(), [f.observed for f in found.findings if f.closes_gate]
@@ -82,11 +77,10 @@ def test_owners_that_were_left_out_by_choice_close_nothing(sides: _Sides, tmp_pa
 
 
 def test_grants_that_were_left_out_by_choice_close_nothing(sides: _Sides, tmp_path: Path) -> None:
-    """A grant that nobody gave on the source does; and where grants were wanted, their lack does."""
-    _restored(sides, tmp_path / "dump", acl=False)
+    """Nor in the trial of notebook 04; a grant that nobody gave on the source does, and the lack of wanted ones."""
     ours, theirs = sides.ours.url, sides.theirs.url
     without = Restored(acl=False)
-    found = compare(ours, theirs, restored=without)
+    found = trial_transfer(ours, theirs, tmp_path / "dump", acl=False).comparison
     assert _closing(found) == set(), [f.observed for f in found.findings if f.closes_gate]
     waived = [f.why for f in found.findings if f.id.startswith("INT-catalog-acl:") and f.status is Status.WAIVED]
     assert any("--no-acl by choice" in why for why in waived)

@@ -67,12 +67,12 @@ def _finding(key: tuple[str, str], names: list[str], subject: str) -> Finding:
     words = rule.words if rule else f"The {attribute} of every {kind}"
     return Finding(
         id=f"INT-catalog-{kind.replace(' ', '-')}:unseen-{attribute.replace(' ', '-')}",
-        title=f"{words} are compared where a superuser looks at both sides" if rule else f"{words} was compared",
+        title=f"{words} are compared where superusers look at both sides" if rule else f"{words} was compared",
         status=Status.NOT_APPLICABLE if rule else Status.NOT_COMPARED,
         severity=Severity.MEDIUM,
         subject=subject,
         expected="compared as superuser on both sides, left out otherwise" if rule else "readable on both sides",
-        observed=f"left out, for {', '.join(names[:_NAMED])}"
+        observed=f"left out by rule: {', '.join(names[:_NAMED])}"
         + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""),
         why=f"{rule.rule}." if rule else "What was not read was not compared.",
         remedy=f"To make sure, {rule.instead}." if rule else f"Look at the {attribute} on both sides as the owner.",

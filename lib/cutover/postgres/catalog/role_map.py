@@ -62,7 +62,7 @@ class RoleMap:
             ):
                 continue
             one = renamed(found, lambda role: self.pairs.get(role, role))
-            if _says_nothing(one):
+            if _says_nothing(found, one):
                 continue
             there = objects.get((kind, one.name))
             both = one if there is None else _together(there, one)
@@ -79,7 +79,11 @@ class RoleMap:
         same, all_of_it = self.owned.get(here, (0, 0))
         ours, theirs = source.objects.get(("role", here)), target.objects.get(("role", there))
         title = f"{here} of the source is {there} on the target"
-        told = [f"{same:,} of its {all_of_it:,} objects belong to {there}" if all_of_it else "it owns nothing"]
+        told = [
+            f"{same:,} of its {all_of_it:,} objects belong to {there}"
+            if all_of_it
+            else "it owns nothing that is on both sides"
+        ]
         if ours is not None and theirs is not None:
             told += _attributes(ours, theirs)
         if ("schema", here) in source.objects:
@@ -162,12 +166,12 @@ def _known(name: str, catalog: Catalog, side: str) -> str:
     )
 
 
-def _says_nothing(one: CatalogObject) -> bool:
-    """What two roles had of each other, once they are one."""
+def _says_nothing(found: CatalogObject, one: CatalogObject) -> bool:
+    """Whether it is what two roles had of each other, which are one now."""
     has = one.attributes
     if one.kind == "role membership":
         return bool(has["role"] == has["member"])
-    return one.kind in ("default privileges", "grant beside") and not has["grants"]
+    return one.kind in ("default privileges", "grant beside") and bool(found.attributes["grants"]) and not has["grants"]
 
 
 def _together(one: CatalogObject, other: CatalogObject) -> CatalogObject | None:

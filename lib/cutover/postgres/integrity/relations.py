@@ -201,7 +201,10 @@ def read_relations(connection: psycopg.Connection[Any]) -> dict[str, Relation]:
         if not readable and relkind != "f":
             unreadable = f"this role may not read it: GRANT SELECT ON {name} TO the role that compares"
         elif hidden:
-            unreadable = "a row-level security policy would hide rows from this role: connect as its owner"
+            unreadable = (
+                "a row-level security policy would hide rows from this role: connect as its owner, or where the "
+                "policy is FORCEd upon the owner too, as a role with BYPASSRLS"
+            )
         found[name] = Relation(
             name=name,
             kind="extension table" if of_extension else _KINDS[relkind],
