@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from cutover import aws
-from cutover.aws import cost, sizing
+from cutover.aws import cost
+from cutover.aws.cost import sizing
 from cutover.aws.requirements import Stack
 from cutover.aws.requirements.ecs import TaskDefinition
 from cutover.aws.requirements.instances import Machine
