@@ -11,6 +11,7 @@ from cutover.aws.cost.month import TASKS, Assumptions, Estimate, Line
 from cutover.aws.cost.prices import HOURS, Listing, Prices, fargate_listings
 from cutover.aws.requirements import Stack
 from cutover.aws.requirements.alarms import Alarms
+from cutover.aws.requirements.answers import Absent, NotApplicable, NotThere, Unreadable
 from cutover.aws.requirements.backups import DrReplica, ReadReplica
 from cutover.aws.requirements.balancer import Balancer
 from cutover.aws.requirements.dns import Zone
@@ -26,7 +27,7 @@ from cutover.aws.requirements.secrets_manager import (
     OpenAiSecret,
     RedisSecret,
 )
-from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Unreadable, View
+from cutover.aws.requirements.view import View
 
 
 def estimate(

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from typing import Self
 
+from cutover.aws.requirements.answers import Absent, Ask, NotApplicable, Unreadable
 from cutover.aws.requirements.network import Subnets, Vpc
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -22,7 +23,8 @@ from cutover.aws.requirements.requirement import (
     requirement,
 )
 from cutover.aws.requirements.security_groups import RdsGroup
-from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import RdsExpectation
 
 
