@@ -11,7 +11,7 @@ from test_cli import ROOT, cutover
 
 from cutover.judgement import judge_load
 from cutover.load import Recorder, read_log
-from cutover.runbook import load_params
+from cutover.params import load_params
 
 T0 = 1_800_000_000.0
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cutover.migration import ExpectedDifference, Migration, format_duration, parse_duration, require_loopback
+from cutover.migration import ExpectedDifference, Migration, require_loopback
+from cutover.units import format_duration, parse_duration
 
 PARAMS = Path(__file__).resolve().parent.parent / "params"
 

@@ -20,11 +20,11 @@ REPOSITORY = [f"IMG-{n:02d}" for n in range(1, 7)] + [f"CI-{n:02d}" for n in ran
 ACROSS = [f"X-{number:02d}" for number in range(1, 19)]
 """Rules across resources."""
 ELSEWHERE = {
-    "X-18": "cutover.runbook.ttl",
-    "LOC-01": "cutover.runbook.prerequisites",
-    "LOC-02": "cutover.runbook.prerequisites",
-    "LOC-03": "cutover.runbook.prerequisites",
-    "LOC-04": "cutover.runbook.prerequisites",
+    "X-18": "cutover.procedures.ttl",
+    "LOC-01": "cutover.procedures.prerequisites",
+    "LOC-02": "cutover.procedures.prerequisites",
+    "LOC-03": "cutover.procedures.prerequisites",
+    "LOC-04": "cutover.procedures.prerequisites",
     "APP-01": "cutover.app.health",
     "APP-04": "cutover.app.names",
 }

@@ -17,7 +17,7 @@ from cutover.cli.requirements import recheck
 from cutover.cli.root import app
 from cutover.errors import UsageError
 from cutover.finding import Status
-from cutover.runbook import RunFolder
+from cutover.step import RunFolder
 
 assert recheck  # registered with the application by its import
 

@@ -241,7 +241,7 @@ def test_what_is_there_but_wrong_is_mended_with_its_own_command(tmp_path: Path) 
 def test_a_run_is_mended_from_its_own_folder(recorded: Recorded, tmp_path: Path) -> None:
     """`cutover remedy RUN`: its findings, its recorded responses, its parameters; nothing else is asked."""
     from cutover.errors import UsageError
-    from cutover.runbook.mending import remedy_of
+    from cutover.procedures.remedy import remedy_of
 
     folder = tmp_path / "20261123T100000Z-rehearsal-02"
     (folder / "raw").mkdir(parents=True)

@@ -19,12 +19,13 @@ from aws_recordings import Cloud, describe_migration
 from cutover import runbook
 from cutover.action import Plan
 from cutover.aws import Account, RecordedAnswers, Response, check_requirements
+from cutover.engine.outcome import Commands, StepOutcome, judge_run
 from cutover.errors import ExitCode
 from cutover.finding import Finding, Severity, Status
 from cutover.judgement import MATRIX, Diagnosis
-from cutover.runbook.decision import advice, decide, way_back
-from cutover.runbook.outcome import Commands, StepOutcome, judge_run
-from cutover.runbook.rollback_commands import WayBack, fault_began
+from cutover.procedures.decision import advice, decide, way_back
+from cutover.procedures.rollback_commands import WayBack, fault_began
+from cutover.step import Step
 
 NAME, FRESH, OLD = "shadowtwin-prod", "shadowtwin-prod-restored", "shadowtwin-prod-damaged"
 BREACH = datetime(2026, 11, 23, 15, 20, 0, tzinfo=UTC)
@@ -65,7 +66,7 @@ def looked(changing: Cloud, second_group: str, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def step(changing: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[runbook.Step]:
+def step(changing: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Step]:
     """Notebook 90 in an empty folder: nothing is recorded."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUTOVER_OUTPUTS", str(tmp_path / "outputs"))
@@ -78,7 +79,7 @@ def step(changing: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture
-def recorded(step: runbook.Step, looked: Path) -> runbook.Step:
+def recorded(step: Step, looked: Path) -> Step:
     """The same after an earlier run of notebook 02."""
     earlier = step.run.path.parent / "20260101T000000Z-rehearsal-02_provisioning_checks"
     (earlier / "raw").mkdir(parents=True)
@@ -100,14 +101,14 @@ def run(changing: Cloud, tmp_path: Path) -> Callable[[WayBack], list[str]]:
     return go
 
 
-def begun(step: runbook.Step, plan: Plan, result: dict[str, Any] | None = None) -> None:
+def begun(step: Step, plan: Plan, result: dict[str, Any] | None = None) -> None:
     """Journal a change, as a step does that makes it."""
     step.journal.write("change-begun", plan=plan.to_dict(), approver="rehearsal")
     change = {"plan": plan.to_dict(), "result": result or {}, "started": "", "seconds": 1.0}
     step.journal.write("change", change=change)
 
 
-def snapshot(step: runbook.Step, name: str) -> None:
+def snapshot(step: Step, name: str) -> None:
     """Journal the snapshot of T-2h."""
     plan = Plan("take-snapshot", NAME, "x", before={"snapshot": ""}, after={"snapshot": "available"})
     begun(step, plan, {"snapshot": name, "status": "available", "changed": True})
@@ -134,7 +135,7 @@ def whole(way: WayBack) -> str:
         ("return", "app.shadowtwin.example still points to the source"),
     ],
 )
-def test_without_a_record_a_way_says_what_it_lacks_and_how_to_get_it(row: str, says: str, step: runbook.Step) -> None:
+def test_without_a_record_a_way_says_what_it_lacks_and_how_to_get_it(row: str, says: str, step: Step) -> None:
     """No command with a gap in it; where nothing went forward there is nothing to take back."""
     way = way_back(step, diagnosis(row), [fired()])
     assert says in whole(way)
@@ -143,12 +144,12 @@ def test_without_a_record_a_way_says_what_it_lacks_and_how_to_get_it(row: str, s
     assert all("aws --region us-east-1 " in lacking for lacking in way.lacks)
 
 
-def test_an_undecided_diagnosis_names_no_way(step: runbook.Step) -> None:
+def test_an_undecided_diagnosis_names_no_way(step: Step) -> None:
     """Nothing is made up."""
     assert way_back(step, replace(diagnosis("return"), row=""), []) == WayBack()
 
 
-def test_the_application_goes_back_to_what_ran_before(recorded: runbook.Step, run: Callable[..., list[str]]) -> None:
+def test_the_application_goes_back_to_what_ran_before(recorded: Step, run: Callable[..., list[str]]) -> None:
     """To the revision that was recorded before the deployment; a deployment of the same image is none."""
     ecs = Account(recorded.migration).client("ecs")
     expect = recorded.migration.expect.ecs
@@ -191,7 +192,7 @@ def likeness(instance: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def test_a_damaged_database_is_restored_to_the_moment_before_the_first_breach(
-    recorded: runbook.Step, run: Callable[..., list[str]], restorable: Any
+    recorded: Step, run: Callable[..., list[str]], restorable: Any
 ) -> None:
     """Never to the latest moment: that would restore the damage. The new instance is what the old one was."""
     snapshot(recorded, "from-before")
@@ -209,7 +210,7 @@ def test_a_damaged_database_is_restored_to_the_moment_before_the_first_breach(
 
 
 def test_without_a_trigger_the_snapshot_of_before_is_restored(
-    recorded: runbook.Step, run: Callable[..., list[str]], restorable: Any
+    recorded: Step, run: Callable[..., list[str]], restorable: Any
 ) -> None:
     """Data that differ fire no trigger; what then has to follow is said."""
     restorable.create_db_snapshot(DBInstanceIdentifier=NAME, DBSnapshotIdentifier="shadowtwin-pre-migration-1")
@@ -220,7 +221,7 @@ def test_without_a_trigger_the_snapshot_of_before_is_restored(
     assert run(way)[0] == "rds restore-db-instance-from-db-snapshot"
 
 
-def test_the_restore_never_goes_to_a_moment_that_holds_nothing(recorded: runbook.Step, looked: Path) -> None:
+def test_the_restore_never_goes_to_a_moment_that_holds_nothing(recorded: Step, looked: Path) -> None:
     """A trigger of a load test, before the data arrived; RDS without automated backups; and no snapshot either."""
     begun(recorded, Plan("transfer", "a → b", "x"))
     early = fired(datetime.now(UTC) - timedelta(days=7))
@@ -243,7 +244,7 @@ def test_the_restore_never_goes_to_a_moment_that_holds_nothing(recorded: runbook
 
 
 def test_the_secret_that_changed_last_gets_its_earlier_value_back(
-    recorded: runbook.Step, run: Callable[..., list[str]]
+    recorded: Step, run: Callable[..., list[str]]
 ) -> None:
     """Its ARN and both version ids are from the record; other secrets stay as they are."""
     secrets = Account(recorded.migration).client("secretsmanager")
@@ -257,7 +258,7 @@ def test_the_secret_that_changed_last_gets_its_earlier_value_back(
 
 
 def test_traffic_goes_to_the_other_target_group(
-    recorded: runbook.Step, run: Callable[..., list[str]], second_group: str
+    recorded: Step, run: Callable[..., list[str]], second_group: str
 ) -> None:
     """By the listener's and the group's recorded ARNs; its health is looked at first."""
     way = way_back(recorded, diagnosis("infrastructure"), [])
@@ -281,7 +282,7 @@ def test_traffic_goes_to_the_other_target_group(
     ],
 )  # fmt: skip
 def test_traffic_without_a_part_of_the_record_is_not_shifted(
-    operation: str, change: dict[str, Any], says: str, step: runbook.Step, looked: Path
+    operation: str, change: dict[str, Any], says: str, step: Step, looked: Path
 ) -> None:
     """A listener that does more than forward, or one group only, is for a person."""
     folder = step.run.raw("aws")
@@ -293,7 +294,7 @@ def test_traffic_without_a_part_of_the_record_is_not_shifted(
     assert says in whole(way_back(step, diagnosis("infrastructure"), []))
 
 
-def test_the_name_goes_back_by_the_recorded_batch(recorded: runbook.Step, run: Callable[..., list[str]]) -> None:
+def test_the_name_goes_back_by_the_recorded_batch(recorded: Step, run: Callable[..., list[str]]) -> None:
     """And what refuses users at the source is named, the last change first, each with how it is undone."""
     route53 = Account(recorded.migration).client("route53")
     zone = route53.list_hosted_zones()["HostedZones"][0]["Id"].rsplit("/", 1)[-1]
@@ -317,9 +318,7 @@ def test_the_name_goes_back_by_the_recorded_batch(recorded: runbook.Step, run: C
 
 
 @pytest.mark.parametrize(("switched", "goes"), [(True, True), (False, False)])
-def test_a_switchover_that_was_rolled_back_by_itself_left_the_name(
-    switched: bool, goes: bool, step: runbook.Step
-) -> None:
+def test_a_switchover_that_was_rolled_back_by_itself_left_the_name(switched: bool, goes: bool, step: Step) -> None:
     """With a replicated copy the name is a part of the switchover."""
     before = {"switch-dns": {"zone": "Z1", "inverse": {"Changes": []}}}
     begun(step, Plan("switch-over", "a → b", "x", before=before, after={"switch-dns": {}}), {"switched": switched})
@@ -328,7 +327,7 @@ def test_a_switchover_that_was_rolled_back_by_itself_left_the_name(
     assert ("--hosted-zone-id Z1" in whole(way)) is goes
 
 
-def test_what_another_stage_recorded_is_not_used(recorded: runbook.Step) -> None:
+def test_what_another_stage_recorded_is_not_used(recorded: Step) -> None:
     """Another account, region or emulator: the same names, other ids."""
     earlier = next(p for p in recorded.run.path.parent.iterdir() if p != recorded.run.path)
     told = json.loads((earlier / "run.json").read_text())
@@ -368,7 +367,7 @@ def test_the_newest_answer_counts_and_a_failed_or_torn_one_does_not(tmp_path: Pa
         ("TRG-database", 30),
     ],
 )
-def test_a_breach_began_before_its_window_ended(identifier: str, earlier: int, step: runbook.Step) -> None:
+def test_a_breach_began_before_its_window_ended(identifier: str, earlier: int, step: Step) -> None:
     """By one window, or by the time that probes must fail; without a time there is no moment."""
     rules = step.migration.triggers
     assert fault_began([fired(identifier=identifier)], rules) == BREACH - timedelta(seconds=earlier)
@@ -376,7 +375,7 @@ def test_a_breach_began_before_its_window_ended(identifier: str, earlier: int, s
     assert fault_began([replace(fired(), status=Status.UNKNOWN), replace(fired(), trigger=False)], rules) is None
 
 
-def test_the_decision_keeps_the_way_as_evidence_and_shows_it(recorded: runbook.Step) -> None:
+def test_the_decision_keeps_the_way_as_evidence_and_shows_it(recorded: Step) -> None:
     """Commands, notes and what is lacking, each in its own line."""
     made = decide(recorded, [fired(), Finding("INT-rows", "Rows", Status.FAIL, Severity.BLOCKER)])
     kept = recorded.run.read("raw/90_rollback_decision/diagnosis.json")
@@ -389,7 +388,7 @@ def test_the_decision_keeps_the_way_as_evidence_and_shows_it(recorded: runbook.S
     assert {"way back", "lacking", "takes about"} <= set(table.index)
 
 
-def test_where_nothing_has_been_deployed_there_is_no_way_back_to_decide_on(step: runbook.Step) -> None:
+def test_where_nothing_has_been_deployed_there_is_no_way_back_to_decide_on(step: Step) -> None:
     """The run's next steps say so; that is a field of the way, not how its sentence begins."""
     way = way_back(step, diagnosis("application"), [])
     kept = {"method": "x", "minutes": "5", "lost": "y", "way_back": asdict(way), "next": way.lines()}

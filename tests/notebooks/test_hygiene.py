@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from cutover.runbook.phases import PHASES, WHEN
+from cutover.step.phases import PHASES, WHEN
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

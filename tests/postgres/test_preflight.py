@@ -17,8 +17,8 @@ from cutover.finding import Finding, Status, verdict
 from cutover.postgres import connect, preflight, server_facts
 from cutover.postgres.connection import parameters
 from cutover.postgres.preflight import scratch_catalog, scratch_restore, server
-from cutover.postgres.preflight.looks import look
 from cutover.postgres.preflight.pair import room, sorts
+from cutover.postgres.preflight.query_checks import look
 from cutover.postgres.preflight.server import pooler
 from cutover.postgres.preflight.source import SOURCE
 from cutover.rehearsal.postgres import Server

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,16 +23,15 @@ from cutover.postgres.replication import (
     GiveReplicaIdentity,
     Link,
     StartReplication,
-    check_replication,
     end_replication,
     link_state,
 )
-from cutover.postgres.replication.identity import unidentified, without_equality
+from cutover.postgres.replication.identity import incomparable, unidentified, without_equality
 from cutover.postgres.replication.schema import copy_schema_before
 from cutover.postgres.replication.source_checks import check_identity
 from cutover.postgres.replication.user_writes import refused_writes
+from cutover.procedures.transfer import check_way
 from cutover.rehearsal.postgres import Server
-from cutover.runbook import check_way
 
 PARAMS = Path(__file__).resolve().parent.parent.parent / "params" / "staging.yml"
 
@@ -265,6 +264,18 @@ def test_a_partition_of_another_owner_is_asked_through_its_root(make: Make, pg17
     assert 'table "days_a"' in found["public.days"]
 
 
+def test_a_lock_that_is_not_to_be_had_is_no_answer(make: Make, pg17: Server, pg18: Server) -> None:
+    """Neither a refusal nor a pass: raised, so that nothing is published."""
+    sides = make(pg17, pg18)
+    sides.run("CREATE TABLE public.t (id int PRIMARY KEY)")
+    with psycopg.connect(sides.link.source_url) as other, connect(sides.link.source_url, readonly=False) as connection:
+        connection.execute("CREATE PUBLICATION p FOR TABLE public.t")
+        other.execute("LOCK TABLE public.t IN SHARE MODE")
+        connection.execute("SET lock_timeout = '20ms'")
+        with connection.transaction(force_rollback=True), pytest.raises(psycopg.errors.LockNotAvailable):
+            refused_writes(connection, "p")
+
+
 def test_columns_that_cannot_be_compared_are_named_however_deep_they_lie(
     make: Make, pg17: Server, pg18: Server
 ) -> None:
@@ -280,10 +291,10 @@ def test_columns_that_cannot_be_compared_are_named_however_deep_they_lie(
         "g inet, h public.mood[], i xid); ALTER TABLE public.fine REPLICA IDENTITY FULL; "
         "CREATE TABLE public.keyed (id int PRIMARY KEY, a json)"
     )
-    (found,) = (f for f in check_replication(sides.link) if f.id == "REP-comparable")
-    assert found.closes_gate
-    assert [name.split(" ")[0] for name in found.data["columns"]] == [f"public.bad.{letter}" for letter in "abcdefghi"]
-    assert "public.bad.e (public.pairs)" in found.observed
+    with connect(sides.link.source_url) as connection:
+        found = incomparable(connection)
+    assert [name.split(" ")[0] for name in found] == [f"public.bad.{letter}" for letter in "abcdefghi"]
+    assert "public.bad.e (public.pairs)" in found
 
 
 def test_a_type_has_equality_exactly_where_the_server_finds_one(request: pytest.FixtureRequest, pg17: Server) -> None:
@@ -320,16 +331,22 @@ def test_an_index_that_identifies_rows_is_there_before_the_rows(make: Make, pg17
 
 
 def test_what_was_there_is_there_again_after_undo(make: Make, pg17: Server, pg18: Server) -> None:
-    """NOTHING stays NOTHING."""
+    """Also NOTHING, and an index by its name, where it holds a generated column; a journal of before says none."""
     sides = make(pg17, pg18)
     sides.run(
-        "CREATE TABLE public.a (x int); CREATE TABLE public.b (x int); ALTER TABLE public.b REPLICA IDENTITY NOTHING"
+        "CREATE TABLE public.a (x int); CREATE TABLE public.b (x int); ALTER TABLE public.b REPLICA IDENTITY NOTHING; "
+        "CREATE TABLE public.c (x int, y int GENERATED ALWAYS AS (x + 1) STORED NOT NULL); "
+        'CREATE UNIQUE INDEX "c y" ON public.c (y); ALTER TABLE public.c REPLICA IDENTITY USING INDEX "c y"'
     )
     action = GiveReplicaIdentity(sides.link.source_url)
     plan = action.plan()
+    assert plan.before == {"public.a": "DEFAULT", "public.b": "NOTHING", "public.c": 'USING INDEX "c y"'}
     change = Change(plan, action.apply(plan), "", 0.0)
+    assert action.plan().empty
     action.undo(change)
-    assert action.plan().before == plan.before == {"public.a": "none", "public.b": "nothing"}
+    assert action.plan().before == plan.before
+    action.undo(Change(replace(plan, before={"public.b": "none"}), {}, "", 0.0))
+    assert action.plan().before["public.b"] == "DEFAULT"
 
 
 @pytest.mark.parametrize(("statements", "status"), [(DEFERRED, Status.NOT_DUE), (GENERATED_KEY, Status.FAIL)])
@@ -340,8 +357,8 @@ def test_only_what_a_change_of_the_notebook_mends_is_not_due_yet(
     sides = make(pg17, pg18)
     sides.run(statements)
     raw = yaml.safe_load(PARAMS.read_text())["migration"] | {"transfer": "replicate"}
-    raw["source"]["database_url"], raw["target"]["database_url"] = sides.link.source_url, sides.link.target_url
-    step: Any = SimpleNamespace(migration=Migration.model_validate(raw), resolve=lambda reference: reference)
+    urls = {raw["source"]["database_url"]: sides.link.source_url, raw["target"]["database_url"]: sides.link.target_url}
+    step: Any = SimpleNamespace(migration=Migration.model_validate(raw), resolve=urls.__getitem__)
     (found,) = (f for f in check_way(step) if f.id == "REP-identity")
     assert found.status is status
     assert found.closes_gate is (status is Status.FAIL)

@@ -31,7 +31,7 @@ from cutover.postgres import (
     verify_dump,
 )
 from cutover.postgres.connection import parameters
-from cutover.postgres.restore_errors import read_errors
+from cutover.postgres.transfer.errors import read_errors
 from cutover.rehearsal.postgres import Server
 
 Fresh = Callable[..., str]

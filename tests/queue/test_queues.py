@@ -130,10 +130,10 @@ def test_the_rehearsals_queues_are_read_in_full(place: Place) -> None:
 
 
 def test_keys_that_look_alike_are_no_queues(place: Place) -> None:
-    """A queue's name holds no colon, and its meta is a hash; a prefix is no pattern."""
+    """A queue's meta is a hash and no job, whatever a job is called; a prefix is no pattern."""
     place.add("reports", {})
     place.client.set(f"{place.prefix}:text:meta", "x")
-    place.client.hset(f"{place.prefix}:a:b:meta", "paused", 1)
+    place.client.hset(f"{place.prefix}:reports:a:meta", mapping={"name": "job", "data": "{}", "timestamp": 1})
     place.client.hset(f"{place.prefix}x:other:meta", "paused", 1)
     assert list(place.depths()) == ["reports"]
     assert read_queues(place.url, f"{place.prefix[:-1]}?") == []
@@ -330,6 +330,7 @@ def test_a_paused_queue_needs_no_wait_for_what_cannot_move(place: Place) -> None
 
 def test_no_queue_and_no_redis_are_unknown_never_empty(place: Place) -> None:
     """A wrong prefix must not look like a drained queue; the password is not told."""
+    place.add("reports", {})
     (finding,) = check_drained(place.url, 0.1, prefix="nothing-here")
     assert finding.status is Status.UNKNOWN
     nowhere = f"redis://:secret-word@127.0.0.1:{closed_port()}/0"

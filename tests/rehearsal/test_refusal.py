@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cutover.rehearsal.visitors import refusal
-from cutover.runbook.phases import PHASES, REPLICATED_DAY, notebooks_of
+from cutover.step.phases import PHASES, REPLICATED_DAY, notebooks_of
 
 OLD, NEW = "replit.shadowtwin.example", "shadowtwin-alb-1.us-east-1.elb.amazonaws.com"
 

@@ -15,8 +15,8 @@ import sample_runs
 from cutover.errors import UsageError
 from cutover.finding import Finding, Severity, Status
 from cutover.report import facts, html, read, write, write_junit
-from cutover.runbook import RunFolder
 from cutover.secrets import redact
+from cutover.step import RunFolder
 
 EVERY = [name for name, _ in sample_runs.EVERY]
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> & \x00\x1b[31m \u202e\ud800 " + "x" * 9_000

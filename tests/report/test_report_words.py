@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from cutover.report import words
+from cutover.report import wording
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from cutover.report import words
 )
 def test_a_duration_reads_as_it_is_said(seconds, said):
     """Rounded to what matters, with its unit."""
-    assert words.duration(seconds) == said
+    assert wording.duration(seconds) == said
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_duration_reads_as_it_is_said(seconds, said):
 )
 def test_a_small_share_is_never_rounded_to_nothing(share, said):
     """An error in a thousand requests is not none."""
-    assert words.percent(share) == said
+    assert wording.percent(share) == said
 
 
 @pytest.mark.parametrize(
@@ -48,14 +48,14 @@ def test_a_small_share_is_never_rounded_to_nothing(share, said):
 )
 def test_a_size_reads_as_it_is_said(octets, said):
     """Decimal units."""
-    assert words.size(octets) == said
+    assert wording.size(octets) == said
 
 
 def test_a_gate_that_is_closed_for_want_of_knowledge_is_not_painted_as_wrong():
     """INCONCLUSIVE is doubt; NO_GO is bad."""
-    assert words.ending("gate-closed", "INCONCLUSIVE")[2] == "doubt"
-    assert words.ending("gate-closed", "NO_GO")[2] == "bad"
-    assert words.ending("something new") == ("something new", "?", "doubt")
+    assert wording.ending("gate-closed", "INCONCLUSIVE")[2] == "doubt"
+    assert wording.ending("gate-closed", "NO_GO")[2] == "bad"
+    assert wording.ending("something new") == ("something new", "?", "doubt")
 
 
 @pytest.mark.parametrize(
@@ -69,27 +69,27 @@ def test_a_gate_that_is_closed_for_want_of_knowledge_is_not_painted_as_wrong():
 )
 def test_a_notebook_has_a_readable_name(name, title):
     """With its number and its capitals."""
-    assert words.step_title(name) == title
+    assert wording.step_title(name) == title
 
 
 def test_commands_stand_apart_from_the_sentences_around_them():
     """A command that goes on over line breaks stays one block."""
     text = "Look first:\naws rds describe-db-instances \\\n  --region eu-central-1\nThen decide."
-    kinds = words.blocks(text)
+    kinds = wording.blocks(text)
     assert [kind for kind, _ in kinds] == ["text", "code", "text"]
     assert kinds[1][1].endswith("--region eu-central-1")
 
 
 def test_what_cannot_be_seen_is_made_visible():
     """Escape sequences, NUL, direction marks, half surrogates; line breaks and tabs stay."""
-    assert words.visible("a\x1b[0m\x00\u202e\ud800\r\nb\tc") == "a␛[0m␀⟨U+202E⟩\ufffd\nb\tc"
+    assert wording.visible("a\x1b[0m\x00\u202e\ud800\r\nb\tc") == "a␛[0m␀⟨U+202E⟩\ufffd\nb\tc"
 
 
 def test_a_text_that_is_cut_says_how_much_is_left_out():
     """And where the rest is."""
-    assert words.shorten("x" * 2_500).endswith("… (500 more characters in findings.jsonl)")
+    assert wording.shorten("x" * 2_500).endswith("… (500 more characters in findings.jsonl)")
 
 
 def test_only_the_words_that_are_used_are_explained():
     """A short glossary is read."""
-    assert [term for term, _ in words.glossary("the p95 rose and nothing else")] == ["p95"]
+    assert [term for term, _ in wording.glossary("the p95 rose and nothing else")] == ["p95"]

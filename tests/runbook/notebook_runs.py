@@ -59,7 +59,7 @@ RUNS: list[subprocess.Popen[str]] = []
 RUNNER = """
 import json, sys
 from pathlib import Path
-from cutover.runbook import execute
+from cutover.engine import execute
 asked = json.loads(sys.argv[1])
 asked["outputs"] = Path(asked["outputs"])
 result = execute(asked.pop("notebooks"), asked.pop("params"), **asked)

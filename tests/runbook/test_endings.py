@@ -16,8 +16,8 @@ import nbformat
 import pytest
 from notebook_runs import RUNNER, lives, output, start_run, states, wait_for
 
+from cutover.engine import execute
 from cutover.errors import ExitCode
-from cutover.runbook import execute
 
 FAMILY = textwrap.dedent("""
     import os, subprocess, sys

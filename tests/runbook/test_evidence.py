@@ -11,10 +11,10 @@ import pytest
 
 from cutover.errors import UsageError
 from cutover.finding import Finding, Status
-from cutover.runbook import RunFolder
-from cutover.runbook.conclusion import latest
-from cutover.runbook.evidence import project_root
-from cutover.runbook.facts import source_facts
+from cutover.step import RunFolder
+from cutover.step.conclusion import latest
+from cutover.step.evidence import project_root
+from cutover.step.facts import source_facts
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cutover.judgement import judge_metrics
 from cutover.migration import Triggers
-from cutover.runbook.growing import Growing
+from cutover.procedures.live_chart import Growing
 
 T0 = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

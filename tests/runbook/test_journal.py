@@ -13,8 +13,8 @@ from moto import mock_aws
 
 from cutover.action import Approval
 from cutover.errors import AwsError, UsageError
-from cutover.runbook import Journal
-from cutover.runbook.s3journal import S3Store
+from cutover.step import Journal
+from cutover.step.s3journal import S3Store
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -98,7 +98,7 @@ def test_a_torn_line_spoils_itself_alone(torn: str, home: Path) -> None:
 def test_a_line_is_there_when_its_writer_is_killed_right_after(home: Path) -> None:
     """Written at once, not when the process ends in order."""
     script = (
-        "import os\nfrom cutover.runbook import Journal\n"
+        "import os\nfrom cutover.step import Journal\n"
         "Journal.open('state', 'shadowtwin', 'staging').remember('k', 1)\nos.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9

@@ -12,7 +12,7 @@ from cutover import aws
 from cutover.errors import UsageError
 from cutover.finding import Finding
 from cutover.migration import Load
-from cutover.runbook.loading import _of_a_worker, load_workers
+from cutover.procedures.load_test import _of_a_worker, load_workers
 
 FARGATE = {"image": "repository/shadowtwin-load:1", "join": "10.0.1.17:5557", "login": "secretsmanager:load/login"}
 

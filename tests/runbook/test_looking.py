@@ -10,10 +10,10 @@ from standin import closed_port
 
 from cutover.finding import Finding, Severity, Status
 from cutover.judgement import MATRIX, Looks, diagnose
+from cutover.procedures.decision import arguments
+from cutover.procedures.symptoms import look_around
 from cutover.rehearsal.postgres import Server
 from cutover.rehearsal.valkey import ValkeyServer
-from cutover.runbook.decision import arguments
-from cutover.runbook.looking import look_around
 
 FIRED = Finding("TRG-error-rate", "x", Status.FAIL, Severity.BLOCKER, observed="9 %", trigger=True)
 

@@ -68,8 +68,8 @@ def told(migration: dict[str, Any], sides: Sides) -> Callable[..., dict[str, str
         return {
             "sentence": comparison.sentence(),
             "command": Answer(comparison).headline,
-            "notebook": runbook.proof(step, comparison).text,
-            "picture": runbook.tables_sentence(comparison),
+            "notebook": runbook.pictures.proof(step, comparison).text,
+            "picture": runbook.pictures.tables_sentence(comparison),
             "report": next(line for line in story.happened(run, backing) if line.startswith("Data: ")),
             "number": story.numbers(run, backing)[0].meaning,
         }

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cutover.errors import ExitCode, ParamsError
-from cutover.runbook import from_dict, load_params, plainyaml, schema, show
+from cutover.params import from_dict, load_params, plainyaml, schema, show
 
 GOOD = """\
 migration:

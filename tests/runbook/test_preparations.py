@@ -14,7 +14,9 @@ import yaml
 from cutover.errors import UsageError
 from cutover.finding import Finding, Severity, Status
 from cutover.migration import Migration
-from cutover.runbook import check_local_tools, lessons, load_target, planned_changes, snapshot_name, tally
+from cutover.procedures.load_test import load_target
+from cutover.procedures.overview import lessons, planned_changes, snapshot_name, tally
+from cutover.procedures.prerequisites import check_local_tools
 
 PARAMS = Path(__file__).resolve().parent.parent.parent / "params" / "staging.yml"
 

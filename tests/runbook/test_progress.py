@@ -18,8 +18,8 @@ from typing import Any
 import notebook_runs as runs
 import pytest
 
-from cutover.runbook import Event, execute
-from cutover.runbook.progress import Show, Stage, html, line_in, progress
+from cutover.engine import Event, execute
+from cutover.progress import Show, Stage, html, line_in, progress
 
 
 @dataclass
@@ -114,7 +114,7 @@ def test_the_bar_is_html_without_script_and_holds_no_markup_of_others() -> None:
 WORK = """
 import threading
 from types import SimpleNamespace
-from cutover.runbook.progress import progress
+from cutover.progress import progress
 show = progress(every_s=0.0)
 def work():
     for done in range(1, 4):

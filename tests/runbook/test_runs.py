@@ -14,11 +14,10 @@ import nbformat
 import pytest
 from notebook_runs import BEGIN, output, states
 
-from cutover import runbook
+from cutover.engine import Event, execute
 from cutover.errors import ExitCode, ParamsError, UsageError
 from cutover.finding import Verdict
-from cutover.runbook import execute
-from cutover.runbook.execute import Event
+from cutover.step import Journal, RunFolder, approve
 
 Notebook = Callable[..., Path]
 APPLY = "migration: dict = {}\napply: bool = False"
@@ -75,7 +74,7 @@ def test_open_gates_end_with_go(look: Notebook, migration: dict[str, Any], tmp_p
         on_event=events.append,
         scenario="clean",
     )
-    folder = runbook.RunFolder(result.folder)
+    folder = RunFolder(result.folder)
     assert (result.exit_code, result.verdict) == (ExitCode.GO, Verdict.GO)
     assert result.folder.name.endswith("Z-staging-day")
     assert drawn == [result.folder]
@@ -89,7 +88,7 @@ def test_open_gates_end_with_go(look: Notebook, migration: dict[str, Any], tmp_p
     assert [s["state"] for s in verdict(result)["steps"]] == ["completed", "completed"]
     assert [e.kind for e in events if e.kind != "cell"] == ["run", "started", "ended", "started", "ended", "finished"]
     assert [f.id for f in folder.findings()] == ["A-1", "A-1"]
-    assert runbook.Journal.open("state", "shadowtwin", "staging").entries("run")[0]["verdict"] == "GO"
+    assert Journal.open("state", "shadowtwin", "staging").entries("run")[0]["verdict"] == "GO"
 
 
 def test_a_closed_gate_stops_the_run(look: Notebook, migration: dict[str, Any], tmp_path: Path) -> None:
@@ -117,7 +116,12 @@ def test_a_closed_gate_stops_the_run(look: Notebook, migration: dict[str, Any], 
         ([LOOK.format(status="PASS")], 5, "completed", "ended without a conclusion"),
         (["step.conclude()"], 5, "gate-closed", "nothing was looked at"),
         (["step.show('a map')"], 5, "completed", "nothing was judged"),
-        (["raise runbook.step.UsageError('The flag is wrong.', todo='mend it')"], 2, "failed", "The flag is wrong"),
+        (
+            ["from cutover.errors import UsageError\nraise UsageError('The flag is wrong.', todo='fix it')"],
+            2,
+            "failed",
+            "The flag is wrong",
+        ),
     ],
     ids=["unknown", "no conclusion", "nothing recorded", "only shown", "usage"],
 )
@@ -141,8 +145,8 @@ def test_an_approval_is_waited_for_and_the_run_resumed(
     assert waiting.exit_code is ExitCode.WAITING
     assert [s.state for s in waiting.steps] == ["completed", "waiting", "not-run"]
     assert verdict(waiting)["next"][0] == f"cutover approve {waiting.folder.name} 11_b"
-    assert runbook.RunFolder(waiting.folder).read("run.json")["caller"]["arn"].endswith("user/ada")
-    runbook.approve(waiting.folder, "11_b", "arn:aws:iam::012345678901:user/grace")
+    assert RunFolder(waiting.folder).read("run.json")["caller"]["arn"].endswith("user/ada")
+    approve(waiting.folder, "11_b", "arn:aws:iam::012345678901:user/grace")
     result = execute(
         notebooks, migration, apply=True, outputs=tmp_path / "out", phase="day", resume=waiting.folder.name
     )
@@ -151,7 +155,7 @@ def test_an_approval_is_waited_for_and_the_run_resumed(
     assert [s["state"] for s in verdict(result)["steps"]] == ["completed"] * 3
     assert verdict(result)["steps"][0]["run"] == waiting.folder.name
     assert not (result.folder / "notebooks" / "10_a.ipynb").exists()
-    assert runbook.RunFolder(result.folder).read("run.json")["resumed_from"] == waiting.folder.name
+    assert RunFolder(result.folder).read("run.json")["resumed_from"] == waiting.folder.name
 
 
 def test_a_plan_shows_every_change_and_makes_none(
@@ -249,7 +253,7 @@ def test_plain_papermill_gives_the_same_findings(look: Notebook, migration: dict
             str(look("10_a", "FAIL")), str(tmp_path / "o.ipynb"), {"migration": migration}, progress_bar=False
         )
     (path,) = (tmp_path / "outputs").iterdir()
-    folder = runbook.RunFolder(path)
+    folder = RunFolder(path)
     assert [str(f.status) for f in folder.findings()] == ["FAIL"]
     assert folder.read("verdict.json")["verdict"] == "NO_GO"
     assert folder.verify() == []
@@ -295,7 +299,7 @@ def test_a_knob_that_is_refused_starts_no_kernel(
 
 def test_defaults_that_break_papermills_own_reader_are_read(notebook: Notebook) -> None:
     """`Literal`, and an equals sign in a text (papermill's issues 906 and 864)."""
-    from cutover.runbook.knobs import inspect
+    from cutover.engine.parameters import inspect
 
     source = "from typing import Literal\nmode: Literal['a', 'b'] = 'a'\nwhere: str = 'a=b'  # why\nplain = 3"
     assert set(inspect(notebook("n", parameters=source)).knobs) == {"mode", "where", "plain"}
@@ -328,12 +332,12 @@ def test_a_report_that_cannot_be_drawn_costs_no_evidence(
     assert result.exit_code is ExitCode.BROKE
     assert verdict(result)["exit_code"] == 1
     assert "no ink" in result.headline
-    assert runbook.RunFolder(result.folder).verify() == []
+    assert RunFolder(result.folder).verify() == []
 
 
 def test_two_runs_in_one_second_keep_apart(notebook: Notebook, migration: dict[str, Any], tmp_path: Path) -> None:
     """A name that is taken gets a suffix."""
-    folders = {runbook.RunFolder.create(tmp_path / "out", "staging", "day").path for _ in range(3)}
+    folders = {RunFolder.create(tmp_path / "out", "staging", "day").path for _ in range(3)}
     assert len(folders) == 3
 
 

@@ -14,7 +14,7 @@ from settings import SetTtl
 from cutover import runbook
 from cutover.errors import ActionRefused, ApprovalNeeded, ExitCode, GateClosed, ParamsError, SecretError, UsageError
 from cutover.finding import Finding, Severity, Status, Verdict
-from cutover.runbook import RunFolder, Step
+from cutover.step import RunFolder, Step, approve
 
 Begin = Callable[..., Step]
 ADA, GRACE = "arn:aws:iam::012345678901:user/ada", "arn:aws:iam::012345678901:user/grace"
@@ -58,7 +58,7 @@ def test_it_opens_a_folder_and_says_where_it_works(begin: Begin, capsys: pytest.
 def test_production_is_red(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     """The word and the colour: nobody takes it for staging."""
     shown: list[str] = []
-    monkeypatch.setattr("cutover.runbook.display.emit", lambda html, text: shown.append(html))
+    monkeypatch.setattr("cutover.step.display.emit", lambda html, text: shown.append(html))
     begin(apply=True, environment="production")
     assert "PRODUCTION" in shown[0]
     assert "#a83c00" in shown[0]
@@ -204,7 +204,7 @@ def test_tables_and_pictures_are_shown_with_a_sentence(begin: Begin, monkeypatch
 
     shown: list[str] = []
     step = begin()
-    monkeypatch.setattr("cutover.runbook.display.emit", lambda html, text: shown.append(html))
+    monkeypatch.setattr("cutover.step.display.emit", lambda html, text: shown.append(html))
     step.show(pd.DataFrame({"rows": [1]}), alt="rows by table")
     step.show(Figure(), alt='p95 stayed "low"')
     step.show(None, alt="nothing")
@@ -248,7 +248,7 @@ def test_a_change_waits_for_an_approval(begin: Begin, home: Path) -> None:
     assert caught.value.exit_code == ExitCode.WAITING
     assert not (home / "zone").exists()
     assert step.run.read("steps/07_lower_ttl.json")["state"] == "waiting"
-    (given,) = runbook.approve(step.run.path, "07", GRACE, note="CHG-7")
+    (given,) = approve(step.run.path, "07", GRACE, note="CHG-7")
     assert given.plan_hash == action.plan().hash
     again = begin(apply=True)
     change = again.change(action)
@@ -264,7 +264,7 @@ def test_a_changed_plan_needs_a_new_approval(begin: Begin, home: Path) -> None:
     step = begin(apply=True)
     with pytest.raises(ApprovalNeeded):
         step.change(SetTtl(home / "zone", 60))
-    runbook.approve(step.run.path, "07_lower_ttl", GRACE)
+    approve(step.run.path, "07_lower_ttl", GRACE)
     with pytest.raises(ApprovalNeeded):
         begin(apply=True).change(SetTtl(home / "zone", 30))
     assert not (home / "zone").exists()
@@ -277,8 +277,8 @@ def test_in_production_four_eyes_see_a_change(begin: Begin, home: Path) -> None:
     with pytest.raises(ApprovalNeeded):
         step.change(action)
     with pytest.raises(ActionRefused, match="cannot approve"):
-        runbook.approve(step.run.path, "07_lower_ttl", ADA)
-    runbook.approve(step.run.path, "07_lower_ttl", GRACE)
+        approve(step.run.path, "07_lower_ttl", ADA)
+    approve(step.run.path, "07_lower_ttl", GRACE)
     theirs = begin(apply=True, environment="production")
     theirs.identify("012345678901", GRACE)
     with pytest.raises(ActionRefused, match="four eyes"):
@@ -299,7 +299,7 @@ def test_in_production_a_second_pair_of_eyes_is_somebody_sts_vouches_for(
     with pytest.raises(ApprovalNeeded):
         step.change(SetTtl(home / "zone", 60))
     with pytest.raises(ActionRefused, match=says):
-        runbook.approve(step.run.path, "07_lower_ttl", approver)
+        approve(step.run.path, "07_lower_ttl", approver)
 
 
 def test_a_gate_in_the_middle_stops_only_when_it_is_closed(begin: Begin) -> None:
@@ -324,7 +324,7 @@ def test_what_is_only_planned_is_never_go(begin: Begin) -> None:
 def test_nothing_that_waits_is_nothing_to_approve(begin: Begin) -> None:
     """With the steps that have plans."""
     with pytest.raises(UsageError, match="waits for an approval"):
-        runbook.approve(begin().run.path, "07_lower_ttl", GRACE)
+        approve(begin().run.path, "07_lower_ttl", GRACE)
 
 
 def test_a_change_in_another_account_is_refused(begin: Begin, home: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_change_made_already_is_only_verified(begin: Begin, home: Path) -> Non
     step = begin(apply=True)
     with pytest.raises(ApprovalNeeded):
         step.change(action)
-    runbook.approve(step.run.path, "07_lower_ttl", GRACE)
+    approve(step.run.path, "07_lower_ttl", GRACE)
     begin(apply=True).change(action)
     later = begin(apply=True)
     change = later.change(action)
@@ -358,7 +358,7 @@ def test_a_change_that_breaks_is_on_record(begin: Begin, home: Path) -> None:
     step = begin(apply=True)
     with pytest.raises(ApprovalNeeded):
         step.change(action)
-    runbook.approve(step.run.path, "07_lower_ttl", GRACE)
+    approve(step.run.path, "07_lower_ttl", GRACE)
     again = begin(apply=True)
     with pytest.raises(FileNotFoundError):
         again.change(action)

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import typer
 
+from cutover.cli.output import print_out, say
 from cutover.cli.root import AsJson, app
 from cutover.cli.watching import watch
-from cutover.cli.words import print_out, say
 from cutover.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:

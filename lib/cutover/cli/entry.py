@@ -9,8 +9,8 @@ import traceback
 import typer
 
 from cutover.cli import comparing, evidence, joining, params, rehearsing, remedy, requirements, running
+from cutover.cli.output import say
 from cutover.cli.root import app
-from cutover.cli.words import say
 from cutover.errors import CutoverError, ExitCode, UsageError
 
 GROUPS = (rehearsing, running, evidence, comparing, params, remedy, joining, requirements)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cutover.cli.output import code_of, print_out, say
 from cutover.cli.root import AsJson, Outputs, ParamsFile, RunName, app
-from cutover.cli.words import code_of, print_out, say
 from cutover.errors import ExitCode, UsageError
 
 
@@ -16,7 +16,7 @@ from cutover.errors import ExitCode, UsageError
 def report(run: RunName = "last", outputs: Outputs = Path("outputs")) -> None:
     """Draw a run's report and JUnit again."""
     from cutover.report import write, write_index, write_junit  # noqa: PLC0415
-    from cutover.runbook import RunFolder  # noqa: PLC0415
+    from cutover.step import RunFolder  # noqa: PLC0415
 
     folder = RunFolder.find(run, outputs)
     sealed = folder.read("manifest.json")
@@ -36,7 +36,7 @@ def report(run: RunName = "last", outputs: Outputs = Path("outputs")) -> None:
 def verify(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: AsJson = False) -> None:
     """Check a run against its manifest, and the ledger: every byte, no network."""
     from cutover.report import check_ledger  # noqa: PLC0415
-    from cutover.runbook import RunFolder  # noqa: PLC0415
+    from cutover.step import RunFolder  # noqa: PLC0415
 
     folder = RunFolder.find(run, outputs)
     ledger = check_ledger(outputs) if (outputs / "ledger.jsonl").exists() else []
@@ -60,7 +60,7 @@ def judge(
     """The rollback triggers over a stored load log: the same verdict, offline; thresholds may be tried anew."""
     from cutover import judgement, load  # noqa: PLC0415
     from cutover.migration import CompareTo  # noqa: PLC0415
-    from cutover.runbook import load_params  # noqa: PLC0415
+    from cutover.params import load_params  # noqa: PLC0415
 
     migration = load_params(params).migration
     frame, warm_up = load.read_log(log), migration.load.warm_up

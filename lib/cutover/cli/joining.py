@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cutover.cli.output import say
 from cutover.cli.root import ParamsFile, app
-from cutover.cli.words import say
 from cutover.errors import LoadError, UsageError
 
 
@@ -25,7 +25,7 @@ def load_worker(
     Arrivals, visitors and logins come from the same parameter file; what is recorded here is sent to the master.
     """
     from cutover.load import worker  # noqa: PLC0415
-    from cutover.runbook import load_params  # noqa: PLC0415
+    from cutover.params import load_params  # noqa: PLC0415
 
     migration = load_params(params).migration
     where = master or migration.load.master

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
+from cutover.cli.output import print_out, say
 from cutover.cli.root import AsJson, app
-from cutover.cli.words import print_out, say
 
 params_app = typer.Typer(help="Parameter files: check, schema, show.", no_args_is_help=True)
 app.add_typer(params_app, name="params")
@@ -16,7 +16,7 @@ app.add_typer(params_app, name="params")
 @params_app.command("check")
 def params_check(file: Path) -> None:
     """Refuse or accept a parameter file, every mistake with its line."""
-    from cutover.runbook import load_params  # noqa: PLC0415
+    from cutover.params import load_params  # noqa: PLC0415
 
     migration = load_params(file).migration
     say(f"{file} is valid: {migration.name}, {migration.environment}, account {migration.account_id}.")
@@ -25,7 +25,7 @@ def params_check(file: Path) -> None:
 @params_app.command("schema")
 def params_schema() -> None:
     """JSON Schema of a parameter file, for editors."""
-    from cutover.runbook import schema  # noqa: PLC0415
+    from cutover.params import schema  # noqa: PLC0415
 
     print_out(schema(), True)
 
@@ -33,8 +33,8 @@ def params_schema() -> None:
 @params_app.command("show")
 def params_show(file: Path, as_json: AsJson = False) -> None:
     """Every parameter with its value (redacted) and where it came from."""
-    from cutover.runbook import load_params  # noqa: PLC0415
-    from cutover.runbook import show as origins  # noqa: PLC0415
+    from cutover.params import load_params  # noqa: PLC0415
+    from cutover.params import show as origins  # noqa: PLC0415
 
     rows = origins(load_params(file))
     print_out([{"key": r.key, "value": r.value, "from": r.source} for r in rows], as_json)

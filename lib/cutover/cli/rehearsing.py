@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cutover.cli.output import conclude, print_out, say
 from cutover.cli.root import AsJson, Outputs, ParamsFile, app
-from cutover.cli.words import conclude, print_out, say
 from cutover.errors import ExitCode, UsageError
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
+from cutover.cli.output import print_out, say
 from cutover.cli.root import AsJson, Outputs, RunName, app
-from cutover.cli.words import print_out, say
 from cutover.errors import ExitCode
 
 
@@ -18,7 +18,7 @@ def remedy(
     as_json: AsJson = False,
 ) -> None:
     """The ordered script that mends what a run found FAIL or MISSING: `cutover remedy RUN > fix.sh`. Never run here."""
-    from cutover.runbook.mending import remedy_of  # noqa: PLC0415
+    from cutover.procedures.remedy import remedy_of  # noqa: PLC0415
 
     found = remedy_of(run, outputs)
     if as_json:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
+from cutover.cli.output import code_of, print_out, say
 from cutover.cli.root import AsJson, Outputs, RunName, app
-from cutover.cli.words import code_of, print_out, say
 from cutover.errors import ExitCode, UsageError
 
 
@@ -18,7 +18,8 @@ def recheck(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: 
     from cutover.aws.requirements import looks  # noqa: PLC0415
     from cutover.finding import Finding, verdict  # noqa: PLC0415
     from cutover.judgement import apply_waivers  # noqa: PLC0415
-    from cutover.runbook import RunFolder, from_dict  # noqa: PLC0415
+    from cutover.params import from_dict  # noqa: PLC0415
+    from cutover.step import RunFolder  # noqa: PLC0415
 
     folder = RunFolder.find(run, outputs)
     wrong = folder.verify() if folder.read("manifest.json") else []

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from cutover.cli.output import conclude, print_out, say
 from cutover.cli.root import AsJson, Knobs, Outputs, ParamsFile, RunName, app
-from cutover.cli.words import conclude, print_out, say
 from cutover.errors import ExitCode, UsageError
 
 
@@ -40,7 +40,7 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Every change that a run would make, as a table; makes none."""
-    from cutover.runbook import planned_changes  # noqa: PLC0415
+    from cutover.procedures.overview import planned_changes  # noqa: PLC0415
 
     result = _execute(what, params, knob, outputs, apply=False, plan=True, only_changing=True)
     print_out(planned_changes(result.folder), as_json)
@@ -50,11 +50,12 @@ def plan(
 @app.command()
 def status(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: AsJson = False) -> None:
     """How far a run came, and how each step ended."""
-    from cutover.runbook import RunFolder  # noqa: PLC0415
+    from cutover.engine.outcome import steps_of  # noqa: PLC0415
+    from cutover.step import RunFolder  # noqa: PLC0415
 
     folder = RunFolder.find(run, outputs)
     about, verdict = folder.read("run.json"), folder.read("verdict.json")
-    steps = verdict.get("steps") or folder.steps()
+    steps = steps_of(folder)
     word = verdict.get("verdict") or _unfinished(about)
     if as_json:
         print_out({"run": folder.name, "verdict": word, "steps": steps, "headline": verdict.get("headline", "")}, True)
@@ -73,8 +74,8 @@ def approve(
     outputs: Outputs = Path("outputs"),
 ) -> None:
     """Approve the planned changes of one step, as the AWS caller that you are; bound to the plans' hashes."""
-    from cutover.runbook import RunFolder  # noqa: PLC0415
-    from cutover.runbook import approve as approve_step  # noqa: PLC0415
+    from cutover.step import RunFolder  # noqa: PLC0415
+    from cutover.step import approve as approve_step  # noqa: PLC0415
 
     folder = RunFolder.find(run, outputs)
     for given in approve_step(folder.path, step, _caller(folder), note=note, outputs=outputs):
@@ -103,8 +104,10 @@ def _execute(
     only_changing: bool = False,
     **options: Any,
 ) -> Any:
-    from cutover.runbook import execute, find_notebooks, load_params  # noqa: PLC0415
-    from cutover.runbook.phases import notebooks_of  # noqa: PLC0415
+    from cutover.engine import execute  # noqa: PLC0415
+    from cutover.params import load_params  # noqa: PLC0415
+    from cutover.step import find_notebooks  # noqa: PLC0415
+    from cutover.step.phases import notebooks_of  # noqa: PLC0415
 
     folder = find_notebooks()
     transfer = load_params(params).migration.transfer
@@ -139,7 +142,7 @@ def _notebook(folder: Path, name: str) -> Path:
 
 
 def _event(event: Any) -> None:
-    from cutover.runbook.execute import describe  # noqa: PLC0415
+    from cutover.engine.execute import describe  # noqa: PLC0415
 
     if line := describe(event):
         say(line)

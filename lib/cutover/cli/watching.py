@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cutover.cli.words import say
+from cutover.cli.output import say
 from cutover.text import duration
 
 if TYPE_CHECKING:

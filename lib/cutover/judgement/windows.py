@@ -144,7 +144,7 @@ def windows_of(seen: Seen, window: timedelta | float) -> pd.DataFrame:
     if not seconds > 0:
         raise ValueError(f"a window must be longer than nothing, not {seconds} s")
     if not len(seen.due):
-        return pd.DataFrame(columns=[*COLUMNS, "warm_up"])
+        return pd.DataFrame(columns=[*COLUMNS, "warm_up"], dtype=float).astype({"warm_up": bool})
     first = int(np.floor((seen.due[0] - seen.origin) / seconds))
     last = max(first, int(np.ceil((seen.end - seen.origin) / seconds)) - 1)
     starts = seen.origin + np.arange(first, last + 1) * seconds

@@ -11,7 +11,8 @@ from cutover.finding import Finding
 from cutover.objects.compare import compare
 from cutover.objects.copy import copy
 from cutover.objects.inventory import WORKERS, Inventory, Listener, inventory, list_objects
-from cutover.objects.location import open_location, shown
+from cutover.objects.location import shown
+from cutover.objects.opening import open_location
 
 
 class CopyObjects:

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from cutover.errors import InstrumentError
 from cutover.objects.bucket import PART
 from cutover.objects.inventory import WORKERS, Listener, Progress, each, list_objects
-from cutover.objects.location import Listed, Location, Reader, Summary, faults, open_location, shown, told
+from cutover.objects.location import Listed, Location, Reader, Summary, faults, shown, told
+from cutover.objects.opening import open_location
 
 LARGE_AT_ONCE = 3
 """Objects of more than one part that go at the same time: each holds a part or two in memory."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from cutover.errors import InstrumentError
-from cutover.objects.location import Listed, Location, faults, open_location, shown, told
+from cutover.objects.location import Listed, Location, faults, shown, told
+from cutover.objects.opening import open_location
 
 WORKERS = 8
 T = TypeVar("T")

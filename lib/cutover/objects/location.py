@@ -5,18 +5,14 @@ Contents go through in pieces, so that an object may be larger than this machine
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
-from cutover.errors import InstrumentError, UsageError
+from cutover.errors import InstrumentError
 
 PIECE = 1024 * 1024
-_HINT = "write file:///srv/reports or s3://bucket/prefix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,28 +72,6 @@ class Location(Protocol):
     def tidy(self, names: Iterable[str]) -> int:
         """Remove what earlier writes of these names left behind unfinished; how many there were."""
         ...
-
-
-def open_location(address: str, *, endpoint: str | None = None, region: str | None = None) -> Location:
-    """The location behind an address.
-
-    Args:
-        address: `file:///folder` or `s3://bucket/prefix`.
-        endpoint: S3's address when it is not AWS itself.
-        region: of the bucket.
-
-    Raises:
-        UsageError: neither of the two.
-    """
-    from cutover.objects.bucket import Bucket  # noqa: PLC0415 - both know of this module
-    from cutover.objects.folder import Folder  # noqa: PLC0415
-
-    parts = urlsplit(address)
-    if parts.scheme == "file" and parts.path.startswith("/") and parts.netloc in ("", "localhost"):
-        return Folder(Path(os.fsdecode(unquote(parts.path, errors="surrogateescape"))))
-    if parts.scheme == "s3" and parts.netloc:
-        return Bucket(parts.netloc, unquote(parts.path).strip("/"), endpoint=endpoint, region=region)
-    raise UsageError(f"{address!r} is no place for reports.", todo=_HINT)
 
 
 def fill(read: Callable[[int], bytes], amount: int) -> bytes:

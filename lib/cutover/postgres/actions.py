@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cutover.action import Change, Plan
 from cutover.errors import ActionRefused, DatabaseError
-from cutover.finding import Finding
+from cutover.finding import Finding, Severity, Status
 from cutover.postgres.archive import Dump, read_dump, verify_dump
 from cutover.postgres.connection import describe, session
 from cutover.postgres.forecast import measured
 from cutover.postgres.integrity import Fingerprint, fingerprint
 from cutover.postgres.progress import Listener
-from cutover.postgres.restore_errors import check_restore
 from cutover.postgres.snapshot import exported_snapshot
-from cutover.postgres.transfer import MARKER, Restore, dump, read_mark, restore
+from cutover.postgres.transfer import (
+    MARKER,
+    Filled,
+    Restore,
+    dump,
+    filled,
+    not_known_again,
+    read_mark,
+    refuse_used,
+    restore,
+)
+from cutover.postgres.transfer.errors import check_restore
 
 
 class BackUp:
@@ -62,6 +72,8 @@ class BackUp:
 class Transfer:
     """The copy that moves: dump, read back, restore into the empty target; or go on with what was interrupted.
 
+    A target that holds the whole copy of an earlier transfer, known again by its ids, is kept as it is.
+
     Args:
         source_url, target_url: from where to where.
         folder: for the dump; when something is in it, the next free `folder-2`, `folder-3`, …
@@ -70,6 +82,8 @@ class Transfer:
         fingerprint: also take the digests of the source's every row, under the dump's own snapshot, and write them
             to this file; a relative one lies in the dump's folder.
         owner, acl, role, settings: as in `restore`.
+        earlier: what `apply` returned the last time between these two; {} when it never did.
+        done: given the plan and what `apply` will return, as soon as the copy is whole, before its mark goes.
     """
 
     name = "transfer"
@@ -87,7 +101,10 @@ class Transfer:
         acl: bool = True,
         role: str | None = None,
         settings: Mapping[str, str] | None = None,
+        earlier: Mapping[str, Any] | None = None,
+        done: Callable[[Plan, Mapping[str, Any]], None] | None = None,
     ) -> None:
+        self._earlier, self._done = dict(earlier or {}), done
         self._source, self._target, self._folder = source_url, target_url, folder
         self._jobs, self._progress, self._fingerprint = jobs, progress, fingerprint
         self._owner, self._acl, self._role, self._settings = owner, acl, role, dict(settings or {})
@@ -110,6 +127,16 @@ class Transfer:
                 after={"target": "the source's objects and rows"},
                 undo="drop and create the target database; the source is only read",
             )
+        if not self._not_kept():
+            return Plan(
+                self.name,
+                f"{describe(self._source)} → {describe(self._target)}",
+                f"keep the whole copy as of {self._earlier['dump']['at']} that {describe(self._target)} holds already",
+                before={"target": "the source's objects and rows", "dump": self._earlier["dump"]["folder"]},
+                after={"target": "the source's objects and rows"},
+                undo="drop and create the target database; the source is only read",
+                empty=True,
+            )
         return Plan(
             self.name,
             f"{describe(self._source)} → {describe(self._target)}",
@@ -125,15 +152,27 @@ class Transfer:
 
         Raises:
             ActionRefused: the dump failed its verification.
+            DatabaseError: the target is not empty, and not what an earlier transfer left; or a server or tool refused.
         """
         resumed = plan.before.get("resume")
         if resumed:
             dumped, printed = read_dump(Path(str(resumed))), self._printed(Path(str(resumed)))
         else:
+            refuse_used(self._target, self._not_kept() if self._earlier else "")
             dumped, printed = self._dump(fresh(self._folder))
         bad = [f for f in verify_dump(dumped.folder) if f.closes_gate]
         if bad:
             raise ActionRefused(f"The dump is not restored: {bad[0].title}: {bad[0].observed}.", todo=bad[0].remedy)
+        result: dict[str, Any] = {"dump": summary_of(dumped), "fingerprint": str(printed) if printed else ""}
+
+        def told(restored: Restore) -> dict[str, Any]:
+            return result | {"restore": restored.to_dict(), "measured": measured(dumped, restored).to_dict()}
+
+        def whole(restored: Restore) -> None:
+            result["filled"] = filled(self._target).to_dict() | self._chosen
+            if self._done is not None:
+                self._done(plan, told(restored))
+
         restored = restore(
             dumped.folder,
             self._target,
@@ -145,16 +184,14 @@ class Transfer:
             settings=self._settings,
             resume=bool(resumed),
             verified=True,
+            whole=whole,
         )
-        return {
-            "dump": summary_of(dumped),
-            "restore": restored.to_dict(),
-            "fingerprint": str(printed) if printed else "",
-            "measured": measured(dumped, restored).to_dict(),
-        }
+        return told(restored)
 
     def verify(self, change: Change) -> list[Finding]:
-        """The dump once more, and what the restore lost."""
+        """The dump once more, and what the restore lost; of a copy that was kept, that it is the one that was whole."""
+        if change.plan.empty:
+            return [self._check_kept(), *check_restore(Restore.from_dict(self._earlier["restore"]))]
         raw = dict(change.result["restore"])
         return [*verify_dump(Path(str(raw["folder"]))), *check_restore(Restore.from_dict(raw))]
 
@@ -180,6 +217,39 @@ class Transfer:
         """The digests that were taken with an earlier dump, if they were."""
         where = folder / self._fingerprint if self._fingerprint else None
         return where if where and where.exists() else None
+
+    @property
+    def _chosen(self) -> dict[str, Any]:
+        """What was chosen of the restore that shows in what it leaves."""
+        return {"owner": self._owner, "acl": self._acl, "role": self._role}
+
+    def _not_kept(self) -> str:
+        """Why the target is not what an earlier transfer left; "" when it is, whole."""
+        before = dict(self._earlier.get("filled", {}))
+        if before and {name: before.get(name) for name in self._chosen} != self._chosen:
+            return "it was restored by other choices (`restore:` in the parameters)"
+        try:
+            return not_known_again(self._target, Filled.from_dict(before))
+        except DatabaseError as error:
+            return f"it cannot be looked at: {error.what}"
+
+    def _check_kept(self) -> Finding:
+        """`RST-kept`: the target still is the database that an earlier transfer filled, as it left it."""
+        dumped, wrong = self._earlier["dump"], self._not_kept()
+        return Finding(
+            "RST-kept",
+            "The target holds the whole copy that was restored before",
+            Status.UNKNOWN if wrong else Status.PASS,
+            Severity.BLOCKER,
+            describe(self._target),
+            "the same server, database and tables by their ids, and no mark",
+            wrong
+            or f"restored {self._earlier['restore']['started']} from the dump as of {dumped['at']} in "
+            f"{dumped['folder']}; the ids of server, database and {self._earlier['filled']['relations']} relations are "
+            "the same",
+            "What is in it may not be what was restored." if wrong else "It is not moved again; 13 compares every row.",
+            "Drop and create the target database, then run 12_data_migration again." if wrong else "",
+        )
 
     def _interrupted(self) -> tuple[Dump, int] | None:
         """The dump that the target's mark names, if it is at hand, and how many of its tables are loaded."""

@@ -79,16 +79,16 @@ def connect(
 ) -> psycopg.Connection[TupleRow]:
     """A session with `PINNED` settings, named `cutover`.
 
-    Where a frozen database lets nobody in, because a login event trigger writes, this session takes writes from its
-    start (`TAKES_WRITES`) and gets in. Not where it need not: a trigger that writes only where it may would then write
-    for each of our looks.
+    Where the session is refused, it is tried once more with `TAKES_WRITES`: a login event trigger that writes refuses
+    every session of a frozen database but such a one. Not at first, because a trigger that writes only where it may
+    would then write for each of our sessions.
 
     Args:
         url: `postgresql://…` or a libpq connection string.
         readonly: refuse writes in this session.
         autocommit: every statement by itself; otherwise a transaction begins with the first statement.
         timeout_s: seconds to wait for the server's answer.
-        force: False: be let in as everybody else is, or not at all.
+        force: False: no second try.
 
     Raises:
         DatabaseError: no connection, or only by a pooler that lends sessions out by the transaction; the message
@@ -116,7 +116,7 @@ def connect(
 
 
 def forced(connection: psycopg.Connection[TupleRow]) -> bool:
-    """Whether `connect` had to take writes from the session's start to be let in."""
+    """Whether `connect` got this session only with `TAKES_WRITES`."""
     return TAKES_WRITES in connection.info.options
 
 
@@ -137,7 +137,7 @@ def start_up(url: str, option: str, *, timeout_s: int = 10) -> str:
 
 
 def _enter(url: str, timeout_s: int) -> psycopg.Connection[TupleRow]:
-    """A session as everybody gets one, or else one that takes writes from its start."""
+    """An ordinary session; where it is refused, one with `TAKES_WRITES`."""
     try:
         return _open(url, timeout_s)
     except psycopg.errors.ConnectionTimeout:

@@ -200,8 +200,8 @@ def _exempt(connection: psycopg.Connection[Any], url: str) -> Finding:
 def check_refused(url: str) -> Finding:
     """Try to create a table in a new session (rolled back whatever happens); PASS when it is refused as read-only.
 
-    PASS as well where no session is let in as everybody's are, while one that takes writes from its start is: then a
-    login event trigger that writes keeps everybody out.
+    PASS as well where an ordinary session is refused while one with `TAKES_WRITES` is let in: then a login event
+    trigger that writes keeps everybody out.
 
     Finding id: FRZ-refused.
     """
@@ -237,7 +237,7 @@ def check_refused(url: str) -> Finding:
 
 
 def _shut(url: str) -> Status:
-    """PASS when it is the freeze that lets no session in: without it, for one session, one comes in; else UNKNOWN."""
+    """PASS when it is the freeze that refuses sessions (a session with `TAKES_WRITES` is let in); else UNKNOWN."""
     try:
         with session(url) as connection:
             return Status.PASS if forced(connection) and _stored(connection) == "on" else Status.UNKNOWN

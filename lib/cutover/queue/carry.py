@@ -14,9 +14,11 @@ from cutover.action import Change, Plan
 from cutover.errors import ActionRefused, InstrumentError
 from cutover.finding import Finding
 from cutover.queue.compare import SHOWN, by_state, compare_queues, differences
-from cutover.queue.contents import PARTS, Contents, keys_of, part_of, read_contents, read_values, transient
-from cutover.queue.layout import connect, shown
+from cutover.queue.contents import PARTS, Contents, keys_of, part_of, read_contents, transient
+from cutover.queue.copying import Copier
+from cutover.queue.layout import connect, elsewhere, shown
 from cutover.queue.pause import resume
+from cutover.queue.preflight import closing, preflight
 
 LISTS_LAST = ("meta", "events")
 """Left out of the copy of a queue's keys: `meta` is written last, and `events` is a log of the past."""
@@ -55,15 +57,13 @@ class CarryQueues:
         """Which queues are to be carried, with how many jobs.
 
         Raises:
-            ActionRefused: the source has no queue, or one at the target holds jobs of its own.
+            ActionRefused: queues cannot be told apart; a server has too little room to be read or written; the source
+                has queues, but none under the prefix; one at the target holds jobs of its own.
         """
+        self._refuse_unfit()
         source, target = self._read(self._source), self._read(self._target)
         if not source:
-            raise ActionRefused(
-                f"There is no queue under the prefix {self._prefix!r} at {shown(self._source)}.",
-                why="a wrong address or prefix would leave the real jobs behind.",
-                todo="redis-cli -u … --scan --pattern '*:meta'",
-            )
+            return self._nothing()
         todo = [name for name in source if self._todo(source[name], target.get(name, Contents(name)))]
         # Completed jobs and those that come due change their state by themselves: the plan counts all of them.
         counts = {name: len(source[name].jobs) + len(source[name].schedulers) for name in sorted(source)}
@@ -100,8 +100,9 @@ class CarryQueues:
                     carried[name] = self._carry(here, there, name, stands_still=name in still)
         except (redis.RedisError, InstrumentError) as error:
             done = f" Carried so far: {', '.join(carried)}." if carried else ""
+            said = error.what.rstrip(".") if isinstance(error, InstrumentError) else error
             raise ActionRefused(
-                f"The queues cannot be carried from {shown(self._source)} to {shown(self._target)}: {error}.{done}",
+                f"The queues cannot be carried from {shown(self._source)} to {shown(self._target)}: {said}.{done}",
                 why="the queue that broke off stands still at the target, so that no half of it is worked on.",
                 todo="run this step again: it goes on where it broke off",
             ) from error
@@ -139,6 +140,38 @@ class CarryQueues:
                 f"The carried queues cannot be removed: {error}.", todo="run this again: what is gone stays gone"
             ) from error
         return {"removed": removed}
+
+    def _refuse_unfit(self) -> None:
+        """What forbids to read the source or to write to the target is named before any job is read."""
+        if closed := closing(preflight(self._source, self._target, prefix=self._prefix)):
+            raise ActionRefused("; ".join(f.sentence() for f in closed) + ".", why=closed[0].why, todo=closed[0].remedy)
+
+    def _nothing(self) -> Plan:
+        """The plan where the source holds no queue at all.
+
+        Raises:
+            ActionRefused: it may hold queues that are not looked at.
+        """
+        others = self._elsewhere()
+        if others:
+            raise ActionRefused(
+                f"There is no queue under the prefix {self._prefix!r} at {shown(self._source)}; {'; '.join(others)}.",
+                why="a wrong address or prefix would leave the real jobs behind.",
+                todo="redis-cli -u … --scan --pattern '*:meta'",
+            )
+        return Plan(
+            action=self.name,
+            subject=f"{shown(self._source)} → {shown(self._target)}",
+            summary="the source holds no queue: nothing to carry over",
+            after={"queues": {}, "paused": []},
+            empty=True,
+        )
+
+    def _elsewhere(self) -> list[str]:
+        try:
+            return elsewhere(self._source)[:SHOWN]
+        except InstrumentError as error:
+            raise ActionRefused(error.what, why=error.why, todo=error.todo) from error
 
     def _read(self, url: str) -> dict[str, Contents]:
         try:
@@ -183,7 +216,9 @@ class CarryQueues:
     def _workers(self, name: str) -> bool:
         """Whether a worker listens for this queue at the target; where that cannot be looked at, none is known."""
         # Node's client gives the queue's name in base64, Python's as it is; one without a name waits for any queue.
-        called = {f"{self._prefix}:{base64.b64encode(name.encode()).decode()}", f"{self._prefix}:{name}"}
+        whole = f"{self._prefix}:{name}".split(":")
+        parts = [(":".join(whole[:n]), ":".join(whole[n:])) for n in range(1, len(whole))]
+        called = {f"{start}:{base64.b64encode(rest.encode()).decode()}" for start, rest in parts} | {":".join(whole)}
         try:
             with connect(self._target) as there:
                 clients = there.client_list()
@@ -235,7 +270,7 @@ class CarryQueues:
         there.delete(f"{self._prefix}:{name}:marker")
         self._clear(there, name, but=meta)
         copied, later = 0, []
-        copier = _Copier(here, there)
+        copier = Copier(here, there)
         for batch in keys_of(here, self._prefix, name):
             # Jobs first, the lists that workers look into last.
             first = [k for k in batch if part_of(k, self._prefix, name) not in PARTS and self._wanted(k, name)]
@@ -257,6 +292,7 @@ class CarryQueues:
             "jobs": len(now.jobs),
             "schedulers": len(now.schedulers),
             "keys": copied + 1,
+            "gone": copier.gone,
             **about,
             "how": copier.how,
         }
@@ -269,86 +305,6 @@ class CarryQueues:
         for batch in keys_of(there, self._prefix, name):
             if doomed := [key for key in batch if key != but.encode()]:
                 there.unlink(*doomed)
-
-
-class _Copier:
-    """Copies keys as the server's own dump of them, or, where versions or rights do not allow it, by their type."""
-
-    def __init__(self, here: redis.Redis, there: redis.Redis) -> None:
-        self._here, self._there = here, there
-        self.how = "DUMP and RESTORE"
-
-    def copy(self, keys: list[bytes]) -> int:
-        """Copy these keys over whatever is there; how many there were."""
-        copied = 0
-        for start in range(0, len(keys), 200):
-            batch = keys[start : start + 200]
-            if self.how == "DUMP and RESTORE":
-                try:
-                    copied += self._dumped(batch)
-                    continue
-                except _NotAllowed:
-                    self.how = "by type"
-            copied += self._by_type(batch)
-        return copied
-
-    def _dumped(self, keys: list[bytes]) -> int:
-        read = self._here.pipeline(transaction=False)
-        for key in keys:
-            read.dump(key)
-            read.pttl(key)
-        told = _checked(read)
-        write = self._there.pipeline(transaction=False)
-        there = [(key, dump, ttl) for key, dump, ttl in zip(keys, told[::2], told[1::2], strict=True) if dump]
-        for key, dump, ttl in there:
-            write.restore(key, max(0, ttl), dump, replace=True)
-        _checked(write)
-        return len(there)
-
-    def _by_type(self, keys: list[bytes]) -> int:
-        values = read_values(self._here, keys)
-        read = self._here.pipeline(transaction=False)
-        for key in keys:
-            read.pttl(key)
-        write = self._there.pipeline(transaction=True)
-        copied = 0
-        for key, (kind, value), ttl in zip(keys, values, read.execute(), strict=True):
-            if kind == "none":
-                continue
-            write.delete(key)
-            _WRITE[kind](write, key, value)
-            if ttl > 0:
-                write.pexpire(key, ttl)
-            copied += 1
-        write.execute()
-        return copied
-
-
-_WRITE: Mapping[str, Callable[[Any, bytes, Any], Any]] = {
-    "string": lambda pipe, key, value: pipe.set(key, value),
-    "hash": lambda pipe, key, value: pipe.hset(key, mapping=value),
-    "list": lambda pipe, key, value: pipe.rpush(key, *value),
-    "set": lambda pipe, key, value: pipe.sadd(key, *value),
-    "zset": lambda pipe, key, value: pipe.zadd(key, dict(value)),
-}
-
-
-class _NotAllowed(Exception):
-    """The server refuses DUMP or RESTORE as such: another version's format, no right, not offered."""
-
-
-def _checked(pipe: Any) -> list[Any]:
-    """The answers. (The client's own error would repeat the command, and so the jobs' data.)"""
-    answers: list[Any] = pipe.execute(raise_on_error=False)
-    for answer in answers:
-        if isinstance(answer, redis.exceptions.NoPermissionError):
-            raise _NotAllowed
-        if isinstance(answer, redis.ResponseError):
-            said = str(answer).lower()
-            if "dump payload" in said or "unknown command" in said or "bad data format" in said:
-                raise _NotAllowed from answer
-            raise answer
-    return answers
 
 
 def _in_state(queue: Contents, *states: str) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from cutover.errors import InstrumentError
 from cutover.finding import Finding, Severity, Status
 from cutover.queue.contents import Contents, Job, read_contents
-from cutover.queue.layout import shown
+from cutover.queue.layout import elsewhere, shown
+from cutover.queue.preflight import lost_data
 
 GUIDE_LINE = 912
 SHOWN = 20
@@ -73,20 +73,23 @@ def compare_queues(
 
     Returns:
         QUE-05 (none is missing), QUE-06 (none has changed), QUE-07 (none is there that the source has not), QUE-08
-        (every repeatable job once), QUE-09 (the queues run, or stand still, as wanted). UNKNOWN when one side cannot
-        be read, or when there is no queue.
+        (every repeatable job once), QUE-09 (the queues run, or stand still, as wanted), QUE-14 (every job has its
+        data; one that has none on either side is never equal). UNKNOWN when one side cannot be read, or when there is
+        no queue under the prefix but may be others; NOT_APPLICABLE when neither side holds any.
     """
     subject = f"{shown(source_url)} → {shown(target_url)}"
     try:
         source = read_contents(source_url, prefix)
         # Queues that a worker at the target has only announced hold nothing; they are no difference.
         target = {n: c for n, c in read_contents(target_url, prefix).items() if n in source or not c.empty}
+        others = [] if source or target else elsewhere(source_url)
     except InstrumentError as error:
         return [_unknown(subject, error.what)]
     if not source and not target:
-        return [_unknown(subject, f"there is no queue under the prefix {prefix!r} on either side")]
+        return [_no_queue(subject, prefix, others[:show])]
     found = differences(source, target)
-    jobs = sum(len(c.jobs) for c in source.values())
+    hollow = {name: queue.hollow for name, queue in source.items()}
+    jobs = sum(len(c.jobs) for c in source.values()) - sum(map(len, hollow.values()))
     timed = sum(len(c.schedulers) for c in source.values())
     judged = [
         _judge("QUE-05", found.missing, f"all {jobs} jobs of {len(source)} queues are there", subject, show),
@@ -99,7 +102,7 @@ def compare_queues(
             f"{n} {'stands still' if c.paused else 'runs'}" for n, c in target.items() if c.paused != (n in paused)
         ]
         judged.append(_judge("QUE-09", wrong, f"{len(target)} queues, paused: {_list(paused)}", subject, show))
-    return judged
+    return [*judged, lost_data(hollow, prefix, shown(source_url), show)]
 
 
 def by_state(queues: Iterable[Contents]) -> dict[str, dict[str, int]]:
@@ -115,17 +118,20 @@ def _compare(source: Contents, target: Contents, now_ms: float, found: Differenc
     for i in sorted({*source.jobs, *target.jobs}, key=_by_number):
         ours, theirs = source.jobs.get(i), target.jobs.get(i)
         if theirs is None and ours is not None:
-            found.missing.append(f"{_called(source.name, ours)}, {_where(ours)}")
+            found.missing.append(f"{ours.called(source.name)}, {ours.where}")
         elif ours is None and theirs is not None:
-            found.extra.append(f"{_called(source.name, theirs)}, {_where(theirs)}")
+            found.extra.append(f"{theirs.called(source.name)}, {theirs.where}")
         elif ours is not None and theirs is not None and ours != theirs:
-            told = f"{_called(source.name, ours)}: {_change(ours, theirs)}"
+            told = f"{ours.called(source.name)}: {_change(ours, theirs)}"
             (found.came_due if _came_due(ours, theirs, now_ms) else found.changed).append(told)
     if source.jobs and target.last_id < source.last_id:
         found.changed.append(
             f"{source.name}: the counter of job ids stands at {target.last_id}, not at {source.last_id}: "
             "new jobs would take ids that are taken"
         )
+    for part, ends in sorted(target.ends.items()):
+        if source.ends.get(part) and not ends:
+            found.changed.append(f"{source.name} {part} ends by itself at the source, and never at the target")
     for i in sorted({*source.schedulers, *target.schedulers}):
         ours, theirs = source.schedulers.get(i), target.schedulers.get(i)
         called = f"{source.name} {i.removeprefix('repeat:')}"
@@ -145,22 +151,12 @@ def _came_due(ours: Job, theirs: Job, now_ms: float) -> bool:
 
 def _change(ours: Job, theirs: Job) -> str:
     if ours.state != theirs.state:
-        return f"{_where(ours)} at the source, {_where(theirs)} at the target"
+        return f"{ours.where} at the source, {theirs.where} at the target"
     if ours.place != theirs.place:
-        return f"{_where(ours)} at the source, {_where(theirs)} at the target, both {ours.state}"
+        return f"{ours.where} at the source, {theirs.where} at the target, both {ours.state}"
+    if ours.whole != theirs.whole:
+        return f"{ours.state} on both sides, without its data at the {'target' if ours.whole else 'source'}"
     return f"{ours.state} on both sides, with other contents"
-
-
-def _where(job: Job) -> str:
-    if job.due_ms is not None:
-        return f"due {datetime.fromtimestamp(job.due_ms / 1000, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
-    if job.state in ("waiting", "active"):
-        return f"{job.state} at place {int(job.place) + 1}"
-    return job.state if not job.place else f"{job.state} ({job.place:.0f})"
-
-
-def _called(queue: str, job: Job) -> str:
-    return f"{queue} job {job.id}" + (f" ({job.name})" if job.name else "")
 
 
 def _by_number(job: str) -> tuple[int, str]:
@@ -228,6 +224,20 @@ def _unknown(subject: str, why: str) -> Finding:
         why=why,
         remedy="check source.redis_url and target.redis_url: redis-cli -u … --scan --pattern '*:meta'",
         guide=GUIDE_LINE,
+    )
+
+
+def _no_queue(subject: str, prefix: str, others: list[str]) -> Finding:
+    nowhere = f"there is no queue under the prefix {prefix!r} on either side"
+    if others:
+        return _unknown(subject, f"{nowhere}; at the source: {'; '.join(others)}")
+    return Finding(
+        "QUE-05",
+        _WORDS["QUE-05"][0],
+        Status.NOT_APPLICABLE,
+        Severity.BLOCKER,
+        subject,
+        why=f"{nowhere}, nor anything at the source that looks like one's",
     )
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import redis
 
 from cutover.errors import InstrumentError
 from cutover.finding import Finding, Severity, Status
-from cutover.queue.layout import connect, find_queues, shown
+from cutover.queue.layout import connect, elsewhere, find_queues, shown
 
 GUIDE_LINE = 912
 POLL_S = 0.25
@@ -62,6 +62,14 @@ def read_queues(redis_url: str, prefix: str = "bull") -> list[QueueDepth]:
             raise InstrumentError(f"The queues at {shown(redis_url)} cannot be read: {error}.") from error
 
 
+def holds_none(redis_url: str, prefix: str = "bull") -> bool:
+    """Whether a Redis holds no queue at all, under any prefix; False where that cannot be looked at."""
+    try:
+        return not read_queues(redis_url, prefix) and not elsewhere(redis_url)
+    except InstrumentError:
+        return False
+
+
 def check_drained(
     redis_url: str,
     timeout_s: float,
@@ -84,7 +92,8 @@ def check_drained(
     Returns:
         QUE-01 (no job is active), QUE-02 (no job waits), QUE-03 (no job is delayed); a blocker, high and medium.
         With `carried`, QUE-02 and QUE-03 are NOT_DUE for what is left: the carrying over is judged by its own findings.
-        UNKNOWN when Redis does not answer or no queue is there.
+        UNKNOWN when Redis does not answer, or when no queue is under the prefix but there may be others; one
+        NOT_APPLICABLE when it holds no queue at all.
     """
     deadline = time.monotonic() + timeout_s
     while True:
@@ -98,7 +107,7 @@ def check_drained(
             break
         time.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
     if not queues:
-        return [_unknown(redis_url, f"there is no queue under the prefix {prefix!r}")]
+        return [_no_queue(redis_url, prefix)]
     return [_active(redis_url, prefix, queues, timeout_s), *_left_behind(redis_url, queues, carried)]
 
 
@@ -197,6 +206,18 @@ def _behind(redis_url: str, identifier: str, left: dict[str, int], carried: bool
         guide=GUIDE_LINE,
         data={"jobs": left},
     )
+
+
+def _no_queue(redis_url: str, prefix: str) -> Finding:
+    nowhere = f"there is no queue under the prefix {prefix!r}"
+    try:
+        others = elsewhere(redis_url)
+    except InstrumentError as error:
+        return _unknown(redis_url, f"{nowhere}; {error.what}")
+    if others:
+        return _unknown(redis_url, f"{nowhere}; {'; '.join(others[:SHOWN_JOBS])}")
+    why = f"{nowhere}, nor any key that looks like a queue's: nothing is drained"
+    return replace(_unknown(redis_url, why), status=Status.NOT_APPLICABLE, observed="no queue", remedy="")
 
 
 def _unknown(redis_url: str, why: str) -> Finding:

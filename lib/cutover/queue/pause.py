@@ -11,7 +11,7 @@ from cutover.action import Change, Plan
 from cutover.errors import ActionRefused, InstrumentError
 from cutover.finding import Finding, Severity, Status
 from cutover.queue.depth import check_drained, read_queues
-from cutover.queue.layout import connect, shown
+from cutover.queue.layout import connect, elsewhere, shown
 
 GUIDE_LINE = 912
 
@@ -80,15 +80,17 @@ class PauseQueues:
         """Which queues are there, and which of them are paused already; no depths, they change by themselves.
 
         Raises:
-            ActionRefused: Redis does not answer, or there is no queue.
+            ActionRefused: Redis does not answer, queues cannot be told apart, or none is under the prefix while there
+                may be others.
         """
         try:
             queues = read_queues(self._url, self._prefix)
+            others = [] if queues else elsewhere(self._url)
         except InstrumentError as error:
             raise ActionRefused(error.what, why=error.why, todo=error.todo) from error
-        if not queues:
+        if others:
             raise ActionRefused(
-                f"There is no queue under the prefix {self._prefix!r} at {shown(self._url)}.",
+                f"There is no queue under the prefix {self._prefix!r} at {shown(self._url)}; {'; '.join(others[:10])}.",
                 why="a wrong address or prefix would leave the real queues running.",
                 todo="redis-cli -u … --scan --pattern '*:meta'",
             )
@@ -99,7 +101,9 @@ class PauseQueues:
             subject=shown(self._url),
             summary=f"pause {len(running)} of {len(queues)} queues: {', '.join(running)}"
             if running
-            else f"all {len(queues)} queues are paused already",
+            else f"all {len(queues)} queues are paused already"
+            if queues
+            else "there is no queue to pause",
             requests=tuple({"call": "BullMQ pause", "arguments": {"queue": name}} for name in running),
             before={"paused": before},
             after={"paused": dict.fromkeys(before, True)},
@@ -124,6 +128,8 @@ class PauseQueues:
         except InstrumentError as error:
             return [self._finding(Status.UNKNOWN, "nothing could be looked at", error.what)]
         planned = set(change.plan.after["paused"])
+        if not queues and not planned:
+            return [self._finding(Status.NOT_APPLICABLE, "no queue", "there is no queue to pause")]
         running = sorted({q.name for q in queues if not q.paused} | (planned - {q.name for q in queues}))
         if running:
             return [self._finding(Status.FAIL, f"not paused: {', '.join(running)}", "")]
@@ -165,6 +171,8 @@ class PauseQueues:
             expected="no worker can take a job",
             observed=observed,
             why=why or "a job that starts during the transfer writes into a database that is being left",
-            remedy="" if status is Status.PASS else "run this step again; or per queue: await queue.pause()",
+            remedy=""
+            if status in (Status.PASS, Status.NOT_APPLICABLE)
+            else "run this step again; or per queue: await queue.pause()",
             guide=GUIDE_LINE,
         )

@@ -16,17 +16,15 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from cutover.rehearsal.http1 import MAX_HEAD, BadMessage, Message, Server, read_message, reply
+from cutover.rehearsal.balancer_metrics import Publisher, Tally
+from cutover.rehearsal.http1 import MAX_HEAD, BadMessage, Message, Server, Wire, reply
 
-NAMESPACE = "AWS/ApplicationELB"
 IDLE_TIMEOUT_S = 60.0
 """An ALB's default idle timeout: a target that is silent for as long gets the client a 504."""
 CONNECT_TIMEOUT_S = 5.0
@@ -95,32 +93,6 @@ class Turns:
         return members[-1]
 
 
-@dataclass(slots=True)
-class Tally:
-    """What happened since the last publication; filled by the proxy, emptied by the publisher."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    seconds: Counter[float] = field(default_factory=Counter)
-    in_flight: int = 0
-    healthy: int = 0
-    unhealthy: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, name: str, seconds: float | None = None) -> None:
-        """Count one event, and how long the target took, in seconds (kept to three digits, as values to count)."""
-        with self.lock:
-            self.counts[name] += 1
-            if seconds is not None:
-                self.seconds[float(f"{seconds:.3g}")] += 1
-
-    def take(self) -> tuple[Counter[str], Counter[float]]:
-        """What was counted, and start again from nothing."""
-        with self.lock:
-            taken = self.counts, self.seconds
-            self.counts, self.seconds = Counter(), Counter()
-            return taken
-
-
 class Balancer:
     """The proxy: each request, not each connection, goes to the target whose turn it is."""
 
@@ -128,7 +100,7 @@ class Balancer:
         self._file, self._tally, self._idle_timeout_s, self._log = targets_file, tally, idle_timeout_s, log
         self._stamp: tuple[int, int, int] | None = None
         self._turns = Turns([])
-        self._idle: dict[tuple[str, int], list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = {}
+        self._idle: dict[tuple[str, int], list[Wire]] = {}
 
     def refresh(self) -> None:
         """Read the targets file if it changed; a file that is missing means no target, a half one changes nothing."""
@@ -147,8 +119,8 @@ class Balancer:
         self._tally.unhealthy = len(targets) - self._tally.healthy
         kept = {(t.host, t.port) for t in targets}
         for address in set(self._idle) - kept:
-            for _, writer in self._idle.pop(address):
-                writer.close()
+            for wire in self._idle.pop(address):
+                wire.writer.close()
 
     async def handle(self, request: Message) -> Message:
         """Answer one request through a target: 503 when none is healthy, 502 when it fails, 504 when it is silent."""
@@ -200,58 +172,39 @@ class Balancer:
         forwarded = Message(request.start, dict(request.headers), request.body)
         forwarded.headers["connection"] = "keep-alive"
         forwarded.headers.setdefault("x-forwarded-proto", "http")
-        data = forwarded.encode()
         pool = self._idle.setdefault((target.host, target.port), [])
         while pool:
-            reader, writer = pool.pop()
-            if reader.at_eof() or writer.is_closing():
-                writer.close()
+            wire = pool.pop()
+            if wire.reader.at_eof() or wire.writer.is_closing():
+                wire.writer.close()
                 continue
             try:
-                answer = await self._talk(reader, writer, data, request.method)
+                return await self._talk(wire, forwarded, pool)
             except (OSError, asyncio.IncompleteReadError):
-                writer.close()
                 if request.method not in ("GET", "HEAD"):
                     raise
-                continue  # the target closed an idle connection; asking again is harmless
-            except BaseException:
-                writer.close()
-                raise
-            if answer is None:
-                writer.close()
-                if request.method not in ("GET", "HEAD"):
-                    raise ConnectionResetError("closed without an answer")
-                continue
-            return self._done(target, reader, writer, answer)
+                # the target closed an idle connection; asking again is harmless
         opening = asyncio.open_connection(target.host, target.port, limit=MAX_HEAD)
-        reader, writer = await asyncio.wait_for(opening, CONNECT_TIMEOUT_S)
-        try:
-            answer = await self._talk(reader, writer, data, request.method)
-            if answer is None:
-                raise ConnectionResetError("closed without an answer")
-        except BaseException:
-            writer.close()
-            raise
-        return self._done(target, reader, writer, answer)
+        wire = Wire(*await asyncio.wait_for(opening, CONNECT_TIMEOUT_S), client=True)
+        return await self._talk(wire, forwarded, pool)
 
     @staticmethod
-    async def _talk(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes, method: str
-    ) -> Message | None:
-        writer.write(data)
-        await writer.drain()
-        return await read_message(reader, answers=method)
-
-    def _done(
-        self, target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Message
-    ) -> Message:
-        pool = self._idle.setdefault((target.host, target.port), [])
-        if answer.keeps_alive and len(pool) < IDLE_CONNECTIONS:
-            pool.append((reader, writer))
-        else:
-            writer.close()
-        answer.headers.pop("transfer-encoding", None)
-        return answer
+    async def _talk(wire: Wire, request: Message, pool: list[Wire]) -> Message:
+        """One exchange; the connection goes back to the pool when it may carry another, and is closed otherwise."""
+        kept = False
+        try:
+            wire.request(request)
+            await wire.writer.drain()
+            answer = await wire.read()
+            if answer is None:
+                raise ConnectionResetError("closed without an answer")
+            kept = len(pool) < IDLE_CONNECTIONS and wire.goes_on()
+            return answer
+        finally:
+            if kept:
+                pool.append(wire)
+            else:
+                wire.writer.close()
 
     def _write_log(self, request: Message, answer: Message, target: Target | None, seconds: float) -> None:
         line = {
@@ -265,74 +218,6 @@ class Balancer:
         assert self._log is not None  # noqa: S101 - the caller looked
         self._log.write(json.dumps(line) + "\n")
         self._log.flush()
-
-
-class Publisher(threading.Thread):
-    """Publishes the tally every `interval_s` seconds, in its own thread; an emulator that is away costs nothing."""
-
-    def __init__(
-        self, tally: Tally, endpoint: str, load_balancer: str, target_group: str, *, interval_s: float, region: str
-    ) -> None:
-        super().__init__(name="publisher", daemon=True)
-        self._tally, self._endpoint, self._load_balancer = tally, endpoint, load_balancer
-        self._target_group = target_group
-        self._interval_s, self._region = interval_s, region
-        self._halt = threading.Event()
-        self._client: Any = None
-
-    def run(self) -> None:
-        """Publish until stopped, and once more at the end."""
-        while not self._halt.wait(self._interval_s):
-            self._publish()
-        self._publish()
-
-    def stop(self) -> None:
-        """Publish what is left and end."""
-        self._halt.set()
-        self.join(timeout=3)
-
-    def _publish(self) -> None:
-        counts, seconds = self._tally.take()
-        data = self._data(counts, seconds)
-        try:
-            self._cloudwatch().put_metric_data(Namespace=NAMESPACE, MetricData=data)
-        except Exception as error:
-            print(f"publishing failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-
-    def _data(self, counts: Counter[str], seconds: Counter[float]) -> list[dict[str, Any]]:
-        now = datetime.now(UTC)
-        dimensions = [{"Name": "LoadBalancer", "Value": self._load_balancer}]
-
-        def datum(name: str, unit: str, **value: Any) -> dict[str, Any]:
-            return {"MetricName": name, "Dimensions": dimensions, "Timestamp": now, "Unit": unit, **value}
-
-        data = [datum(name, "Count", Value=float(count)) for name, count in counts.items()]
-        ordered = sorted(seconds.items())
-        for start in range(0, len(ordered), 150):  # PutMetricData takes at most 150 values for a metric
-            part = ordered[start : start + 150]
-            values, times = [v for v, _ in part], [float(c) for _, c in part]
-            data.append(datum("TargetResponseTime", "Seconds", Values=values, Counts=times))
-        data.append(datum("ActiveConnectionCount", "Count", Value=float(self._tally.in_flight)))
-        if self._target_group:  # hosts are counted for each target group
-            dimensions = [*dimensions, {"Name": "TargetGroup", "Value": self._target_group}]
-        data.append(datum("HealthyHostCount", "Count", Value=float(self._tally.healthy)))
-        data.append(datum("UnHealthyHostCount", "Count", Value=float(self._tally.unhealthy)))
-        return data
-
-    def _cloudwatch(self) -> Any:
-        if self._client is None:
-            import boto3  # noqa: PLC0415 - half a second, in this thread, not before the proxy accepts
-            from botocore.config import Config  # noqa: PLC0415
-
-            self._client = boto3.client(
-                "cloudwatch",
-                endpoint_url=self._endpoint,
-                region_name=self._region,
-                aws_access_key_id="rehearsal",
-                aws_secret_access_key="rehearsal",
-                config=Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 1}),
-            )
-        return self._client
 
 
 def _own(status: int, text: str) -> Message:

@@ -1,7 +1,6 @@
-"""HTTP/1.1 on asyncio streams, as much of it as the rehearsal's application and its load balancer need.
+"""HTTP/1.1 on asyncio streams for the rehearsal's application and its load balancer; h11 reads and writes the wire.
 
-Messages with a Content-Length or in chunks, keep-alive, bounded sizes and numbers; no TLS, no upgrade, no pipelining.
-Written out here so that a fault such as a hanging server costs one waiting coroutine per request, not one thread.
+A fault such as a hanging server costs one waiting coroutine per request, not one thread.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
+
+import h11
 
 MAX_HEAD = 32 * 1024
 MAX_BODY = 8 * 1024 * 1024
@@ -49,21 +50,19 @@ class Message:
         return self.start.split(" ", 1)[0]
 
     @property
+    def target(self) -> str:
+        """The path of a request with its query."""
+        return self.start.split(" ")[1]
+
+    @property
     def path(self) -> str:
         """The path of a request, without its query."""
-        return self.start.split(" ")[1].split("?", 1)[0]
+        return self.target.split("?", 1)[0]
 
     @property
     def status(self) -> int:
         """The status of a response."""
         return int(self.start.split(" ")[1])
-
-    @property
-    def keeps_alive(self) -> bool:
-        """Whether the connection may carry another message after this one."""
-        wanted = self.headers.get("connection", "").lower()
-        version = self.start.split(" ")[0 if self.start.startswith("HTTP/") else -1]
-        return wanted == "keep-alive" if version == "HTTP/1.0" else wanted != "close"
 
     def json(self) -> Any:
         """The body as JSON.
@@ -75,16 +74,6 @@ class Message:
             return json.loads(self.body or b"null")
         except ValueError as error:
             raise BadMessage("the body is not JSON") from error
-
-    def encode(self) -> bytes:
-        """The message as bytes, always with a Content-Length (but for 1xx, 204 and 304)."""
-        headers = {k: v for k, v in self.headers.items() if k not in ("content-length", "transfer-encoding")}
-        bodiless = self.start.startswith("HTTP/") and (self.status < 200 or self.status in (204, 304))
-        if not bodiless:
-            headers["content-length"] = self.headers.get("x-head-length") or str(len(self.body))
-            headers.pop("x-head-length", None)
-        lines = [self.start, *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        return "\r\n".join(lines).encode("latin-1", "replace") + self.body
 
 
 def reply(status: int, body: Any = None, *, headers: dict[str, str] | None = None, kind: str = "") -> Message:
@@ -102,80 +91,86 @@ def reply(status: int, body: Any = None, *, headers: dict[str, str] | None = Non
     return Message(f"HTTP/1.1 {status} {phrase}", {"content-type": content, **(headers or {})}, data)
 
 
-async def read_message(reader: asyncio.StreamReader, *, answers: str | None = None) -> Message | None:
-    """Read one message; None when the other side closed before it began.
+class Wire:
+    """One connection, from the side of a server (it reads requests) or of a client (it reads responses)."""
 
-    Args:
-        reader: the connection's reader; its limit must be at least MAX_HEAD.
-        answers: the method of the request that this message answers; None when this is a request itself.
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, client: bool = False) -> None:
+        self.reader, self.writer = reader, writer
+        self._h11 = h11.Connection(h11.CLIENT if client else h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        self._method = ""
 
-    Raises:
-        BadMessage: no HTTP/1.x message, or one that is too large.
-        asyncio.IncompleteReadError: the connection broke in the middle.
-    """
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError as error:
-        if not error.partial.strip():
-            return None
-        raise
-    except asyncio.LimitOverrunError as error:
-        raise BadMessage("the head is too large", 431) from error
-    start, _, rest = head.decode("latin-1").partition("\r\n")
-    words = start.split(" ")
-    if len(words) < 2 or not (words[0] if answers else words[-1]).startswith("HTTP/1."):
-        raise BadMessage("no HTTP/1.x message")
-    headers: dict[str, str] = {}
-    for line in rest.split("\r\n"):
-        name, colon, value = line.partition(":")
-        if colon:
-            headers[name.strip().lower()] = value.strip()
-    message = Message(start, headers)
-    if answers and (answers == "HEAD" or message.status < 200 or message.status in (204, 304)):
-        if answers == "HEAD" and "content-length" in headers:
-            headers["x-head-length"] = headers["content-length"]
-        return message
-    message.body = await _read_body(reader, headers, until_end=answers is not None)
-    return message
+    async def read(self) -> Message | None:
+        """The next message, whole; None when the other side closed before it began.
 
+        Raises:
+            BadMessage: no HTTP/1.x message, or one that is too large.
+            asyncio.IncompleteReadError: the connection broke in the middle.
+        """
+        message: Message | None = None
+        while True:
+            try:
+                event = self._h11.next_event()
+            except h11.RemoteProtocolError as error:
+                if not self.reader.at_eof():
+                    raise BadMessage(str(error), error.error_status_hint) from error
+                if message is None:
+                    return None
+                raise asyncio.IncompleteReadError(message.body, None) from error
+            if event is h11.NEED_DATA:
+                if self._h11.they_are_waiting_for_100_continue:
+                    self._put(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
+                self._h11.receive_data(await self.reader.read(64 * 1024))
+            elif isinstance(event, h11.Request | h11.Response):
+                message = self._begin(event)
+            elif isinstance(event, h11.Data) and message is not None:
+                message.body += event.data
+                if len(message.body) > MAX_BODY:
+                    raise BadMessage("the body is too large", 413)
+            elif isinstance(event, h11.EndOfMessage):
+                return message
+            elif isinstance(event, h11.ConnectionClosed):
+                return None
 
-async def _read_body(reader: asyncio.StreamReader, headers: dict[str, str], *, until_end: bool) -> bytes:
-    if "chunked" in headers.get("transfer-encoding", "").lower():
-        return await _read_chunks(reader)
-    length = headers.get("content-length")
-    if length is None:
-        if not until_end:
-            return b""
-        headers["connection"] = "close"
-        data = await reader.read(MAX_BODY + 1)
-        while data and (more := await reader.read(MAX_BODY + 1 - len(data))):
-            data += more
-        if len(data) > MAX_BODY:
-            raise BadMessage("the body is too large", 413)
-        return data
-    if not length.isdigit():
-        raise BadMessage("the Content-Length is no number")
-    if int(length) > MAX_BODY:
-        raise BadMessage("the body is too large", 413)
-    return await reader.readexactly(int(length))
+    def request(self, message: Message) -> None:
+        """Write a request."""
+        self._method = message.method
+        event = h11.Request(method=message.method, target=message.target, headers=_headers(message))
+        self._put(event, h11.Data(data=message.body), h11.EndOfMessage())
 
+    def respond(self, message: Message) -> None:
+        """Write the response to what was read; to a HEAD without its body."""
+        reason = message.start.split(" ", 2)[2].encode("latin-1", "replace")
+        bodiless = self._method == "HEAD" or message.status in (204, 304)
+        event = h11.Response(status_code=message.status, headers=_headers(message, bodiless), reason=reason)
+        self._put(event, *([] if bodiless else [h11.Data(data=message.body)]), h11.EndOfMessage())
 
-async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
-    body = bytearray()
-    while True:
-        size_line = await reader.readuntil(b"\r\n")
+    def goes_on(self) -> bool:
+        """Whether the connection may carry another exchange; it is made ready for it."""
         try:
-            size = int(size_line.split(b";", 1)[0], 16)
-        except ValueError as error:
-            raise BadMessage("a chunk without a size") from error
-        if size == 0:
-            while await reader.readuntil(b"\r\n") != b"\r\n":
-                pass
-            return bytes(body)
-        if len(body) + size > MAX_BODY:
-            raise BadMessage("the body is too large", 413)
-        body += await reader.readexactly(size)
-        await reader.readexactly(2)
+            self._h11.start_next_cycle()
+        except h11.LocalProtocolError:
+            return False
+        return True
+
+    def _begin(self, event: h11.Request | h11.Response) -> Message:
+        version = event.http_version.decode()
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
+        if isinstance(event, h11.Request):
+            self._method = event.method.decode()
+            return Message(f"{self._method} {event.target.decode('latin-1')} HTTP/{version}", headers)
+        return Message(f"HTTP/{version} {event.status_code} {event.reason.decode('latin-1')}", headers)
+
+    def _put(self, *events: h11.Event) -> None:
+        for event in events:
+            self.writer.write(self._h11.send(event) or b"")
+
+
+def _headers(message: Message, bodiless: bool = False) -> list[tuple[bytes, bytes]]:
+    """With the length of the body that goes with them; a HEAD keeps the length that a GET would have had."""
+    headers = {name: value for name, value in message.headers.items() if name != "transfer-encoding"}
+    if not bodiless or "content-length" not in headers:
+        headers["content-length"] = str(len(message.body))
+    return [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers.items()]
 
 
 Handler = Callable[[Message], Awaitable[Message | None]]
@@ -233,12 +228,13 @@ class Server:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - start_server always runs this in a task
         self._tasks.add(task)
+        wire = Wire(reader, writer)
         try:
             if len(self._tasks) > self._limit:
-                writer.write(reply(503, {"error": "too many connections"}, headers={"connection": "close"}).encode())
+                wire.respond(reply(503, {"error": "too many connections"}, headers={"connection": "close"}))
                 await writer.drain()
                 return
-            await self._conversation(reader, writer, task)
+            await self._conversation(wire, task)
         except (OSError, asyncio.IncompleteReadError, TimeoutError, asyncio.CancelledError):
             pass
         finally:
@@ -247,31 +243,24 @@ class Server:
             with contextlib.suppress(Exception):
                 writer.close()
 
-    async def _conversation(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, task: asyncio.Task[None]
-    ) -> None:
+    async def _conversation(self, wire: Wire, task: asyncio.Task[None]) -> None:
         while not self._closing:
             try:
                 async with asyncio.timeout(self._idle_s):
-                    request = await read_message(reader)
+                    request = await wire.read()
             except BadMessage as error:
-                refusal = reply(error.status, {"error": str(error)}, headers={"connection": "close"})
-                writer.write(refusal.encode())
-                await writer.drain()
+                wire.respond(reply(error.status, {"error": str(error)}, headers={"connection": "close"}))
+                await wire.writer.drain()
                 return
             if request is None:
                 return
             self._busy.add(task)
-            answer = await self._answer(request, reader)
+            answer = await self._answer(request, wire.reader)
             if answer is None:
                 return
-            stays = request.keeps_alive and not self._closing
-            answer.headers["connection"] = "keep-alive" if stays else "close"
-            if request.method == "HEAD":
-                answer.headers.setdefault("x-head-length", str(len(answer.body)))
-                answer.body = b""
-            writer.write(answer.encode())
-            await writer.drain()
+            answer.headers["connection"] = "close" if self._closing else "keep-alive"
+            wire.respond(answer)
+            await wire.writer.drain()
             self._busy.discard(task)
-            if not stays:
+            if not wire.goes_on():
                 return

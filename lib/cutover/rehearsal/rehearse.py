@@ -14,13 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cutover.engine import Event, RunResult, execute
+from cutover.engine.execute import describe
 from cutover.errors import UsageError
 from cutover.files import write_json
+from cutover.params import load_params
 from cutover.rehearsal.scenarios import SCENARIOS, Scenario
 from cutover.rehearsal.stage import Stage, start_stage
 from cutover.report import hand_over
-from cutover.runbook import Event, RunResult, execute, find_notebooks, load_params
-from cutover.runbook.execute import describe
+from cutover.step import find_notebooks
 
 ROWS = 300_000
 _FAST: Mapping[str, Any] = {"rows": 30_000, "load": {"duration": "7s", "warm_up": "2s"}}

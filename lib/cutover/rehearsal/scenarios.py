@@ -9,7 +9,7 @@ from typing import Any
 from cutover.finding import Verdict
 from cutover.rehearsal import faults
 from cutover.rehearsal.stage import Stage
-from cutover.runbook.phases import PHASES, REPLICATED_DAY
+from cutover.step.phases import PHASES, REPLICATED_DAY
 
 Fault = Callable[[Stage], None]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cutover.migration import Triggers
-from cutover.report import words
+from cutover.report import wording
 from cutover.report.record import StepEnd, parse_time
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def load_windows(
             latency.set_ylim(max(0.01, (highest(data, "p50_s", least=True) or 0.1) * 0.6), None)
             latency.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         if triggers:
-            hold = words.duration(triggers.p95.hold.total_seconds())
+            hold = wording.duration(triggers.p95.hold.total_seconds())
             _limit(
                 latency,
                 triggers.p95.above.total_seconds(),
@@ -88,7 +88,7 @@ def load_windows(
         )
         errors.set(ylabel="errors, %", title="Error rate (share of requests)")
         if triggers:
-            hold = words.duration(triggers.error_rate.hold.total_seconds())
+            hold = wording.duration(triggers.error_rate.hold.total_seconds())
             _limit(errors, triggers.error_rate.above * 100, f"limit {triggers.error_rate.above * 100:g} % for {hold}")
 
         width_s = _window_s(data)
@@ -98,7 +98,7 @@ def load_windows(
         _line(traffic, x, rates, "arrivals", colour=GREY, label="arriving")
         _line(traffic, x, rates, "completed", colour=GREEN, label="answered")
         traffic.set(ylabel="requests per s", title="Traffic", ylim=(0, None))
-        traffic.set_xlabel(f"{'minutes' if by_minute else 'seconds'} since {words.clock(parse_time(start))} UTC")
+        traffic.set_xlabel(f"{'minutes' if by_minute else 'seconds'} since {wording.clock(parse_time(start))} UTC")
         _legend(traffic)
 
         for number, (at, name) in enumerate(fired):
@@ -107,7 +107,7 @@ def load_windows(
                 axes.axvline(where, color=INK, linewidth=1.1, linestyle=(0, (4, 2)))
             late = len(x) and where > float(x.max()) * 0.6
             latency.annotate(
-                f"{name} fired, {words.clock(at)}", (where, 0.84 - 0.12 * number), xycoords=("data", "axes fraction"),
+                f"{name} fired, {wording.clock(at)}", (where, 0.84 - 0.12 * number), xycoords=("data", "axes fraction"),
                 xytext=(-5 if late else 5, 0), textcoords="offset points", ha="right" if late else "left",
                 fontsize=9, fontweight="bold", color=INK, bbox=_PLATE, zorder=6,
             )  # fmt: skip
@@ -124,19 +124,19 @@ def load_alt(
     slowest, worst = highest(frame, "p95_s"), highest(frame, "error_rate")
     if slowest is not None:
         limit = f", limit {triggers.p95.above.total_seconds():g} s" if triggers else ""
-        parts.append(f"The slowest window's p95 was {words.duration(slowest)}{limit}")
+        parts.append(f"The slowest window's p95 was {wording.duration(slowest)}{limit}")
     else:
         parts.append("No response time could be measured")
     if worst is not None:
         limit = f", limit {triggers.error_rate.above * 100:g} %" if triggers else ""
-        parts.append(f"the worst window's error rate was {words.percent(worst)}{limit}")
+        parts.append(f"the worst window's error rate was {wording.percent(worst)}{limit}")
     if "scheduled" in frame and frame["scheduled"].sum() > 0:
         came, due = float(frame["arrivals"].sum()), float(frame["scheduled"].sum())
         if due - came > max(0.02 * due, 4 * math.sqrt(due)):  # chance alone moves the count of a Poisson load by less
-            parts.append(f"only {words.percent(came / due)} of the scheduled arrivals came")
-    parts += [f"{name} fired at {words.clock(at)} UTC" for at, name in fired]
+            parts.append(f"only {wording.percent(came / due)} of the scheduled arrivals came")
+    parts += [f"{name} fired at {wording.clock(at)} UTC" for at, name in fired]
     ending = "" if fired else ("; no rollback trigger is recorded to have fired" if triggers else "")
-    return f"{'; '.join(parts)}{ending}. {words.count(len(frame), 'window')}."
+    return f"{'; '.join(parts)}{ending}. {wording.count(len(frame), 'window')}."
 
 
 def tables(comparison: Comparison) -> Figure:
@@ -158,10 +158,10 @@ def tables(comparison: Comparison) -> Figure:
                   hatch=["" if r.differs or r.identical else "////" for r in shown])  # fmt: skip
         widest = max([1, *here, *there])
         for place, row in zip(places, shown, strict=True):
-            text = words.count(there[place])
+            text = wording.count(there[place])
             if row.differs:
-                off = f"{words.count(row.off)} differ" if row.off else "differs, not located"
-                text = f"{text} of {words.count(here[place])}: {off}"
+                off = f"{wording.count(row.off)} differ" if row.off else "differs, not located"
+                text = f"{text} of {wording.count(here[place])}: {off}"
             elif not row.identical:
                 text = f"not on the {row.absent}" if row.absent else "not compared"
             axes.text(
@@ -188,8 +188,8 @@ def tables_alt(comparison: Comparison) -> str:
     differ = [_difference(r) for r in comparison.counted if r.differs]
     blind = [r.name for r in comparison.counted if not r.differs and not r.identical]
     said = comparison.sentence()
-    said += f" Not equal: {words.listing(differ, 4)}." if differ else ""
-    return said + (f" Not compared: {words.listing(blind, 4)}." if blind else "")
+    said += f" Not equal: {wording.listing(differ, 4)}." if differ else ""
+    return said + (f" Not compared: {wording.listing(blind, 4)}." if blind else "")
 
 
 def timeline(steps: Sequence[StepEnd]) -> Figure:
@@ -209,14 +209,14 @@ def timeline(steps: Sequence[StepEnd]) -> Figure:
         figure = Figure(figsize=(WIDTH_IN, 1.0 + 0.31 * max(1, len(steps))))
         axes = figure.subplots()
         for place, (step, (begin, taken)) in enumerate(zip(steps, spans, strict=True)):
-            word, _, tone = words.ending(step.state, step.verdict)
+            word, _, tone = wording.ending(step.state, step.verdict)
             ran = step.state != "not-run"
             if ran:
                 least = max(taken, total * 0.004)
                 axes.barh(place, least / unit, 0.58, left=begin / unit, color=_TONES[tone], edgecolor="white")
-            text = words.duration(step.seconds) if step.state == "completed" else f"{word.lower()}"
+            text = wording.duration(step.seconds) if step.state == "completed" else f"{word.lower()}"
             if ran and step.state != "completed" and step.seconds is not None:
-                text = f"{text}, {words.duration(step.seconds)}"
+                text = f"{text}, {wording.duration(step.seconds)}"
             late = ran and (begin + taken) > total * 0.72
             inside = late and begin < total * 0.3
             edge = begin if late and not inside else begin + taken
@@ -226,12 +226,12 @@ def timeline(steps: Sequence[StepEnd]) -> Figure:
                 va="center", ha="right" if late else "left", fontsize=9, color=colour,
                 fontweight="bold" if tone == "bad" else "normal",
             )  # fmt: skip
-        axes.set_yticks(range(len(steps)), [_cut(words.step_title(s.name)) for s in steps], parse_math=False)
+        axes.set_yticks(range(len(steps)), [_cut(wording.step_title(s.name)) for s in steps], parse_math=False)
         axes.set_ylim(max(len(steps), 1) - 0.4, -0.6)
         axes.set_xlim(0, total * 1.02 / unit)
         axes.grid(axis="y", visible=False)
         axes.grid(axis="x", visible=True)
-        since = f" since {words.clock(parse_time(zero))} UTC" if begun else ""
+        since = f" since {wording.clock(parse_time(zero))} UTC" if begun else ""
         axes.set_xlabel(f"{name}{since}")
     return figure
 
@@ -242,13 +242,15 @@ def timeline_alt(steps: Sequence[StepEnd]) -> str:
         return "No step is recorded."
     done = [s for s in steps if s.state == "completed"]
     stopped = [s for s in steps if s.state not in {"completed", "not-run"}]
-    text = f"{len(done)} of {words.count(len(steps), 'step')} completed"
+    text = f"{len(done)} of {wording.count(len(steps), 'step')} completed"
     if stopped:
-        text += "; " + "; ".join(f"{words.step_title(s.name)}: {words.ending(s.state)[0].lower()}" for s in stopped[:4])
+        text += "; " + "; ".join(
+            f"{wording.step_title(s.name)}: {wording.ending(s.state)[0].lower()}" for s in stopped[:4]
+        )
     timed = [s for s in steps if s.seconds]
     if timed:
         longest = max(timed, key=lambda s: s.seconds or 0)
-        text += f". The longest was {words.step_title(longest.name)} with {words.duration(longest.seconds)}"
+        text += f". The longest was {wording.step_title(longest.name)} with {wording.duration(longest.seconds)}"
     return text + "."
 
 
@@ -330,8 +332,8 @@ def _difference(row: TableComparison) -> str:
     if not row.off:
         return f"{row.name} (rows not located)"
     if row.source_rows == row.target_rows:
-        return f"{row.name} ({words.count(row.off)} of {words.count(row.source_rows, 'row')} not equal)"
-    return f"{row.name} ({row.target_rows or 0:,} of {words.count(row.source_rows or 0, 'row')})"
+        return f"{row.name} ({wording.count(row.off)} of {wording.count(row.source_rows, 'row')} not equal)"
+    return f"{row.name} ({row.target_rows or 0:,} of {wording.count(row.source_rows or 0, 'row')})"
 
 
 def _whole_numbers() -> Any:

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from cutover.files import write_whole
 from cutover.migration import Triggers
-from cutover.report import architecture, charts, facts, load_pictures, story, words
+from cutover.report import architecture, charts, facts, load_pictures, story, wording
 from cutover.report.record import Record, Seen, StepEnd, parse_time, read
 from cutover.secrets import redact
 
@@ -131,15 +131,15 @@ def template_environment() -> jinja2.Environment:
         "tone": tone,
         "kind": _KINDS.__getitem__,
         "planned": planned,
-        "ending": words.ending,
-        "stamp": lambda at: words.moment(parse_time(at)) if parse_time(at) else at,
-        **{f.__name__: f for f in (words.shorten, words.blocks, words.count, words.duration, words.size)},
-        **{f.__name__: f for f in (words.moment, words.clock, words.step_title, words.phase_title)},
+        "ending": wording.ending,
+        "stamp": lambda at: wording.moment(parse_time(at)) if parse_time(at) else at,
+        **{f.__name__: f for f in (wording.shorten, wording.blocks, wording.count, wording.duration, wording.size)},
+        **{f.__name__: f for f in (wording.moment, wording.clock, wording.step_title, wording.phase_title)},
     }
     environment.filters.update(filters)
     css = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     environment.globals.update(
-        STATUSES=words.STATUSES, VERDICTS=words.VERDICTS, css=Markup(css)  # noqa: S704 - our own
+        STATUSES=wording.STATUSES, VERDICTS=wording.VERDICTS, css=Markup(css)  # noqa: S704 - our own
     )  # fmt: skip
     return environment
 
@@ -171,9 +171,9 @@ def _address(context: jinja2.runtime.Context, path: str) -> str:
 
 def planned(step: StepEnd) -> str:
     """When the plan has the step, and how long the plan gives it."""
-    when, seconds = words.WINDOWS.get(step.name[:2], ("", 0.0))
+    when, seconds = wording.WINDOWS.get(step.name[:2], ("", 0.0))
     seconds = step.planned_s or seconds
-    return ", ".join(part for part in (words.duration(seconds) if seconds else "", when) if part) or "–"
+    return ", ".join(part for part in (wording.duration(seconds) if seconds else "", when) if part) or "–"
 
 
 def _context(record: Record, backing: facts.Facts) -> dict[str, Any]:
@@ -191,13 +191,13 @@ def _context(record: Record, backing: facts.Facts) -> dict[str, Any]:
         "r": record,
         "f": backing,
         "product": _product(str(migration.get("name") or "Platform")),
-        "phase": words.phase_title(record.phase),
+        "phase": wording.phase_title(record.phase),
         "account": str(migration.get("account_id") or ""),
         "folder": record.folder,
         "headline": headline,
         "happened": happened,
         "todo": todo,
-        "contacts": [(words.role(k), str(v)) for k, v in contacts.items()] if isinstance(contacts, dict) else [],
+        "contacts": [(wording.role(k), str(v)) for k, v in contacts.items()] if isinstance(contacts, dict) else [],
         "gaps": [*record.gaps, *backing.unread],
         "numbers": story.numbers(record, backing),
         "idle": [s for s in record.steps if s.state == "not-run"],
@@ -208,7 +208,7 @@ def _context(record: Record, backing: facts.Facts) -> dict[str, Any]:
         "parameters": json.dumps(record.run.get("params"), indent=2, ensure_ascii=False)
         if record.run.get("params")
         else "",
-        "glossary": words.glossary(f"{said} gate SHA-256 {'p95 error rate digest' if backing.load else 'digest'}"),
+        "glossary": wording.glossary(f"{said} gate SHA-256 {'p95 error rate digest' if backing.load else 'digest'}"),
     }
 
 
@@ -228,7 +228,7 @@ def _pictures(record: Record, backing: facts.Facts) -> dict[str, list[Picture]]:
             Picture(
                 charts.data_uri(charts.load_windows(series.frame, limits, fired=fired)),
                 charts.load_alt(series.frame, limits, fired=fired),
-                words.step_title(series.step),
+                wording.step_title(series.step),
                 series.path,
                 folded=not fired if any_fired else series is not worst,
             )
@@ -248,7 +248,7 @@ def _pictures(record: Record, backing: facts.Facts) -> dict[str, list[Picture]]:
 def _closer(record: Record, series: facts.LoadSeries, limits: Triggers | None) -> list[Picture]:
     """The percentiles and the endpoints of a load, where they were kept; folded away under its course."""
     percentiles, endpoints = load_pictures.beside(record.folder / series.path)
-    title, base = words.step_title(series.step), series.path.removesuffix("-windows.csv")
+    title, base = wording.step_title(series.step), series.path.removesuffix("-windows.csv")
     drawn = []
     if percentiles is not None:
         uri = charts.data_uri(load_pictures.percentiles(percentiles, limits))
@@ -269,7 +269,7 @@ def _boxes(record: Record) -> list[Any]:
 
 
 def _groups(record: Record) -> list[Group]:
-    order = {status: n for n, status in enumerate(words.STATUSES)}
+    order = {status: n for n, status in enumerate(wording.STATUSES)}
     severities = ("blocker", "high", "medium", "low")
     names = list(dict.fromkeys([*(s.name for s in record.steps), *(s.step for s in record.findings)]))
     groups = []
@@ -286,7 +286,7 @@ def _groups(record: Record) -> list[Group]:
         groups.append(
             Group(
                 step=name,
-                counts=tuple((status, counts[status]) for status in words.STATUSES if counts[status]),
+                counts=tuple((status, counts[status]) for status in wording.STATUSES if counts[status]),
                 others=tuple(others[:MOST_OPEN]),
                 passes=tuple(passes[: 2 * MOST_OPEN]),
                 others_left=max(0, len(others) - MOST_OPEN),
@@ -308,8 +308,8 @@ def _provenance(record: Record) -> list[tuple[str, str]]:
         ("Environment", record.environment or missing),
         ("Phase", record.phase or missing),
         ("Scenario", _flat(run.get("scenario"))),
-        ("Started", words.moment(record.started)),
-        ("Finished", words.moment(record.finished)),
+        ("Started", wording.moment(record.started)),
+        ("Finished", wording.moment(record.finished)),
         ("Exit code", str(record.exit_code) if record.exit_code is not None else missing),
         ("Code", commit),
         ("Dependencies (SHA-256 of the lock file)", str(run.get("lock_sha256") or missing)),
@@ -323,7 +323,7 @@ def _provenance(record: Record) -> list[tuple[str, str]]:
 
 def _flat(value: Any) -> str:
     if isinstance(value, Mapping):
-        return " · ".join(f"{words.role(str(k))}: {_flat(v)}" for k, v in value.items() if v not in (None, ""))
+        return " · ".join(f"{wording.role(str(k))}: {_flat(v)}" for k, v in value.items() if v not in (None, ""))
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(_flat(v) for v in value)
     return "" if value is None else str(value)
@@ -331,7 +331,7 @@ def _flat(value: Any) -> str:
 
 def _product(name: str) -> str:
     """`shadowtwin` as `ShadowTwin`; other names with a capital."""
-    return "ShadowTwin" if name.lower() == "shadowtwin" else words.role(name)
+    return "ShadowTwin" if name.lower() == "shadowtwin" else wording.role(name)
 
 
 def _first_up(text: Markup) -> Markup:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from cutover.errors import UsageError
 from cutover.files import write_whole
-from cutover.report import facts, story, words
+from cutover.report import facts, story, wording
 from cutover.report.html import template_environment
 from cutover.report.record import Record, clean, read
 from cutover.secrets import redact
@@ -63,7 +63,7 @@ def row(folder: Path) -> Row:
         link=quote(f"{folder.name}/report.html" if report else f"{folder.name}/"),
         report=report,
         verdict=record.shown,
-        phase=words.phase_title(record.phase),
+        phase=wording.phase_title(record.phase),
         environment=record.environment,
         started=record.started or _named(folder.name),
         seconds=record.seconds,

@@ -1,6 +1,6 @@
 """JUnit XML for pipelines: a suite for each step, a case for each finding, red where the gate would want to know.
 
-The texts of a Record are printable (`words.visible`), so nothing that XML cannot hold comes this far.
+The texts of a Record are printable (`wording.visible`), so nothing that XML cannot hold comes this far.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 from cutover.files import write_whole
 from cutover.finding import Finding, Status
-from cutover.report import words
+from cutover.report import wording
 from cutover.report.record import Record, Seen, StepEnd, clean, read
 
 _FAILURES = {Status.FAIL, Status.MISSING}
@@ -78,7 +78,7 @@ def _suite(record: Record, name: str, end: StepEnd | None, seen: list[Seen]) -> 
     place = f"{record.environment or 'run'}.{name}"
     if end:
         case = ET.SubElement(suite, "testcase", classname=place, name="the step runs to its end", time="0")
-        word = words.ending(end.state)[0]
+        word = wording.ending(end.state)[0]
         if end.state == "not-run":
             ET.SubElement(case, "skipped", message="Did not run: the run ended before it.")
         elif end.state not in _ENDED:
@@ -89,18 +89,18 @@ def _suite(record: Record, name: str, end: StepEnd | None, seen: list[Seen]) -> 
 
 
 def _case(place: str, finding: Finding) -> ET.Element:
-    subject = f" [{words.shorten(finding.subject, 120)}]" if finding.subject else ""
+    subject = f" [{wording.shorten(finding.subject, 120)}]" if finding.subject else ""
     case = ET.Element("testcase", classname=place, name=f"{finding.id} {finding.title}{subject}", time="0")
-    observed = finding.observed or finding.why or words.STATUSES[finding.status][2]
-    message = words.shorten(observed, 500)
+    observed = finding.observed or finding.why or wording.STATUSES[finding.status][2]
+    message = wording.shorten(observed, 500)
     kind = f"{finding.status}.{finding.severity}"
     if finding.status in _FAILURES | _ERRORS:
         tag = "failure" if finding.status in _FAILURES else "error"
         ET.SubElement(case, tag, message=message, type=kind).text = _long(finding)
     elif finding.status is not Status.PASS:
         reason = finding.why or observed
-        word = words.STATUSES[finding.status][0]
-        ET.SubElement(case, "skipped", message=f"{word}: {words.shorten(reason, 500)}")
+        word = wording.STATUSES[finding.status][0]
+        ET.SubElement(case, "skipped", message=f"{word}: {wording.shorten(reason, 500)}")
     return case
 
 
@@ -118,7 +118,7 @@ def _whole(record: Record) -> ET.Element:
 def _long(finding: Finding) -> str:
     parts = [("Expected", finding.expected), ("Observed", finding.observed), ("Why", finding.why)]
     parts += [("What to do", finding.remedy), ("Evidence", ", ".join(finding.evidence))]
-    return "\n".join(f"{name}: {words.shorten(text)}" for name, text in parts if text)
+    return "\n".join(f"{name}: {wording.shorten(text)}" for name, text in parts if text)
 
 
 def _count(suite: ET.Element, totals: dict[str, int]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from cutover.errors import ExitCode, UsageError
 from cutover.finding import Finding, Verdict, deciding, verdict
-from cutover.report.words import step_title, visible
+from cutover.report.wording import step_title, visible
 from cutover.secrets import redact
 
 _TEXTS = ("id", "title", "subject", "expected", "observed", "why", "remedy")

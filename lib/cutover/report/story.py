@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cutover.finding import Finding, Status
-from cutover.report import charts, words
+from cutover.report import charts, wording
 from cutover.report.facts import Facts
 from cutover.report.record import Record, StepEnd
 
@@ -30,40 +30,42 @@ def headline(record: Record, facts: Facts) -> str:
     if record.shown == "INCOMPLETE":
         if not record.stated:
             return "The run ended before it reached a verdict."
-        return f"The run said {words.VERDICTS[record.stated][0]}, but its record does not bear that out."
+        return f"The run said {wording.VERDICTS[record.stated][0]}, but its record does not bear that out."
     same = equal_sentence(facts) if record.shown in {"GO", "CONTINUE"} else ""
     said = record.headline
     if not said and record.deciding:
         rest = len(record.deciding) - 1
         return record.deciding[0].sentence() + (f" (and {rest} more)." if rest else ".")
     if not said:
-        said = f"{words.count(facts.counts.get('PASS', 0), 'check')} passed"
+        said = f"{wording.count(facts.counts.get('PASS', 0), 'check')} passed"
     return f"{same}; {_lower(said)}" if same else said
 
 
 def happened(record: Record, facts: Facts) -> list[str]:
     """What the run did and where it stopped, in a few sentences."""
-    phase = words.phase_title(record.phase)
+    phase = wording.phase_title(record.phase)
     steps = record.steps
     done = [s for s in steps if s.state == "completed"]
-    taken = f" in {words.duration(record.seconds)}" if record.seconds is not None else ""
+    taken = f" in {wording.duration(record.seconds)}" if record.seconds is not None else ""
     where = f", {record.environment}" if record.environment and record.environment not in record.phase else ""
     ran = (
-        f"{len(done)} of {words.count(len(steps), 'step')} ran to the end{taken}." if steps else "no step is recorded."
+        f"{len(done)} of {wording.count(len(steps), 'step')} ran to the end{taken}."
+        if steps
+        else "no step is recorded."
     )
     sentences = [f"{phase}{where}: {ran}"]
-    lost = [words.step_title(s.name) for s in steps if s.state == "not-recorded"]
+    lost = [wording.step_title(s.name) for s in steps if s.state == "not-recorded"]
     if lost:
-        sentences.append(f"Begun, with no ending recorded: {words.listing(lost, 8)}.")
+        sentences.append(f"Begun, with no ending recorded: {wording.listing(lost, 8)}.")
     known = {"completed", "not-run", "not-recorded"}
     sentences += [_stopped(step, record) for step in steps if step.state not in known]
-    idle = [words.step_title(s.name) for s in steps if s.state == "not-run"]
+    idle = [wording.step_title(s.name) for s in steps if s.state == "not-run"]
     if idle:
-        sentences.append(f"Not run: {words.listing(idle, 8)}.")
+        sentences.append(f"Not run: {wording.listing(idle, 8)}.")
     if len(record.deciding) > 1:
-        kinds = Counter(words.STATUSES[f.status][0].lower() for f in record.deciding)
-        how = words.listing([f"{many} {kind}" for kind, many in kinds.items()])
-        sentences.append(f"{words.count(len(record.deciding), 'finding')} keep the gate shut: {how}.")
+        kinds = Counter(wording.STATUSES[f.status][0].lower() for f in record.deciding)
+        how = wording.listing([f"{many} {kind}" for kind, many in kinds.items()])
+        sentences.append(f"{wording.count(len(record.deciding), 'finding')} keep the gate shut: {how}.")
     return [*sentences, *_backing(facts, [s.finding for s in record.standing])]
 
 
@@ -111,7 +113,7 @@ def numbers(record: Record, facts: Facts) -> list[Number]:
         passed = facts.counts.get("PASS", 0)
         others = [
             f"{facts.counts[key]:,} {word.lower()}"
-            for key, (word, _, _) in words.STATUSES.items()
+            for key, (word, _, _) in wording.STATUSES.items()
             if key != "PASS" and facts.counts.get(key)
         ]
         good = None if record.gaps else not any(s.finding.closes_gate for s in record.latest)
@@ -119,7 +121,9 @@ def numbers(record: Record, facts: Facts) -> list[Number]:
     if record.seconds is not None:
         done = sum(s.state == "completed" for s in record.steps)
         shown.append(
-            Number("Time taken", words.duration(record.seconds), f"{done} of {words.count(len(record.steps), 'step')}")
+            Number(
+                "Time taken", wording.duration(record.seconds), f"{done} of {wording.count(len(record.steps), 'step')}"
+            )
         )
     return shown
 
@@ -137,8 +141,8 @@ def _rows_compared(comparison: Comparison) -> Number:
     counts = ((same, "identical"), (wrong, "not equal"), (len(tables) - same - wrong, "not compared"))
     state = ", ".join(f"{number:,} {word}" for number, word in counts if number)
     rows = sum(t.source_rows or 0 for t in tables if t.identical or t.differs)
-    meaning = f"in {words.count(len(tables), 'table')}: {state}"
-    return Number("Rows compared", words.count(rows), meaning, same == len(tables))
+    meaning = f"in {wording.count(len(tables), 'table')}: {state}"
+    return Number("Rows compared", wording.count(rows), meaning, same == len(tables))
 
 
 def _refusal(record: Record) -> list[Number]:
@@ -148,13 +152,13 @@ def _refusal(record: Record) -> list[Number]:
         return []
     by_dump = told[-1].get("by_dump_at_least")
     other = (
-        f"; forecast for dump and restore: at least {words.duration(by_dump)}"
+        f"; forecast for dump and restore: at least {wording.duration(by_dump)}"
         if isinstance(by_dump, int | float)
         else ""
     )
     way = {"dump": "dump and restore", "replicate": "a replicated copy"}.get(str(told[-1].get("way")), "")
     meaning = f"from the first refused to the first accepted write, by {way or 'the chosen way'}{other}"
-    return [Number("Writes refused", words.duration(told[-1]["seconds"]), meaning)]
+    return [Number("Writes refused", wording.duration(told[-1]["seconds"]), meaning)]
 
 
 def _load_numbers(facts: Facts) -> list[Number]:
@@ -166,12 +170,12 @@ def _load_numbers(facts: Facts) -> list[Number]:
         limit = limits.p95.above.total_seconds() if limits else None
         meaning = "95 of 100 requests were faster, in the slowest window" + (f"; limit {limit:g} s" if limit else "")
         good = max(slow) <= limit if limit else None
-        shown.append(Number("Response time, p95", words.duration(max(slow)), meaning, good))
+        shown.append(Number("Response time, p95", wording.duration(max(slow)), meaning, good))
     if bad:
         share = limits.error_rate.above if limits else None
         meaning = "of requests in the worst window" + (f"; limit {share * 100:g} %" if share else "")
         good = max(bad) <= share if share else None
-        shown.append(Number("Error rate", words.percent(max(bad)), meaning, good))
+        shown.append(Number("Error rate", wording.percent(max(bad)), meaning, good))
     return shown
 
 
@@ -183,7 +187,7 @@ def _backing(facts: Facts, stands: list[Finding]) -> list[str]:
     slow = [v for s in facts.load if (v := charts.highest(s.frame, "p95_s")) is not None]
     if slow:
         limit = f"; the limit is {facts.triggers.p95.above.total_seconds():g} s" if facts.triggers else ""
-        sentences.append(f"Under load: 95 of 100 requests took at most {words.duration(max(slow))}{limit}.")
+        sentences.append(f"Under load: 95 of 100 requests took at most {wording.duration(max(slow))}{limit}.")
     made = sum(c.state == "made" for c in facts.changes)
     if facts.changes:
         same_already = sum(c.state == "nothing to do" for c in facts.changes)
@@ -198,13 +202,13 @@ def _backing(facts: Facts, stands: list[Finding]) -> list[str]:
     if waived or blind or minor:
         counted = ((minor, "failed without closing a gate"), (waived, "waived"), (blind, "could not be looked at"))
         told = [f"{number:,} {word}" for number, word in counted if number]
-        sentences.append(f"Of the checks, {words.listing(told)}; listed below.")
+        sentences.append(f"Of the checks, {wording.listing(told)}; listed below.")
     return sentences
 
 
 def _stopped(step: StepEnd, record: Record) -> str:
-    title = words.step_title(step.name)
-    word = words.ending(step.state)[0]
+    title = wording.step_title(step.name)
+    word = wording.ending(step.state)[0]
     own = _of_step(record, step.name)
     reason = next((f for f in record.deciding if f in own), None)  # the one that the verdict names first
     if step.state == "gate-closed" and reason:

@@ -17,6 +17,7 @@ from cutover.aws.requirements.ecs import Cluster, Service, TaskDefinition
 from cutover.aws.requirements.images import ReleaseImage, Repository
 from cutover.aws.requirements.listeners import Listeners
 from cutover.aws.requirements.network import FlowLogs, Subnets, Vpc
+from cutover.aws.requirements.observability import Dashboard, LogGroup
 from cutover.aws.requirements.rds import DbSubnetGroup, Instance
 from cutover.aws.requirements.redis import CacheSubnetGroup, ReplicationGroup
 from cutover.aws.requirements.review import Detectors, WebAcl
@@ -34,7 +35,6 @@ from cutover.aws.requirements.security_groups import AlbGroup, EcsGroup, RdsGrou
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.storage import Bucket
 from cutover.aws.requirements.view import View
-from cutover.aws.requirements.watching import Dashboard, LogGroup
 
 _SUBJECTS: dict[str, type[View]] = {
     "VPC": Vpc, "FLOW_LOGS": FlowLogs,

@@ -27,7 +27,9 @@ from cutover.aws.requirements import (
     service,
     storage,
     upkeep,
-    watching,
+)
+from cutover.aws.requirements import (
+    observability as watching,
 )
 from cutover.aws.requirements.check import check_identity, check_stack, judge
 from cutover.aws.requirements.drift import Drift, drift

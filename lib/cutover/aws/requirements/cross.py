@@ -21,6 +21,7 @@ from cutover.aws.requirements.ecs import Container, InjectedSecrets, Service
 from cutover.aws.requirements.images import ReleaseImage, Repository, image_named
 from cutover.aws.requirements.listeners import Listeners, forwards_to
 from cutover.aws.requirements.network import Subnets, Vpc
+from cutover.aws.requirements.observability import log_group_named
 from cutover.aws.requirements.rds import Instance
 from cutover.aws.requirements.redis import Members, ReplicationGroup
 from cutover.aws.requirements.requirement import BLOCKER, DAY, HIGH, MEDIUM, Outcome, judged, requirement
@@ -30,7 +31,6 @@ from cutover.aws.requirements.security_groups import AlbGroup, EcsGroup, RdsGrou
 from cutover.aws.requirements.service import Revisions, Tasks
 from cutover.aws.requirements.stack import Phase, Stack
 from cutover.aws.requirements.view import View
-from cutover.aws.requirements.watching import log_group_named
 from cutover.expectations import EcsExpectation, LogsExpectation, RdsExpectation, RedisExpectation
 
 _FULL_ARN = re.compile(r"-[A-Za-z0-9]{6}(:|$)")

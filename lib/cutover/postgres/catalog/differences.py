@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cutover.finding import Severity
+from cutover.postgres.catalog.descriptions import describe_change, describe_consequence, describe_presence, text
 from cutover.postgres.catalog.model import Catalog, CatalogObject
 from cutover.postgres.catalog.remedies import remedy
 from cutover.postgres.catalog.weights import APART, weight
-from cutover.postgres.catalog.words import describe_change, describe_consequence, describe_presence, text
 
 Problem = Literal["missing", "extra", "different", "unsure"]
 

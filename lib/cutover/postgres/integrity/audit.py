@@ -21,6 +21,7 @@ from cutover.errors import DatabaseError
 from cutover.files import write_json
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.connection import describe
+from cutover.postgres.integrity.findings import row_findings
 from cutover.postgres.integrity.matching import SIDES, match
 from cutover.postgres.integrity.opening import open_database, refuse_itself, refuse_unmatched
 from cutover.postgres.integrity.politeness import Politeness
@@ -30,7 +31,6 @@ from cutover.postgres.integrity.results import Comparison, TableComparison
 from cutover.postgres.integrity.rewritten import rewritten_since
 from cutover.postgres.integrity.rowhash import row_sha256
 from cutover.postgres.integrity.selection import Selection, left_out
-from cutover.postgres.integrity.words import row_findings
 from cutover.postgres.progress import Listener
 
 

@@ -23,6 +23,7 @@ from cutover.postgres.catalog import (
 )
 from cutover.postgres.connection import describe
 from cutover.postgres.integrity.evidence import DifferenceLog
+from cutover.postgres.integrity.findings import row_findings
 from cutover.postgres.integrity.fingerprint import Fingerprint
 from cutover.postgres.integrity.locating import locate_all
 from cutover.postgres.integrity.matching import Match, judge, match
@@ -34,7 +35,6 @@ from cutover.postgres.integrity.results import Comparison
 from cutover.postgres.integrity.rowhash import Algorithm
 from cutover.postgres.integrity.selection import Selection, left_out
 from cutover.postgres.integrity.sequences import check_sequences
-from cutover.postgres.integrity.words import row_findings
 from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import Snapshot
 

@@ -20,8 +20,9 @@ import psycopg
 from psycopg import sql
 
 from cutover.postgres.integrity.digest import Cut
+from cutover.postgres.integrity.locate_queries import hashed_rows, keyed_rows, keyless_rows, of_buckets
 from cutover.postgres.integrity.relations import Relation
-from cutover.postgres.integrity.rowhash import Algorithm, mixed, row_hash
+from cutover.postgres.integrity.rowhash import Algorithm
 
 Connection = psycopg.Connection[Any]
 Difference = Literal["missing", "extra", "different"]
@@ -142,9 +143,9 @@ def locate(
     """
     key = _common_key(source.relation, target.relation, columns)
     found = Located(key=key)
-    query = _keyed_query if key else _keyless_query
-    chosen = _filter(differing, cut.count)
-    hashed = (_hashed(side.relation, columns, key, exact, cut, only, algorithm) for side in (source, target))
+    query = keyed_rows if key else keyless_rows
+    chosen = of_buckets(differing, cut.count)
+    hashed = (hashed_rows(side.relation, columns, key, exact, cut, only, algorithm) for side in (source, target))
     queries = [query(rows, key, chosen) for rows in hashed]
     streams = [_stream(side.connection, queries[number], number) for number, side in enumerate((source, target))]
     with ThreadPoolExecutor(2) as pool:  # both servers sort at the same time
@@ -186,68 +187,6 @@ def _common_key(source: Relation, target: Relation, columns: Sequence[str]) -> t
             if set(key) <= set(columns):
                 return key
     return ()
-
-
-def _keyed_query(hashed: sql.Composable, key: Sequence[str], chosen: sql.Composable) -> sql.Composed:
-    """Rows of (key as JSON in UTF-8, hash, hash, place), ordered by the key's bytes, which no collation touches."""
-    texts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(f"k{n}")) for n in range(len(key)))
-    return sql.SQL(
-        "SELECT convert_to(array_to_json(ARRAY[{texts}])::text, 'UTF8') AS k, h1, h2, place::text FROM {hashed} h "
-        "WHERE {chosen} ORDER BY 1, 2, 3"
-    ).format(texts=texts, hashed=hashed, chosen=chosen)
-
-
-def _keyless_query(hashed: sql.Composable, _: Sequence[str], chosen: sql.Composable) -> sql.Composed:
-    """Rows of (hash, hash, copies, one place), ordered by the hashes."""
-    return sql.SQL(
-        "SELECT h1, h2, count(*), min(place::text) FROM {hashed} h WHERE {chosen} GROUP BY 1, 2 ORDER BY 1, 2"
-    ).format(hashed=hashed, chosen=chosen)
-
-
-def _hashed(
-    relation: Relation,
-    columns: Sequence[str],
-    key: Sequence[str],
-    exact: Collection[str],
-    cut: Cut,
-    only: sql.Composable | None,
-    algorithm: Algorithm,
-) -> sql.Composable:
-    how, (first, second) = row_hash(relation, columns, exact, algorithm), mixed(algorithm)
-    keys = [sql.Identifier(f"k{number}") for number in range(len(key))]
-    names = sql.SQL("").join(sql.SQL(", {}").format(name) for name in keys)
-    inner = cut.inner()
-    # Each leaf is hashed by itself: a union of the rows themselves would have to give them one type.
-    reads = [
-        sql.SQL(
-            "SELECT {raw}, leaf, tid{names}{k} FROM "
-            "(SELECT {number} AS leaf, t.ctid AS tid, {value}{keys}{inner} FROM ONLY {leaf} t {where} OFFSET 0) q"
-        ).format(
-            raw=how.raw,
-            names=names,
-            k=sql.SQL(", k") if inner.as_string(None) else inner,
-            number=sql.Literal(number),
-            value=how.inner,
-            keys=sql.SQL("").join(
-                sql.SQL(", {} AS {}").format(relation.expression(column), name)
-                for column, name in zip(key, keys, strict=True)
-            ),
-            inner=inner,
-            leaf=leaf.identifier,
-            where=sql.SQL("WHERE {}").format(only) if only is not None else sql.SQL(""),
-        )
-        for number, leaf in enumerate(relation.leaves)
-    ]
-    return sql.SQL(
-        "(SELECT {bucket} AS bucket, {first} AS h1, {second} AS h2, leaf || ':' || tid::text AS place{names} "
-        "FROM ({reads} OFFSET 0) z)"
-    ).format(bucket=cut.bucket(), first=first, second=second, names=names, reads=sql.SQL(" UNION ALL ").join(reads))
-
-
-def _filter(differing: Sequence[int], buckets: int) -> sql.Composable:
-    if len(differing) == buckets:
-        return sql.SQL("true")
-    return sql.SQL("bucket = ANY ({}::int[])").format(sql.Literal("{" + ",".join(map(str, differing)) + "}"))
 
 
 def _stream(connection: Connection, query: sql.Composed, number: int) -> Iterator[tuple[Any, ...]]:

@@ -25,23 +25,20 @@ from cutover.files import write_json
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.catalog import Expected, compare_catalogs, printed_by, read_catalog_in
 from cutover.postgres.connection import describe
-from cutover.postgres.integrity.digest import ByHash, Digest
 from cutover.postgres.integrity.evidence import DifferenceLog
+from cutover.postgres.integrity.findings import row_findings
 from cutover.postgres.integrity.locating import locate_all
 from cutover.postgres.integrity.matching import Match, match
+from cutover.postgres.integrity.moving_ranges import UNSEEN, Ranges
 from cutover.postgres.integrity.opening import choose, open_database, refuse_itself, refuse_unmatched
 from cutover.postgres.integrity.politeness import Politeness
 from cutover.postgres.integrity.ranges import ByRange, cut_by_key, cut_by_range
-from cutover.postgres.integrity.reading import Crew, Database, Shape, read_digests, said
+from cutover.postgres.integrity.reading import Crew, Database, read_digests, said
 from cutover.postgres.integrity.relations import Kind, Relation
 from cutover.postgres.integrity.results import Comparison, TableComparison
 from cutover.postgres.integrity.rowhash import Algorithm
 from cutover.postgres.integrity.selection import Selection, left_out
-from cutover.postgres.integrity.words import row_findings
 from cutover.postgres.progress import Listener, Progress
-
-STOOD_STILL = 3
-"""A range that was read as often with the same content on each side, and differs, differs for good."""
 
 
 def compare_moving(
@@ -150,76 +147,6 @@ def compare_moving(
 
 
 Sides = tuple[Database, Database]
-Content = tuple[int, int, int]
-"""What a range held on one side: rows and two sums."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A range that has not agreed: what each side held at the last look, for how many looks, and since when."""
-
-    ours: Content
-    theirs: Content
-    looks: int = 0
-    since: float = 0.0
-
-
-_UNSEEN = _Seen((0, 0, 0), (0, 0, 0))
-
-
-@dataclass
-class _Ranges:
-    """The ranges of one relation.
-
-    Attributes:
-        shape: how they are read.
-        open: those that have not agreed yet.
-        patience_s: for so long a range that differs must stand still.
-        looked: when the last look was, on the monotonic clock.
-        rows: of those that agreed, at the look in which they did.
-        failure: why it could not be read at the last look; empty when it could.
-    """
-
-    shape: Shape
-    open: dict[int, _Seen]
-    patience_s: float
-    looked: float = 0.0
-    rows: int = 0
-    failure: str = ""
-
-    @property
-    def total(self) -> int:
-        """How many ranges there are."""
-        return self.shape.cut.count
-
-    @property
-    def still(self) -> list[int]:
-        """The ranges that differ, and did not change on either side while we looked."""
-        return sorted(
-            bucket
-            for bucket, seen in self.open.items()
-            if seen.looks >= STOOD_STILL and self.looked - seen.since >= self.patience_s
-        )
-
-    def narrowed(self) -> Shape:
-        """How to read what is open, and no more where an index leads to it."""
-        cut = self.shape.cut
-        return replace(self.shape, only=cut.condition(self.open) if isinstance(cut, ByRange) else None)
-
-    def take(self, ours: Digest, theirs: Digest) -> None:
-        """One look at both sides."""
-        self.looked = time.monotonic()
-        if isinstance(self.shape.cut, ByHash):
-            self.rows, self.open = 0, {n: self.open.get(n, _UNSEEN) for n in range(self.total)}
-        for bucket, seen in list(self.open.items()):
-            here, there = _content(ours, bucket), _content(theirs, bucket)
-            if here == there:
-                self.rows += here[0]
-                del self.open[bucket]
-            elif seen.looks and (here, there) == (seen.ours, seen.theirs):
-                self.open[bucket] = replace(seen, looks=seen.looks + 1)
-            else:
-                self.open[bucket] = _Seen(here, there, 1, self.looked)
 
 
 @dataclass
@@ -235,7 +162,7 @@ class _Watch:
     """
 
     match: Match
-    ranges: dict[str, _Ranges]
+    ranges: dict[str, Ranges]
     trouble: str = ""
     crew: Crew = field(default_factory=Crew)
     began: tuple[Mapping[str, Relation], ...] = ()
@@ -371,7 +298,7 @@ def _begin(sides: Sides, patience_s: float) -> _Watch:
             cut = None
         chosen = cut or cut_by_key(sides[0].relations[name], sides[1].relations[name]) or shape.cut
         found.shapes[name] = cut_up = replace(shape, cut=chosen)
-        ranges[name] = _Ranges(cut_up, dict.fromkeys(range(cut_up.cut.count), _UNSEEN), patience_s)
+        ranges[name] = Ranges(cut_up, dict.fromkeys(range(cut_up.cut.count), UNSEEN), patience_s)
     return _Watch(found, ranges, began=tuple(side.relations for side in sides))
 
 
@@ -391,10 +318,6 @@ def _late(began: Sequence[Mapping[str, Relation]], sides: Sides) -> dict[str, tu
             said = late[name][1] + "; " if name in late else ""
             late[name] = (known.kind, f"{said}on the {side.where} it {what}; compare again")
     return late
-
-
-def _content(digest: Digest, bucket: int) -> Content:
-    return digest.counts[bucket], digest.first[bucket], digest.second[bucket]
 
 
 def _add(table: TableComparison, why: str) -> None:

@@ -10,7 +10,7 @@ from cutover.postgres.connection import TAKES_WRITES, session, start_up
 from cutover.postgres.facts import ServerFacts, server_facts
 from cutover.postgres.preflight import pair, server
 from cutover.postgres.preflight.client import client
-from cutover.postgres.preflight.looks import look
+from cutover.postgres.preflight.query_checks import look
 from cutover.postgres.preflight.scratch import check_schema
 from cutover.postgres.preflight.source import SOURCE
 

@@ -12,7 +12,7 @@ import psycopg
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.connection import one_line
 from cutover.postgres.facts import ServerFacts
-from cutover.postgres.preflight.looks import Connection
+from cutover.postgres.preflight.query_checks import Connection
 from cutover.postgres.transfer import unfinished_restore
 from cutover.postgres.transfer.mark import objects_in
 

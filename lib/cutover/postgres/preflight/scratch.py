@@ -20,8 +20,8 @@ from cutover.finding import Finding, Severity, Status
 from cutover.postgres.catalog import Catalog, Restored, compare_catalogs, read_catalog
 from cutover.postgres.connection import connect, describe, explain, one_line, user_of, with_database, without_secrets
 from cutover.postgres.contents import leave_out_own_options
-from cutover.postgres.restore_errors import RestoreError, read_errors
 from cutover.postgres.tools import Tools, find_tools
+from cutover.postgres.transfer.errors import RestoreError, read_errors
 from cutover.postgres.transfer.program import run
 
 PREFIX = "cutover_scratch_"

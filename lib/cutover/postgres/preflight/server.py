@@ -8,7 +8,7 @@ from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.connection import READ_ONLY, describe, one_line, parameters, start_up
 from cutover.postgres.facts import ServerFacts
-from cutover.postgres.preflight.looks import Connection
+from cutover.postgres.preflight.query_checks import Connection
 
 _KEPT = 3
 _BY_NAME = ("require", "verify-ca", "verify-full")
@@ -120,7 +120,7 @@ def pooler(url: str, refused: str = "") -> Finding:
 
     Args:
         url: the source.
-        refused: why a session with a start-up option was not had, in words; "" when it was.
+        refused: why a session with a start-up option was refused, in words; "" when it was let in.
     """
     known = parameters(url)
     pooled = "-pooler" in known.get("host", "") or known.get("port") == "6432"
@@ -134,8 +134,8 @@ def pooler(url: str, refused: str = "") -> Finding:
         subject=describe(url),
         expected="the server's own address, which takes start-up options",
         observed=f"{address}; {refused}" if refused else address,
-        why="By a start-up option the freeze is ended where a login trigger lets nobody in: without it there may be no "
-        "way back."
+        why="Where a login trigger refuses every session of a frozen database, only a start-up option lets us in to "
+        "end the freeze."
         if refused
         else "A pooler mixes sessions, so a snapshot cannot be held and settings leak."
         if pooled
@@ -157,8 +157,8 @@ WHERE evtevent = 'login' AND evtenabled <> 'D' ORDER BY 1
 def login_triggers(url: str, connection: Connection, refused: str = "") -> Finding:
     """`PRE-login-triggers`: nothing of the source writes when somebody logs in (event triggers `ON login`, 17).
 
-    What one does for other roles is not known, so an enabled one is never a pass; whether it keeps us out of a database
-    that takes no writes is tried, in a session that takes none from its start.
+    What one does for other roles is not known, so an enabled one is never a pass. Whether it would keep us out of a
+    frozen database is tried with a session that is read-only from its start.
 
     Args:
         url: the source.
@@ -172,9 +172,11 @@ def login_triggers(url: str, connection: Connection, refused: str = "") -> Findi
         found, unread = [], one_line(error, url)
     shut = start_up(url, f"-c {READ_ONLY}=on") if found and not refused else ""
     if shut:
-        tried = f"a session that takes no writes is not had: {shut}"
+        tried = f"a read-only session of ours is refused: {shut}"
     else:
-        tried = f"not tried: {refused}" if refused else "we are let in where writes are refused; others perhaps not"
+        tried = (
+            f"not tried: {refused}" if refused else "a read-only session of ours is let in; other roles were not tried"
+        )
     names = ", ".join(f"{name} (of {owner})" for name, _, owner in found)
     disable = "\n".join(f"ALTER EVENT TRIGGER {name} DISABLE;" for _, name, _ in found)
     return Finding(
@@ -185,13 +187,13 @@ def login_triggers(url: str, connection: Connection, refused: str = "") -> Findi
         subject=describe(url),
         expected="none that is enabled",
         observed=f"{names}; {tried}" if found else unread or "none",
-        why="One that writes refuses every login while the source is frozen, and writes rows that are not in the copy "
-        "whenever somebody looks; what it does for other roles cannot be known."
+        why="A trigger that writes refuses every login while the source is frozen, and at other times writes rows that "
+        "the copy does not have, for our own sessions too. What it does for other roles is not known."
         if found
         else "",
-        remedy="As its owner, for the night (it is copied as it stands: ENABLE it again afterwards, on the target "
-        f"too):\n{disable}\nOr let its function write nothing while current_setting('transaction_read_only') is on, "
-        "and have that accepted as a waiver."
+        remedy="As its owner, until the switch is done (it is copied as it stands: ENABLE it again afterwards, on the "
+        f"target too):\n{disable}\nOr let its function write nothing while current_setting('transaction_read_only') "
+        "is on, and record a waiver that says so."
         if found
         else "",
         data={"names": [str(name) for name, *_ in found]} if found else {},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cutover.finding import Severity
-from cutover.postgres.preflight.looks import USER, Look
+from cutover.postgres.preflight.query_checks import USER, Look
 
 SOURCE: tuple[Look, ...] = (
     Look(

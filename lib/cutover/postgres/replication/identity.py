@@ -25,7 +25,8 @@ class Unidentified:
     Attributes:
         table: its name, quoted, as the server writes it.
         why: what is wrong with its replica identity, in words.
-        setting: REPLICA IDENTITY as it stands now: `DEFAULT`, `NOTHING`, `FULL` or `USING INDEX`.
+        setting: REPLICA IDENTITY as it stands now: `DEFAULT`, `NOTHING`, `FULL` or `USING INDEX name`. An index that is
+            gone cannot be named again and identifies as little as `NOTHING`.
         full: whether REPLICA IDENTITY FULL would do.
     """
 
@@ -37,7 +38,8 @@ class Unidentified:
 
 _TABLES = f"""
 SELECT c.oid::regclass::text, c.relkind::text, c.relreplident::text, current_setting('server_version_num')::int,
-       pk.indexrelid IS NOT NULL, coalesce(pk.indimmediate, true), key.indexrelid IS NOT NULL,
+       pk.indexrelid IS NOT NULL, coalesce(pk.indimmediate, true),
+       (SELECT quote_ident(k.relname) FROM pg_class k WHERE k.oid = key.indexrelid),
        ARRAY(SELECT quote_ident(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> ''
              AND a.attnum = ANY ((key.indkey::int2[])[0:key.indnkeyatts - 1]) ORDER BY a.attnum),
        ARRAY(SELECT quote_ident(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> ''
@@ -52,7 +54,7 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND {USERS} AND {NOT_EX
 """  # noqa: S608 - of constants
 """Every table with the index that identifies its rows, as `RelationGetReplicaIndex` chooses it: valid, immediate."""
 
-_SETTINGS = {"d": "DEFAULT", "n": "NOTHING", "f": "FULL", "i": "USING INDEX"}
+_SETTINGS = {"d": "DEFAULT", "n": "NOTHING", "f": "FULL"}
 
 
 def unidentified(connection: Connection) -> list[Unidentified]:
@@ -72,7 +74,8 @@ def unidentified(connection: Connection) -> list[Unidentified]:
         else:
             why = "REPLICA IDENTITY NOTHING" if setting == "n" else "the index of its replica identity is gone"
         if why:
-            found.append(Unidentified(str(name), why, _SETTINGS[setting], full=not whole))
+            now = _SETTINGS.get(setting) or (f"USING INDEX {key}" if key else "NOTHING")
+            found.append(Unidentified(str(name), why, now, full=not whole))
     return found
 
 

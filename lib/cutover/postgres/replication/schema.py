@@ -18,8 +18,8 @@ from cutover.postgres.contents import leave_out_own_options
 from cutover.postgres.facts import server_facts
 from cutover.postgres.replication.end import writer
 from cutover.postgres.replication.link import Link, published_tables
-from cutover.postgres.restore_errors import RestoreError, read_errors
 from cutover.postgres.tools import Tools, find_tools
+from cutover.postgres.transfer.errors import RestoreError, read_errors
 from cutover.postgres.transfer.settings import apply_settings
 
 _IDENTITY_INDEXES = """

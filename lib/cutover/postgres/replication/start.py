@@ -49,7 +49,7 @@ class GiveReplicaIdentity:
     def plan(self) -> Plan:
         """Which tables have none."""
         with session(self._url) as connection:
-            before = {one.table: _BEFORE[one.setting] for one in unidentified(connection) if one.full}
+            before = {one.table: one.setting for one in unidentified(connection) if one.full}
         return Plan(
             self.name,
             describe(self._url),
@@ -85,21 +85,14 @@ class GiveReplicaIdentity:
                 connection.execute(statement.encode())
 
     def _undoing(self, before: Mapping[str, Any]) -> list[str]:
-        return [
-            statement
-            for name, was in before.items()
-            for statement in self._statements([name], "NOTHING" if was == _BEFORE["NOTHING"] else "DEFAULT")
-        ]
+        # Journals of earlier versions say "none" of what was DEFAULT.
+        clauses = {name: "DEFAULT" if was == "none" else str(was) for name, was in before.items()}
+        return [statement for name, clause in clauses.items() for statement in self._statements([name], clause)]
 
     @staticmethod
     def _statements(names: Iterable[str], kind: str) -> list[str]:
         # Names come quoted from the server (regclass), so they are repeated as they are.
         return [f"ALTER TABLE {name} REPLICA IDENTITY {kind}" for name in names]
-
-
-_BEFORE = {"DEFAULT": "none", "NOTHING": "nothing", "USING INDEX": "nothing"}
-"""What a table had that had no identity. An index that is gone identifies as little as NOTHING, and is not there to be
-named again."""
 
 
 class StartReplication:
@@ -173,7 +166,7 @@ class StartReplication:
         if hurt := refused(link):
             raise ActionRefused(
                 f"{describe(link.source_url)} cannot be published as it is: {'; '.join(hurt)}.",
-                why="from that moment on it would refuse UPDATE and DELETE on these tables.",
+                why="the source would refuse UPDATE and DELETE on these tables, or the copy would stop at the first.",
                 todo="see REP-identity in notebook 08: its change gives them one, or it says what each needs.",
             )
         state = link_state(link)

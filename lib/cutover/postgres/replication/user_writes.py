@@ -1,4 +1,4 @@
-"""Whether users can still UPDATE and DELETE in every published table: asked of the server before anybody is hurt.
+"""Whether users can still UPDATE and DELETE in every published table: asked of the server itself.
 
 `EXPLAIN` starts the executor, which raises what it would raise for the statement itself, and ends before a row is
 touched or a trigger fires (`CheckValidResultRel` in execMain.c). `UPDATE … WHERE false` would fire statement triggers,
@@ -68,8 +68,8 @@ SELECT what,
 FROM asked ORDER BY 4
 """
 """The ordinary tables of a publication and its leaf partitions (no foreign ones: their writes are not logged here),
-what an UPDATE can set in them, and whether our role has taken a right from itself. A partition that another role owns
-is asked through its root, as users reach it."""
+what an UPDATE can set in them, and whether our role lacks a right (an owner may revoke its own). A partition that
+another role owns is asked through its root, as users reach it."""
 
 
 def refused_writes(connection: Connection, publication: str) -> list[Refusal]:
@@ -85,24 +85,24 @@ def refused_writes(connection: Connection, publication: str) -> list[Refusal]:
         psycopg.Error: the server gave no answer (a lock was not to be had in time, say).
     """
     rows = connection.execute(_ASKED.encode(), (publication,)).fetchall()
-    asked = [_Asked(str(what), change, bool(taken), str(table)) for what, change, taken, table in rows]
+    asked = [_Asked(str(what), change, bool(lacking), str(table)) for what, change, lacking, table in rows]
     batches = [asked[at : at + _TOGETHER] for at in range(0, len(asked), _TOGETHER)]
     return [refusal for batch in batches for refusal in _refused(connection, batch)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What is asked: `ONLY table`, or a root; what an UPDATE may set there (None: no column); whether a right lacks."""
+    """What is asked (`ONLY table`, or a root), what an UPDATE may set in it (None: no column), and with what right."""
 
     what: str
     change: str | None
-    taken: bool
+    lacking: bool
     table: str
 
     def statements(self) -> dict[str, str]:
-        """By UPDATE and DELETE, what asks for it. A right that an owner took from itself is had until the rollback."""
+        """What asks for UPDATE and DELETE. A right that an owner revoked from itself is granted, and rolled back."""
         # Names come quoted from the server (regclass), so they are repeated as they are.
-        grant = f"GRANT SELECT, UPDATE, DELETE ON {self.table} TO CURRENT_USER; " if self.taken else ""
+        grant = f"GRANT SELECT, UPDATE, DELETE ON {self.table} TO CURRENT_USER; " if self.lacking else ""
         update = f"{grant}EXPLAIN UPDATE {self.what} SET {self.change}"  # noqa: S608
         delete = f"{grant}EXPLAIN DELETE FROM {self.what}"  # noqa: S608
         return {"UPDATE": update, "DELETE": delete} if self.change else {"DELETE": delete}

@@ -29,7 +29,7 @@ from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import Snapshot, exported_snapshot
 from cutover.postgres.tools import Tools, find_tools
 from cutover.postgres.transfer.program import run
-from cutover.postgres.transfer.watching import Load, Watch
+from cutover.postgres.transfer.progress import Load, Watch
 
 
 def dump(
@@ -75,7 +75,7 @@ def dump(
         except psycopg.Error as error:
             raise explain(error, source_url, "does not say what is in it") from error
         tools = tools or find_tools(about.major)
-        # Let in as our own session was: a login trigger that writes shuts a frozen database to pg_dump as well.
+        # A login trigger that refuses our own session of a frozen database refuses pg_dump as well.
         conninfo, environment = without_secrets(source_url, TAKES_WRITES if forced(instant.connection) else "")
         command = [str(tools.pg_dump), "--format=directory", f"--jobs={max(1, jobs)}", f"--file={folder / 'archive'}"]
         command += [f"--compress={compress}", f"--snapshot={instant.id}", "--verbose", "--no-password"]

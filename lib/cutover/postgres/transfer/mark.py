@@ -16,7 +16,7 @@ from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.archive import Dump
 from cutover.postgres.connection import connect, describe, explain, session
-from cutover.postgres.restore_errors import RestoreError
+from cutover.postgres.transfer.errors import RestoreError
 
 MARKER = "cutover_restore"
 """The schema that stands in a target from the start of a restore to its good end, and longer when it went wrong."""
@@ -228,12 +228,29 @@ def objects_in(connection: psycopg.Connection[Any]) -> list[str]:
     return [str(row[0]) for row in connection.execute(_OBJECTS, (MARKER,)).fetchall()]
 
 
-def _refuse_unless_empty(connection: psycopg.Connection[Any], url: str) -> None:
+def refuse_used(url: str, why: str = "") -> None:
+    """Refuse a target that no restore can begin in, before anything is dumped for it.
+
+    Args:
+        url: the target.
+        why: why it is not taken for what an earlier restore filled, where there was one.
+
+    Raises:
+        DatabaseError: it is marked, or not empty, or cannot be reached.
+    """
+    with session(url) as connection:
+        if (mark := read_mark(connection)) is not None:
+            raise _marked(url, mark.note, None)
+        _refuse_unless_empty(connection, url, why)
+
+
+def _refuse_unless_empty(connection: psycopg.Connection[Any], url: str, not_kept: str = "") -> None:
     found = objects_in(connection)
     if found:
         names = ", ".join(found[:5]) + (" and more" if len(found) > 5 else "")
         raise DatabaseError(
-            f"The target {describe(url)} is not empty: {names}.",
+            f"The target {describe(url)} is not empty: {names}."
+            + (f" A transfer filled it before, but {not_kept}." if not_kept else ""),
             why="a restore over existing objects mixes two states, and neither can be proven afterwards.",
             todo=_RECREATE,
         )

@@ -19,13 +19,13 @@ from cutover.errors import DatabaseError
 from cutover.postgres.archive import Dump, Entry, TableData, read_dump, read_entries, refuse_damaged
 from cutover.postgres.connection import describe, one_line, session, without_secrets
 from cutover.postgres.progress import Listener, Progress
-from cutover.postgres.restore_errors import RestoreError, read_errors
 from cutover.postgres.tools import Tools, find_tools
+from cutover.postgres.transfer.errors import RestoreError, read_errors
 from cutover.postgres.transfer.mark import RESTORER, Ledger, ledger, remove_mark
 from cutover.postgres.transfer.program import run
+from cutover.postgres.transfer.progress import Load, Watch
 from cutover.postgres.transfer.resuming import already_built, begin_data_again, empty_again
 from cutover.postgres.transfer.settings import apply_settings
-from cutover.postgres.transfer.watching import Load, Watch
 
 Phase = Literal["schema", "data", "indexes", "grants"]
 PHASES: tuple[Phase, ...] = ("schema", "data", "indexes", "grants")
@@ -110,6 +110,7 @@ def restore(
     resume: bool = False,
     verified: bool = False,
     settings: Mapping[str, str] | None = None,
+    whole: Callable[[Restore], None] | None = None,
 ) -> Restore:
     """Restore a dump into an empty database, refresh its statistics, and account for every error.
 
@@ -130,6 +131,9 @@ def restore(
             many rows as the dump, are kept; every other is emptied and loaded again (`docs/transfer.md`).
         verified: the dump was read back a moment ago (`verify_dump`); otherwise its files are digested here first.
         settings: of the restoring sessions, such as maintenance_work_mem.
+        whole: told of a restore that lost nothing, in the last moment before its mark goes: whoever wants to know it
+            again records it here, so that a kill at any instant leaves the mark or the record. What it raises, the
+            mark outlives.
 
     Raises:
         DatabaseError: the folder is no finished dump, or damaged, or the target is not empty, or pg_restore did not
@@ -150,9 +154,7 @@ def restore(
             errors += _analyze(target_url, jobs, progress)
             work.analyze_seconds = time.monotonic() - clock
     marked = bool(stopped) or any(error.loss for error in errors)
-    if not marked:
-        remove_mark(target_url)
-    return Restore(
+    result = Restore(
         folder=folder,
         target=describe(target_url),
         tool=f"pg_restore {tools.version}",
@@ -169,6 +171,11 @@ def restore(
         kept=len(work.kept),
         stopped=stopped,
     )
+    if not marked:
+        if whole is not None:
+            whole(result)
+        remove_mark(target_url)
+    return result
 
 
 @dataclass

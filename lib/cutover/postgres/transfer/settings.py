@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from cutover.postgres.connection import one_line, session
-from cutover.postgres.restore_errors import RestoreError
+from cutover.postgres.transfer.errors import RestoreError
 
 _RAW = {
     "search_path",

@@ -1,0 +1,1 @@
+"""What notebooks call, one module for each thing that is done on the night."""

@@ -1,0 +1,66 @@
+"""What a run found wrong, as the script that mends it: from its findings and its recorded responses, offline."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cutover.aws import remedy
+from cutover.aws.requirements import REGISTRY, Recording, Stack
+from cutover.errors import UsageError
+from cutover.finding import Finding
+from cutover.params import from_dict
+from cutover.step import RunFolder
+
+
+def remedy_of(run: str | Path, outputs: Path | None = None) -> remedy.Script:
+    """The script for a run's requirements that are FAIL or MISSING, with the ids that the run recorded.
+
+    Raises:
+        UsageError: there is no such run, or it looked at no requirement.
+    """
+    folder = RunFolder.find(run, outputs)
+    findings = requirements_of(folder)
+    if not findings:
+        raise UsageError(
+            f"{folder.name} looked at no requirement.",
+            todo="name a run of 01, 02, 20 or prepare: cutover status names the steps of a run",
+        )
+    return remedy.script(findings, stack_of(folder), source=folder.name)
+
+
+def requirements_of(folder: RunFolder) -> list[Finding]:
+    """The last word of a run on each requirement, in the registry's order."""
+    found: dict[str, Finding] = {}
+    try:
+        lines = (folder.path / "findings.jsonl").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        try:
+            finding = Finding.from_dict(json.loads(line))
+        except (ValueError, TypeError):  # a run that was killed while it wrote
+            continue
+        if finding.id in REGISTRY:
+            found[finding.id] = finding
+    return list(found.values())
+
+
+def stack_of(folder: RunFolder) -> Stack:
+    """What a run's requirements were judged on: its recorded responses, its parameters, its time.
+
+    Raises:
+        UsageError: it recorded nothing of AWS, or what it recorded cannot be read.
+    """
+    raw, about = folder.path / "raw" / "aws", folder.read("run.json")
+    if not raw.is_dir() or not about.get("params"):
+        raise UsageError(f"{folder.name} recorded no response of AWS.", todo="run 02_provisioning_checks first")
+    try:
+        recording = Recording.load(raw)
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(
+            f"The responses of {folder.name} cannot be read: {error}.", todo=f"cutover verify {folder.name}"
+        ) from error
+    now = datetime.fromisoformat(str(about.get("started") or datetime.now(UTC).isoformat()))
+    return Stack(recording, from_dict(about["params"], f"{folder.name}/run.json").migration, now)

@@ -1,0 +1,519 @@
+"""The switch-over of a replicated copy: writers are stopped, the copy is proven, and they go on at the new home.
+
+One change with one approval, because users are refused while it lasts: a person asked in its middle would keep them
+out. Whatever fails before the new home takes writes is taken back by itself, and users go on where they were.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from cutover import app, aws, objects, postgres, queue
+from cutover.action import Action, Change, Plan
+from cutover.app.flows import sign_in
+from cutover.errors import ActionRefused, CutoverError
+from cutover.finding import Finding, Severity, Status
+from cutover.postgres import replication
+from cutover.postgres.position import movement
+from cutover.postgres.progress import Listener
+from cutover.procedures.decision import remember_cutover
+from cutover.procedures.freeze import POSITION_KEY, maintenance, report_locations
+from cutover.procedures.watch import logins, target
+from cutover.step import Step
+
+PROVEN_KEY = "replication-proven"
+REFUSAL_KEY = "refusal-of-writes"
+_APPROVER = "as a part of the switch-over"
+_ACCEPTED_S = 60.0
+"""Seconds to wait for the new home's first accepted write; its pool must come back to a database that takes writes."""
+
+
+class TakenBack(Exception):
+    """The switch-over cannot go on; what was done is undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long things may take, seconds.
+
+    Attributes:
+        refusal: writes are refused for no longer than this before the new home takes them, or users go back.
+        drain: jobs under way may take so long to end.
+    """
+
+    refusal: float = 60.0
+    drain: float = 20.0
+
+
+@dataclass(slots=True)
+class _Progressing:
+    """What a switch-over has done so far."""
+
+    began: float
+    from_at: str = ""
+    done: list[tuple[Action, Change]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    timeline: dict[str, float] = field(default_factory=dict)
+    jobs: Plan | None = None
+    released: bool = False
+
+    def mark(self, what: str) -> None:
+        self.timeline[what] = round(time.monotonic() - self.began, 3)
+
+
+class SwitchOver:
+    """Stop the writers, wait for the copy, prove it, let the writers go on at the new home.
+
+    Args:
+        step: whose migration; its parts are journaled as changes of their own, so that each has its way back.
+        account: where the name is switched.
+        link: the replication.
+        jobs: parallel connections of the comparison, on each side.
+        show: differing rows named for each table.
+        limits: how long users may be refused.
+        progress: told how far the catch-up and the comparison are.
+    """
+
+    name = "switch-over"
+
+    def __init__(
+        self,
+        step: Step,
+        account: aws.Account,
+        link: replication.Link,
+        *,
+        jobs: int = 2,
+        show: int = 20,
+        limits: Limits = Limits(),
+        progress: Listener | None = None,
+    ) -> None:
+        self._step, self._account, self._link = step, account, link
+        self._jobs, self._show, self._limits, self._progress = jobs, show, limits, progress
+        self._parts: list[tuple[Action, Plan]] = []
+        self._findings: list[Finding] | None = None
+
+    def plan(self) -> Plan:
+        """Every part's own requests, in their order; empty when the name is switched and nothing follows any more."""
+        link = self._link
+        self._parts = [(action, action.plan()) for action in self._actions()]
+        state = replication.link_state(link)
+        switched = self._parts[-1][1].empty and state.nothing and not state.guarded
+        own = (
+            "wait for the fence; sequences to their exact values",
+            "compare every object and every row at the fence; users go back to the old home when anything differs",
+            f"DROP SUBSCRIPTION {link.name}; pg_drop_replication_slot('{link.name}'); DROP PUBLICATION {link.name}",
+            "let the new home's database take writes",
+        )
+        requests = [request for _, plan in self._parts[:-1] for request in plan.requests]
+        requests += [{"call": "replication", "arguments": {"step": one}} for one in own]
+        requests += list(self._parts[-1][1].requests)
+        return Plan(
+            self.name,
+            link.subject,
+            "the writers are at the new home already"
+            if switched
+            else f"move the writers: refused from the maintenance mode to the switch of the name, at most "
+            f"{self._limits.refusal:g} s, or users go back",
+            tuple(requests),
+            before={action.name: dict(plan.before) for action, plan in self._parts},
+            after={action.name: dict(plan.after) for action, plan in self._parts},
+            undo="until the new home takes writes: by itself, users go on at the old home and the copy goes on "
+            "following; after that: the way back of notebook 90, and what users wrote at the new home is lost",
+            empty=switched,
+        )
+
+    def apply(self, plan: Plan) -> Mapping[str, Any]:
+        """Do it all, or take it all back; never half.
+
+        Raises:
+            ActionRefused: nothing follows the source, so there is nothing to switch to.
+        """
+        proven = self._resumable()
+        if not proven:
+            objects.copy(**self._reports())  # what is copied before need not be copied while users wait
+        run = _Progressing(time.monotonic(), str(proven.get("from", "")), released=bool(proven))
+        try:
+            if not proven:
+                self._fence_and_prove(run)
+            self._release(run)
+        except BaseException as error:
+            if run.released:
+                raise
+            self._take_back(run, error)
+            if not isinstance(error, (TakenBack, CutoverError)):
+                raise
+            self._findings = [*run.findings, _taken_back(self._link.subject, error, run.timeline)]
+            return {"switched": False, "reason": str(error), "timeline": run.timeline}
+        refusal = self._first_write(run)
+        self._end(run)
+        views = self._fill_views(run)
+        self._findings = [*run.findings, *self._after(), refusal_finding(self._step, refusal)]
+        return {"switched": True, "timeline": run.timeline, "refusal": refusal, "views": views}
+
+    def verify(self, change: Change) -> list[Finding]:
+        """What was seen at the fence and after it; for a switch-over of an earlier run, what can be seen now."""
+        return self._findings if self._findings is not None else self._after()
+
+    def undo(self, change: Change) -> Mapping[str, Any]:
+        """Not by a program: see notebook 90."""
+        raise ActionRefused(
+            "A switch-over is not taken back by a program: users write at the new home.",
+            why="what they wrote there is not on the old home.",
+            todo="open notebooks/90_rollback_decision.ipynb: it names the way back and what it costs.",
+        )
+
+    def _actions(self) -> list[Action]:
+        step = self._step
+        turned_away = maintenance(step, enabled=True)
+        redis = step.resolve(step.migration.source.redis_url)
+        parts: list[Action] = [turned_away] if turned_away is not None else []
+        parts += [queue.PauseQueues(redis), postgres.Freeze(self._link.source_url)]
+        return [*parts, aws.SwitchDns(self._account, step.migration.target.load_balancer)]
+
+    def _resumable(self) -> dict[str, Any]:
+        """What an earlier attempt proved before it let the copy go and broke off: only its end is wanted; or {}.
+
+        Raises:
+            ActionRefused: nothing follows the source.
+        """
+        proven = proven_at_fence(self._step, self._link)
+        if proven.get("released"):
+            return proven  # users may write at the new home already: never back, never compared again
+        if replication.link_state(self._link).subscription:
+            return {}
+        raise ActionRefused(
+            f"{self._link.subject}: nothing follows the source.",
+            why="there is no copy to switch to.",
+            todo="run 08_replication with apply, or take the other way: transfer: dump.",
+        )
+
+    def _written_since(self, proven: Mapping[str, Any]) -> list[str]:
+        """What of users moved on the source since the fence; that publication and slot went is not users' doing."""
+        before = postgres.WritePosition.from_dict(proven["position"])
+        now = postgres.write_position(self._link.source_url, since=before, settle_s=0)
+        return replace(movement(before, now), schema=False).words()
+
+    def _fence_and_prove(self, run: _Progressing) -> None:
+        """Everything up to the point where the new home may take writes; raises TakenBack when it may not."""
+        step, link = self._step, self._link
+        run.from_at = datetime.now(UTC).isoformat()
+        for action, plan in self._parts[:-1]:
+            if action.name == queue.PauseQueues.name:
+                redis = step.resolve(step.migration.source.redis_url)
+                self._require(run, queue.check_drained(redis, min(self._limits.drain, self._left(run)), carried=True))
+            run.done.append((action, self._make(action, plan)))
+            run.mark(action.name)
+        freeze, frozen = run.done[-1]
+        self._require(run, freeze.verify(frozen))
+        fence = replication.raise_fence(link)
+        fence = replication.wait_replayed(link, fence, timeout_s=self._left(run), progress=self._progress)
+        sequences = replication.bring_sequences(link)
+        run.mark("fence reached")
+        position = postgres.write_position(link.source_url, settle_s=0)  # nobody is left who could report late
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            copied = beside.submit(objects.copy, **self._reports())
+            # Refused while it can still be taken back, where the new home's queues hold other jobs.
+            jobs = beside.submit(self._carry().plan)
+            compared = self._compare()
+            failed, run.jobs = copied.result().failed, jobs.result()
+        run.mark("compared")
+        after = postgres.write_position(link.source_url, since=position, settle_s=0)
+        self._require(run, [
+            *compared.findings,
+            *replication.check_fence(fence.to_dict(), sequences, link.subject),
+            *postgres.check_no_writes(position, after),
+            _reports_copied(failed),
+        ])  # fmt: skip
+        self._left(run)
+        begun = _begun(step, link)
+        proven = {"fence": fence.to_dict(), "position": position.to_dict(), "run": step.run.name, "begun": begun}
+        step.remember(PROVEN_KEY, proven | {"from": run.from_at})
+
+    def _release(self, run: _Progressing) -> None:
+        """Let the copy take writes, carry jobs that wait for later, switch the name: no way back from here."""
+        step, link = self._step, self._link
+        jobs = run.jobs or self._carry().plan()
+        replication.pause_replication(link)
+        step.remember(PROVEN_KEY, proven_at_fence(step, link) | {"released": True})
+        run.released = True
+        replication.lift_guard(link)
+        run.mark("new home takes writes")
+        try:
+            self._make(self._carry(), jobs)
+        except CutoverError as error:  # the jobs are safe at the old home; users wait
+            run.findings.append(_carried(jobs, error))
+        else:  # not compared again: the new home's workers are at them already
+            run.findings.append(_carried(jobs))
+        action, plan = self._parts[-1]
+        change = self._make(action, plan)
+        remember_cutover(step, change)
+        run.mark(action.name)
+
+    def _end(self, run: _Progressing) -> None:
+        """With users at the new home: nothing of the replication stays, and nothing was written behind the fence."""
+        step, link = self._step, self._link
+        proven = proven_at_fence(step, link)
+        if late := self._written_since(proven):
+            run.findings.append(_behind_the_fence(link.subject, late))
+        replication.end_replication(link, guard=False)
+        step.remember(POSITION_KEY, postgres.write_position(link.source_url, settle_s=0).to_dict())
+        run.mark("replication ended")
+        action, plan = self._parts[-1]
+        made = step.journal.last_change(plan.action, plan.subject) or {}
+        run.findings += action.verify(Change(plan, made.get("result", {}), str(made.get("started", "")), 0.0))
+
+    def _carry(self) -> queue.CarryQueues:
+        sides = (self._step.migration.source, self._step.migration.target)
+        source, goal = (self._step.resolve(side.redis_url) for side in sides)
+        paused = next(plan for action, plan in self._parts if action.name == queue.PauseQueues.name)
+        return queue.CarryQueues(source, goal, paused_before=paused.before["paused"])
+
+    def _compare(self) -> postgres.Comparison:
+        return postgres.compare(
+            self._link.source_url,
+            self._link.target_url,
+            jobs=self._jobs,
+            show=self._show,
+            evidence=self._step.run.raw("postgres"),
+            expected=self._step.migration.expected_differences,
+            progress=self._progress,
+            restored=self._link.restored,
+        )
+
+    def _left(self, run: _Progressing) -> float:
+        """Seconds until users go back.
+
+        Raises:
+            TakenBack: none are left.
+        """
+        left = self._limits.refusal - (time.monotonic() - run.began)
+        if left <= 0:
+            raise TakenBack(f"writes were refused for {self._limits.refusal:g} s, the most that was allowed")
+        return left
+
+    def _require(self, run: _Progressing, findings: list[Finding]) -> None:
+        run.findings += findings
+        closed = [f for f in findings if f.closes_gate]
+        if closed:
+            more = f" (and {len(closed) - 1} more)" if len(closed) > 1 else ""
+            raise TakenBack(closed[0].sentence() + more)
+
+    def _make(self, action: Action, plan: Plan) -> Change:
+        """One part, journaled and kept as evidence like any change: it must have its own way back."""
+        step = self._step
+        step.journal.write("change-begun", plan=plan.to_dict(), approver=_APPROVER)
+        started, clock = datetime.now(UTC).isoformat(), time.monotonic()
+        result: Mapping[str, Any] = {"changed": False} if plan.empty else action.apply(plan)
+        change = Change(plan, result, started, round(time.monotonic() - clock, 3))
+        step.journal.write("change", change=change.to_dict())
+        self._keep(action, plan, "nothing to do" if plan.empty else "made", change=change.to_dict())
+        return change
+
+    def _take_back(self, run: _Progressing, error: BaseException) -> None:
+        """Undo what was done, the last first; a part that cannot be undone does not keep the others from it."""
+        for action, made in reversed(run.done):
+            change = self._as_begun(action, made)
+            if change is None:
+                continue
+            try:
+                result = action.undo(change)
+            except Exception as failed:
+                run.findings.append(_not_undone(action, change, failed))
+                continue
+            self._step.journal.write("undo", action=action.name, subject=change.plan.subject, result=dict(result))
+            self._keep(action, change.plan, "taken back", change=change.to_dict(), error=str(error))
+        run.mark("taken back")
+
+    def _as_begun(self, action: Action, change: Change) -> Change | None:
+        """The change to undo: where nothing was left to do, that of an earlier attempt which was killed; or None."""
+        if not change.plan.empty:
+            return change
+        begun = [e for e in self._step.journal.entries("change-begun") if e["plan"]["action"] == action.name]
+        undone = [e["at"] for e in self._step.journal.entries("undo") if e["action"] == action.name]
+        ours = [e for e in begun if not e["plan"]["empty"] and e["approver"] == _APPROVER]
+        if not ours or any(at > ours[-1]["at"] for at in undone):
+            return None
+        plan = Plan(**ours[-1]["plan"])
+        paused = [name for name, before in dict(plan.before.get("paused") or {}).items() if not before]
+        return Change(plan, {"paused": paused}, "", 0.0)
+
+    def _keep(self, action: Action, plan: Plan, state: str, **more: Any) -> None:
+        about = {"step": self._step.name, "state": state, "hash": plan.hash, "plan": plan.to_dict(), **more}
+        self._step.run.write(f"plan/{self._step.name}-{self.name}-{action.name}.json", about)
+
+    def _first_write(self, run: _Progressing) -> dict[str, Any]:
+        """From the first refused write to the first one that the new home took: signing in writes a session."""
+        accepted = first_accepted_write(self._step, self._account)
+        if accepted:
+            run.mark("first write accepted")
+        seconds = run.timeline.get("first write accepted")
+        refusal = {"way": "replicate", "from": run.from_at, "to": accepted, "seconds": seconds}
+        self._step.remember(REFUSAL_KEY, refusal)
+        return refusal
+
+    def _fill_views(self, run: _Progressing) -> list[str]:
+        try:
+            views = replication.fill_views(self._link, again=True)
+        except CutoverError as error:
+            run.findings.append(_views_not_filled(self._link.subject, error))
+            return []
+        run.mark("materialised views filled")
+        return views
+
+    def _after(self) -> list[Finding]:
+        """What can be seen of it afterwards: nothing is left, nobody is refused."""
+        found = [replication.check_ended(self._link)]
+        state = replication.link_state(self._link)
+        found.append(
+            Finding(
+                "SWO-02",
+                "The new home's database takes writes",
+                Status.FAIL if state.guarded else Status.PASS,
+                Severity.BLOCKER,
+                self._link.subject,
+                "default_transaction_read_only is not set",
+                "it is on: users cannot write" if state.guarded else "it takes writes",
+                remedy="ALTER DATABASE … RESET default_transaction_read_only; then end the application's sessions"
+                if state.guarded
+                else "",
+            )
+        )
+        return found
+
+    def _reports(self) -> dict[str, Any]:
+        return report_locations(self._step)
+
+
+def proven_at_fence(step: Step, link: replication.Link) -> dict[str, Any]:
+    """What notebook 12 proved of the replication that runs, or ran last; {} when nothing."""
+    proven = dict(step.recall(PROVEN_KEY) or {})
+    return proven if proven.get("begun") == _begun(step, link) else {}
+
+
+def _begun(step: Step, link: replication.Link) -> str:
+    """When the replication was begun: what was proven of an earlier one says nothing of this one."""
+    made = step.journal.last_change(replication.StartReplication.name, link.subject) or {}
+    return str(made.get("started", ""))
+
+
+def first_accepted_write(step: Step, account: aws.Account, *, timeout_s: float = _ACCEPTED_S) -> str:
+    """Sign in behind the balancer until it works, which writes a session; when it did, "" when it never did."""
+    at, (login, _) = target(step, account), logins(step)
+    ends = time.monotonic() + timeout_s
+    while time.monotonic() < ends:
+        try:
+            sign_in(str(at["base_url"]), login, timeout_s=5.0, host=at["host"])
+        except (CutoverError, app.Unreachable):
+            time.sleep(0.05)
+            continue
+        return datetime.now(UTC).isoformat()
+    return ""
+
+
+def refusal_finding(step: Step, refusal: Mapping[str, Any]) -> Finding:
+    """How long writes were refused, beside the trial's forecast for the other way. Finding id: RFS-01."""
+    seconds, way = refusal.get("seconds"), str(refusal.get("way"))
+    by_dump = (step.recall("forecast") or {}).get("seconds")
+    beside = f"; by dump and restore, at least {by_dump:.1f} s by the trial" if way != "dump" and by_dump else ""
+    return Finding(
+        "RFS-01",
+        "How long users' writes were refused is known",
+        Status.UNKNOWN if seconds is None else Status.PASS,
+        Severity.MEDIUM,
+        step.migration.hostname,
+        "from the first refused write to the first one that the new home took",
+        (f"{seconds:.1f} s by `transfer: {way}`, from {refusal.get('from')} to {refusal.get('to')}" + beside)
+        if seconds is not None
+        else "the new home took no write while it was looked at",
+        "Visitors whose resolver still keeps the old answer are refused for up to the TTL longer.",
+        data={k: v for k, v in {**refusal, "by_dump_at_least": by_dump}.items() if v is not None},
+    )
+
+
+def _taken_back(subject: str, error: BaseException, timeline: Mapping[str, float]) -> Finding:
+    return Finding(
+        "SWO-01",
+        "The writers were moved to the new home",
+        Status.FAIL,
+        Severity.BLOCKER,
+        subject,
+        "the copy proven at the fence, and the name switched",
+        f"taken back after {timeline.get('taken back', 0):.1f} s: {str(error).splitlines()[0]}",
+        "Users are at the old home again, which takes writes; the copy goes on following where it still can.",
+        "Mend what is named, then run this notebook again; nothing was lost.",
+        data={"timeline": dict(timeline)},
+    )
+
+
+def _not_undone(action: Action, change: Change, error: Exception) -> Finding:
+    return Finding(
+        f"SWO-undo-{action.name}",
+        f"{change.plan.summary.rstrip('.')}: taken back",
+        Status.FAIL,
+        Severity.BLOCKER,
+        change.plan.subject,
+        "as it was before",
+        f"{type(error).__name__}: {str(error).splitlines()[0]}",
+        "Users are still refused.",
+        f"By hand, at once: {change.plan.undo}",
+    )
+
+
+def _behind_the_fence(subject: str, late: list[str]) -> Finding:
+    return Finding(
+        "SWO-late",
+        "Nothing was written to the source behind the fence",
+        Status.FAIL,
+        Severity.BLOCKER,
+        subject,
+        "no write after the comparison",
+        "; ".join(late[:10]),
+        "It is on the old home only: the new home took over without it.",
+        "Find the rows (the tables are named; the source is frozen) and insert them at the new home by hand.",
+    )
+
+
+def _views_not_filled(subject: str, error: CutoverError) -> Finding:
+    return Finding(
+        "SWO-views",
+        "The materialised views hold what the tables held at the switch",
+        Status.FAIL,
+        Severity.MEDIUM,
+        subject,
+        "each refreshed",
+        error.what,
+        "They show what they held when the copy was begun.",
+        "REFRESH MATERIALIZED VIEW … on the new home's database",
+    )
+
+
+def _carried(plan: Plan, error: CutoverError | None = None) -> Finding:
+    lost = error is not None
+    return Finding(
+        "SWO-queues",
+        "Jobs that wait for later were carried over",
+        Status.FAIL if lost else Status.PASS,
+        Severity.HIGH,
+        plan.subject,
+        plan.summary,
+        error.what if error is not None else plan.summary,
+        "They are still in the old home's queues, where nobody works them off." if lost else "",
+        (error.todo or "See which jobs they are with read_queues, and add them at the new home.") if error else "",
+    )
+
+
+def _reports_copied(failed: Mapping[str, str]) -> Finding:
+    return Finding(
+        "SWO-reports",
+        "The last PDF reports were copied",
+        Status.FAIL if failed else Status.PASS,
+        Severity.HIGH,
+        "PDF reports",
+        "every report that is missing or different",
+        f"{len(failed)} failed: {', '.join(list(failed)[:5])}" if failed else "all of them",
+    )
