@@ -16,6 +16,7 @@ from cutover.aws.requirements import (
     interfaces,
     listeners,
     network,
+    observability,
     principals,
     rds,
     redis,
@@ -27,9 +28,6 @@ from cutover.aws.requirements import (
     service,
     storage,
     upkeep,
-)
-from cutover.aws.requirements import (
-    observability as watching,
 )
 from cutover.aws.requirements.check import check_identity, check_stack, judge
 from cutover.aws.requirements.drift import Drift, drift
@@ -68,6 +66,7 @@ __all__ = [
     "listeners",
     "looks",
     "network",
+    "observability",
     "principals",
     "rds",
     "redis",
@@ -79,5 +78,4 @@ __all__ = [
     "service",
     "storage",
     "upkeep",
-    "watching",
 ]
