@@ -24,8 +24,6 @@ CREATE FUNCTION shop.how_many() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 
 CREATE TYPE shop.size AS ENUM ('small', 'large');
 ALTER TABLE shop.notes ENABLE ROW LEVEL SECURITY;
 CREATE POLICY everything ON shop.notes TO {reader} USING (true);
-SELECT lo_create(77);
-GRANT SELECT ON LARGE OBJECT 77 TO {reader};
 REVOKE EXECUTE ON FUNCTION shop.how_many() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION shop.how_many() TO {reader};
 GRANT USAGE ON SCHEMA shop TO {reader};
@@ -35,13 +33,18 @@ GRANT SELECT (id) ON shop.adults TO {reader};
 """
 """By an owner, with a reader."""
 
+LARGE_OBJECT = "SELECT lo_create(77); GRANT SELECT ON LARGE OBJECT 77 TO {reader}"
+"""What a stream of rows does not carry."""
+
 BESIDE = """
 ALTER DEFAULT PRIVILEGES IN SCHEMA shop GRANT SELECT ON TABLES TO {reader};
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 REVOKE TRUNCATE ON shop.users FROM {owner};
-CREATE POLICY mine ON shop.notes TO {owner}, {reader} USING (body <> '');
 """
-"""What names the owner, so that a restore needs a role of that name."""
+"""Grants that name the owner."""
+
+POLICY = "CREATE POLICY mine ON shop.notes TO {owner}, {reader} USING (body <> '')"
+"""A policy that names the owner."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Owned:
     def run(self, text: str, *, admin: bool = False) -> None:
         """Statements by the owner, or by the superuser; `{owner}` and `{reader}` stand for the roles."""
         with psycopg.connect(self.admin if admin else self.url, autocommit=True) as connection:
+            connection.execute("SET default_transaction_read_only = off")
             connection.execute(text.replace("{owner}", self.owner).replace("{reader}", self.reader).encode())
 
     @property

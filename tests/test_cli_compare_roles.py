@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
-from owned import BESIDE, SCHEMA, Owned, owned_database
+from owned import BESIDE, LARGE_OBJECT, POLICY, SCHEMA, Owned, owned_database
 from test_cli_compare import compare
 
 from cutover.rehearsal.postgres import Server
@@ -25,7 +25,7 @@ def reader() -> str:
 def same(pg17: Server, pg18: Server, reader: str) -> Iterator[Pair]:
     """The same database on both sides, each of a role of one name; not to be changed."""
     owner = f"one_{secrets.token_hex(3)}"
-    texts = (SCHEMA, BESIDE)
+    texts = (SCHEMA, BESIDE, LARGE_OBJECT, POLICY)
     with owned_database(pg17, owner, reader, *texts) as ours, owned_database(pg18, owner, reader, *texts) as theirs:
         yield ours, theirs
 
@@ -34,7 +34,7 @@ def same(pg17: Server, pg18: Server, reader: str) -> Iterator[Pair]:
 def other(pg17: Server, pg18: Server, reader: str) -> Iterator[Pair]:
     """The same database, of a role of another name on each side; not to be changed."""
     tag = secrets.token_hex(3)
-    texts = (SCHEMA, BESIDE)
+    texts = (SCHEMA, BESIDE, LARGE_OBJECT, POLICY)
     with (
         owned_database(pg17, f"appdb_owner_{tag}", reader, *texts) as ours,
         owned_database(pg18, f"Platform Admin {tag}", reader, *texts) as theirs,

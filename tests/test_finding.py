@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutover.errors import CutoverError, ExitCode, GateClosed, Interrupted, worst
+from cutover.errors import CutoverError, ExitCode, GateClosed, Interrupted, Message, raised, worst
 from cutover.finding import Finding, Severity, Status, Verdict, deciding, verdict
 
 CLOSING = {
@@ -106,3 +106,15 @@ def test_an_error_knows_its_exit_code_and_reads_as_one_message(error: CutoverErr
     """In a notebook it is one readable message, as a list (nbformat refuses anything else)."""
     assert error.exit_code == code
     assert error._render_traceback_() == [f"{type(error).__name__}: {error}"]
+
+
+@given(*(st.text(alphabet="ab :?\n", min_size=least, max_size=12).map(str.strip) for least in (1, 0, 0)))
+def test_the_message_of_an_error_reads_back_part_by_part(what: str, why: str, todo: str) -> None:
+    """It crosses from the notebook's kernel as one text."""
+    assert Message.read(str(CutoverError(what, why=why, todo=todo))) == Message(what, why, todo)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("GateClosed", GateClosed), ("Message", None), ("KeyError", None)])
+def test_an_error_is_known_by_its_name(name: str, kind: type[CutoverError] | None) -> None:
+    """As a kernel reports it."""
+    assert raised(name) is kind

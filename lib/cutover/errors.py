@@ -19,6 +19,7 @@ The number is the exit code of the command that ends with the error.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -53,6 +54,36 @@ def worst(codes: list[ExitCode]) -> ExitCode:
     return min(codes, key=_PRECEDENCE.index, default=ExitCode.USAGE)
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What an error says: what happened, why it matters, what to do next.
+
+    Across a process, and in Jupyter's protocol, it travels as one text; this is the only place that knows its form.
+    """
+
+    what: str
+    why: str = ""
+    todo: str = ""
+
+    def __str__(self) -> str:
+        parts = [self.what.rstrip()]
+        if self.why:
+            parts.append(f"{_WHY}{self.why}")
+        if self.todo:
+            parts.append(f"{_TODO}{self.todo}")
+        return "\n".join(parts)
+
+    @classmethod
+    def read(cls, text: str) -> Message:
+        """The message of an error of ours, from its text."""
+        rest, _, todo = text.partition(f"\n{_TODO}")
+        what, _, why = rest.partition(f"\n{_WHY}")
+        return cls(what, why, todo)
+
+
+_WHY, _TODO = "Why it matters: ", "What to do: "
+
+
 class CutoverError(Exception):
     """Something that a person must read: what happened, to what, why it matters, what to do next.
 
@@ -69,12 +100,7 @@ class CutoverError(Exception):
         super().__init__(what, why, todo)
 
     def __str__(self) -> str:
-        parts = [self.what.rstrip()]
-        if self.why:
-            parts.append(f"Why it matters: {self.why}")
-        if self.todo:
-            parts.append(f"What to do: {self.todo}")
-        return "\n".join(parts)
+        return str(Message(self.what, self.why, self.todo))
 
     def _render_traceback_(self) -> list[str]:
         """One readable message instead of a traceback, in a notebook (an IPython protocol; it must be a list)."""
@@ -82,6 +108,12 @@ class CutoverError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def raised(name: str) -> type[CutoverError] | None:
+    """The error of this tree that has this name, as a kernel reports it; None for any other exception."""
+    kind = globals().get(name)
+    return kind if isinstance(kind, type) and issubclass(kind, CutoverError) else None
 
 
 def _rebuild(kind: type[CutoverError], args: tuple[str, str, str], state: dict[str, Any]) -> CutoverError:

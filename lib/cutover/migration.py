@@ -18,7 +18,9 @@ _LOOPBACK = re.compile(r"^(127(\.\d{1,3}){3}|localhost|\[?::1\]?)$")
 class Strict(BaseModel):
     """No unknown key, no coercion, no NaN, and no change after it was read."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, populate_by_name=True, hide_input_in_errors=True
+    )
 
 
 class Source(Strict):

@@ -21,9 +21,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from urllib.parse import quote, quote_plus
 
 from cutover.errors import SecretError, UsageError
+from cutover.urls import (
+    HOW_TO_WRITE,
+    password_in,  # noqa: F401 - known by this name too
+    passwords_in,
+    scheme_of,
+    unreadable,
+)
 
 SCHEMES = ("env:", "file:", "secretsmanager:", "stage:")
 MASK = "‹redacted›"
@@ -36,15 +43,6 @@ _SECRET_NAME = re.compile(r"PASSW|SECRET|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_?KEY|
 def is_reference(text: str) -> bool:
     """Whether `text` is a secret reference rather than a value (`file:///…` is a location, not a reference)."""
     return text.startswith(SCHEMES) and not text.startswith("file://")
-
-
-def password_in(url: str) -> str | None:
-    """The password that stands in a URL, decoded; None when there is none or it is no URL."""
-    try:
-        parts = urlsplit(url)
-        return unquote(parts.password) if parts.password else None
-    except ValueError:
-        return None
 
 
 class Redactor:
@@ -62,7 +60,7 @@ class Redactor:
         self._lock = threading.Lock()
 
     def register(self, *values: str | None) -> None:
-        """Remember values, and the password inside each value that is a URL or JSON object."""
+        """Remember values, and every possible password inside each that is a connection string or a JSON object."""
         fresh = {v for value in values if value for v in _parts(value)} - self._values
         fresh = {v for v in fresh if len(v) >= SHORTEST}
         if not fresh:
@@ -81,7 +79,7 @@ class Redactor:
             if not _SECRET_NAME.search(name):
                 continue
             if "://" in value:
-                self.register(password_in(value))
+                self.register(*passwords_in(value))
             elif not value.startswith("/"):
                 self.register(value)
 
@@ -120,18 +118,17 @@ class Redactor:
 
 def _parts(value: str) -> set[str]:
     """The value itself, the password of a URL, the values of a JSON object; a login `name:password` by its password."""
-    parts = {value}
-    password = password_in(value)
-    if password:
-        return {password, value}
+    parts = {value, *passwords_in(value)}
+    if scheme_of(value):
+        return parts
     if value.lstrip().startswith("{"):
         try:
             loaded = json.loads(value)
         except ValueError:
             return parts
-        parts |= (
-            {str(v) for k, v in loaded.items() if _SECRET_NAME.search(str(k))} if isinstance(loaded, dict) else set()
-        )
+        if isinstance(loaded, dict):
+            parts |= {str(v) for k, v in loaded.items() if _SECRET_NAME.search(str(k))}
+            parts |= {password for v in loaded.values() for password in passwords_in(str(v))}
     elif re.fullmatch(r"[^\s:@]+@[^\s:@]+:\S+", value):
         parts.add(value.split(":", 1)[1])
     return parts
@@ -223,7 +220,8 @@ def _read_stage(path: Path) -> StageLink | None:
 def resolve(reference: str, *, region: str | None = None, endpoint: str | None = None) -> str:
     """The value behind a reference; a text that is no reference is returned as it is.
 
-    Every value that comes from a reference is registered for redaction (a URL by its password, what has none not).
+    Every value that comes from a reference is registered for redaction: a URL by each password that any reading finds
+    in it (what has none not). A URL that programs would read differently is refused, and no part of it is told.
 
     Args:
         reference: see the module's first lines.
@@ -231,10 +229,11 @@ def resolve(reference: str, *, region: str | None = None, endpoint: str | None =
         endpoint: an AWS endpoint override, in the rehearsal only.
 
     Raises:
-        SecretError: nothing stands behind it, or it may not be read.
+        SecretError: nothing stands behind it, it may not be read, or it is a URL whose password is not encoded.
     """
     if not is_reference(reference):
-        return reference
+        return _one_reading(reference, "in the parameters")
+    redact.register(*passwords_in(reference))  # who put the URL itself behind `env:`
     scheme, _, name = reference.partition(":")
     if scheme == "stage":
         values = running_stage().values
@@ -244,15 +243,37 @@ def resolve(reference: str, *, region: str | None = None, endpoint: str | None =
     elif scheme == "env":
         value = os.environ.get(name, "")
         if not value:
-            raise SecretError(f"The environment variable {name} is not set.", todo=f"export {name}='…' and run again.")
+            shown = redact(name)
+            raise SecretError(
+                f"The environment variable {shown} is not set.", todo=f"export {shown}='…' and run again."
+            )
     elif scheme == "file":
         value = _from_file(Path(name))
     else:
         value = _from_secrets_manager(name, region, endpoint)
+    if scheme_of(value.strip()):
+        value = value.strip()  # line breaks of an editor
     if "://" in value:
-        redact.register(password_in(value))
+        redact.register(*passwords_in(value))
     elif scheme != "stage" or _SECRET_NAME.search(name):
         redact.register(value)
+    return _one_reading(value, f"behind {redact(reference)}")
+
+
+def _one_reading(value: str, what: str) -> str:
+    """`value`, unless it is a URL that programs read differently; its possible passwords are registered first.
+
+    Raises:
+        SecretError: it is one.
+    """
+    why = unreadable(value)
+    if why:
+        redact.register(value, *passwords_in(value))  # whole too: its readings overlap
+        raise SecretError(
+            f"The {scheme_of(value)}:// URL {what} cannot be read in one way only: {why}.",
+            why="programs would take a part of its password for a host, a port or a database, and print it.",
+            todo=HOW_TO_WRITE,
+        )
     return value
 
 
@@ -260,7 +281,7 @@ def _from_file(path: Path) -> str:
     try:
         return path.read_text().removesuffix("\n")
     except OSError as error:
-        raise SecretError(f"The secret file {path} cannot be read: {error.strerror}.") from error
+        raise SecretError(f"The secret file {redact(str(path))} cannot be read: {error.strerror}.") from error
 
 
 def _from_secrets_manager(name: str, region: str | None, endpoint: str | None) -> str:

@@ -7,8 +7,13 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
-from cutover.secrets import is_reference, password_in
+from cutover.secrets import is_reference
+from cutover.urls import holds_password, unreadable
+
+IN_CLEAR = "secret_in_clear"
+"""The kind of error of a value that may be a secret in clear: whoever shows the error does not show the value."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -49,16 +54,20 @@ def _date(value: Any) -> date:
 
 
 def _no_clear_secret(value: Any) -> Any:
-    if isinstance(value, str) and password_in(value):
-        raise ValueError(
-            "a URL without a password; write a reference instead: env:NAME, secretsmanager:NAME or file:/path"
+    if isinstance(value, str) and not is_reference(value) and (holds_password(value) or unreadable(value)):
+        raise PydanticCustomError(
+            IN_CLEAR,
+            "a URL without a password that every program reads alike; "
+            "write a reference instead: env:NAME, secretsmanager:NAME or file:/path",
         )
     return value
 
 
 def _reference_only(value: Any) -> Any:
     if isinstance(value, str) and not is_reference(value):
-        raise ValueError("a reference, never the secret itself: env:NAME, secretsmanager:NAME or file:/path")
+        raise PydanticCustomError(
+            IN_CLEAR, "a reference, never the secret itself: env:NAME, secretsmanager:NAME or file:/path"
+        )
     return value
 
 

@@ -11,7 +11,7 @@ import os
 import socketserver
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 _SERVICES = {"s3api": "s3"}
 _RENAMED = {("sns", "notification-endpoint"): "Endpoint"}
+_OWN = {"ec2": ("protocol", "port", "cidr", "source-group")}
+"""Options of the CLI itself: for a permission of a security group."""
 _FUNCTION = """
 aws() {
   local answer code
@@ -87,6 +89,21 @@ class Cli:
         return self._clients[service, region]
 
 
+def arguments_of(words: list[str], client: Callable[[str], Any]) -> tuple[str, str, dict[str, Any]]:
+    """A command's service, method and arguments, as boto3 calls them; nothing is called.
+
+    Raises:
+        KeyError: the API has no such operation or parameter.
+    """
+    service, operation, *options = words
+    name, method = _SERVICES.get(service, service), operation.replace("-", "_")
+    given = {
+        k: v for k, v in _options(options).items() if k not in ("query", "output", "region", *_OWN.get(service, ()))
+    }
+    api = client(name).meta.method_to_api_mapping[method]
+    return name, method, _arguments(client(name), api, service, given)
+
+
 def _options(words: list[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     name = ""
@@ -95,7 +112,8 @@ def _options(words: list[str]) -> dict[str, list[str]]:
             name = word[2:]
             found[name] = []
         else:
-            found[name].append(Path(word[7:]).read_text() if word.startswith("file://") else word)
+            named = word.startswith("file://") and "$" not in word  # which stays as it is, where nothing is run
+            found[name].append(Path(word[7:]).read_text() if named else word)
     return found
 
 
@@ -135,11 +153,29 @@ def _value(member: Any, values: list[str]) -> Any:
 
 
 def _shorthand(member: Any, values: list[str]) -> dict[str, Any]:
+    if not values and set(member.members) == {"Value"}:  # a boolean attribute of EC2, as in --enable-dns-hostnames
+        return {"Value": True}
     found = {}
-    for part in ",".join(values).split(","):
+    for part in _parts(",".join(values)):
         key, _, value = part.partition("=")
         inner = member.members[key] if member.type_name == "structure" else member.value
-        found[key] = _value(inner, [value])
+        if value[:1] in ("{", "["):
+            inside = _parts(value[1:-1])
+            found[key] = [_value(inner.member, [v]) for v in inside] if value[0] == "[" else _shorthand(inner, inside)
+        else:
+            found[key] = _value(inner, [value])
+    return found
+
+
+def _parts(text: str) -> list[str]:
+    """What stands between the outermost commas."""
+    found, depth = [""], 0
+    for sign in text:
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(sign, 0)
+        if sign == "," and not depth:
+            found.append("")
+        else:
+            found[-1] += sign
     return found
 
 

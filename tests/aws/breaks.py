@@ -73,7 +73,7 @@ GUIDE_POLICY = {"Statement": [{"Effect": "Allow", "Action": ["ec2:*", "rds:*", "
 EVENT = {"EventCategories": ["failover"], "Message": "Multi-AZ failover completed", "Date": LONG_AGO}
 RANG = {"AlarmName": "shadowtwin-error-rate", "HistorySummary": "Alarm updated from OK to ALARM",
         "Timestamp": "2999-01-01T00:00:00+00:00"}  # fmt: skip
-OLD_KEY = {"UserName": "ci", "AccessKeyId": "an-old-key", "Status": "Active", "CreateDate": LONG_AGO}
+OLD_KEY = {"UserName": "ci", "AccessKeyId": "an-old-access-key", "Status": "Active", "CreateDate": LONG_AGO}
 MAINTENANCE = {"RuleArn": "arn:x", "IsDefault": False, "Actions": [{"Type": "fixed-response"}]}
 TOO_MANY = [{"message": f"ERROR {n}"} for n in range(20)]
 

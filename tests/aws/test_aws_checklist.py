@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,6 +104,15 @@ def test_a_tick_without_a_name_is_refused(given: dict[str, Any]) -> None:
     """Nobody would answer for it; what a check sees, nobody signs."""
     with pytest.raises(UsageError):
         read_signatures(given, "now")
+
+
+def test_a_name_with_a_comma_and_a_note_with_a_colon_stay_whole() -> None:
+    """They are fields of the finding; a run of an earlier version kept one text, which is read as before."""
+    given = Signature("Miller, A.", "restored: 3 tables, read", "2026-11-23T12:00:00Z")
+    (found,) = [f for f in signed({"backups": given}) if f.subject == "backups"]
+    earlier = replace(found, observed=f"A. Miller, {given.at}: read", data={})
+    for finding, signature in ((found, given), (earlier, Signature("A. Miller", "read", given.at))):
+        assert [t.signature for t in tick([finding]) if t.box.key == "backups"] == [signature]
 
 
 def test_a_signature_keeps_its_time() -> None:

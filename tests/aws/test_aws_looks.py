@@ -12,7 +12,8 @@ from aws_recordings import Cloud, describe_migration
 from typer.testing import CliRunner
 
 from cutover.aws import Account, check_requirements, drift, looks
-from cutover.aws.requirements import Look, check_stack
+from cutover.aws.checks import check_remedied
+from cutover.aws.requirements import Look
 from cutover.cli.requirements import recheck
 from cutover.cli.root import app
 from cutover.errors import UsageError
@@ -42,7 +43,7 @@ def test_a_look_judged_again_is_identical(run: Path, cloud: Cloud) -> None:
     kept = looks(run / "raw" / "aws")
     assert [look.services for look in kept] == [("account",), None]
     for look in kept:
-        again = check_stack(look.stack(migration), services=look.services)
+        again = check_remedied(look.stack(migration), services=look.services)
         assert [f.to_dict() for f in again] == [f.to_dict() for f in look.findings]
 
 
@@ -60,6 +61,20 @@ def test_the_command_says_that_nothing_differs(run: Path) -> None:
     assert told["differing"] == []
     assert [row["again"] for row in told["looks"]] == ["identical", "identical"]
     assert (told["verdict"], done.exit_code) == ("GO", 0)
+
+
+def test_a_look_whose_remedies_were_written_otherwise_is_the_same(run: Path, tmp_path: Path) -> None:
+    """What was found is judged again; how it is mended may be written anew since."""
+    copy = tmp_path / run.name
+    shutil.copytree(run, copy)
+    for path in (copy / "raw" / "aws" / "looks").glob("*.json"):
+        kept = json.loads(path.read_text())
+        for finding in kept["findings"]:
+            finding["remedy"] = "as it was once written"
+        path.write_text(json.dumps(kept))
+    done = CliRunner().invoke(app, ["recheck", str(copy), "--outputs", str(tmp_path), "--json"])
+    assert json.loads(done.stdout)["differing"] == []
+    assert done.exit_code == 0
 
 
 def test_a_response_that_was_tampered_with_changes_what_is_said(run: Path, tmp_path: Path) -> None:

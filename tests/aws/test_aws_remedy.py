@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alike import answers
 from aws_cli import command_line, run_script
 from aws_recordings import Cloud, Recorded, describe_migration
 
@@ -46,7 +47,7 @@ class Round:
 
 def look(cloud: Cloud) -> tuple[dict[str, Finding], Stack]:
     """Every requirement, and what it was judged on."""
-    migration = describe_migration(cloud.endpoint)
+    migration = describe_migration(cloud.endpoint, expect=Plan().expect)
     stack = Stack(Account(migration), migration, datetime.now(UTC), Phase.PREPARE, 17)
     return {f.id: f for f in check_stack(stack)}, stack
 
@@ -76,29 +77,33 @@ def make_function(cloud: Cloud) -> str:
 
 
 @pytest.fixture(scope="module")
-def mended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Round]]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """The account that the scripts build."""
+    started = Cloud(tmp_path_factory.mktemp("remedy") / "empty", "--empty")
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def mended(built: Cloud, tmp_path_factory: pytest.TempPathFactory) -> list[Round]:
     """An empty account, mended as a person would: the script, the image pushed, and a script for what is left."""
-    folder = tmp_path_factory.mktemp("remedy")
+    folder = tmp_path_factory.mktemp("scripts")
     given = {"SOURCE_NAME": "replit.shadowtwin.example", "ALERT_PROTOCOL": "sqs",
-             "ALERT_ENDPOINT": "arn:aws:sqs:us-east-1:123456789012:alerts"}  # fmt: skip
+             "ALERT_ENDPOINT": "arn:aws:sqs:us-east-1:123456789012:shadowtwin-alerts"}  # fmt: skip
     for name, value in INPUTS.items():
         (folder / name).write_text(value)
         given[name] = str(folder / name)
-    cloud = Cloud(folder / "empty", "--empty")
+    given["ROTATION_LAMBDA"] = make_function(built)
     rounds: list[Round] = []
-    try:
-        given["ROTATION_LAMBDA"] = make_function(cloud)
-        with command_line(cloud.endpoint) as (_, function):
-            for number in range(2):
-                before, stack = look(cloud)
-                script = remedy.script(before.values(), stack)
-                ran = run_script(script.text, function, folder / f"round-{number}", **given)
-                rounds.append(Round(before, script, ran, look(cloud)[0]))
-                if number == 0:
-                    push_image(cloud)
-        yield rounds
-    finally:
-        cloud.stop()
+    with command_line(built.endpoint) as (_, function):
+        for number in range(2):
+            before, stack = look(built)
+            script = remedy.script(before.values(), stack)
+            ran = run_script(script.text, function, folder / f"round-{number}", **given)
+            rounds.append(Round(before, script, ran, look(built)[0]))
+            if number == 0:
+                push_image(built)
+    return rounds
 
 
 def test_the_script_is_bash(mended: list[Round], tmp_path: Path) -> None:
@@ -133,6 +138,30 @@ def test_nearly_every_missing_row_is_covered(mended: list[Round]) -> None:
     covered = set(first.script.mends) | set(first.script.if_given)
     assert len(covered) >= 0.9 * len(lacking)
     assert lacking - covered == set(first.script.by_hand)
+
+
+def test_the_scripts_and_the_stage_build_the_same_account(
+    mended: list[Round], built: Cloud, cloud: Cloud, tmp_path: Path
+) -> None:
+    """Every answer that a requirement asks for, but for ids, times, addresses and what only a rehearsal has."""
+    migration = describe_migration(built.endpoint, expect=Plan().expect)
+    review = Stack(Account(migration), migration, datetime.now(UTC), Phase.REVIEW, 17)
+    late = [f for f in check_stack(review, services=["review"]) if f.id in ("POST-11", "POST-12")]
+    with command_line(built.endpoint) as (_, function):
+        ran = run_script(remedy.script(late, review).text, function, tmp_path / "late")
+    assert ran.returncode == 0, ran.stderr
+    found = []
+    for one, folder in ((built, tmp_path / "script"), (cloud, tmp_path / "stage")):
+        migration = describe_migration(one.endpoint, expect=Plan().expect)
+        check_stack(Stack(Account(migration, raw=folder), migration, datetime.now(UTC), Phase.REVIEW, 17))
+        found.append(answers(folder))
+    script, stage = found
+    assert len(mended) == 2
+    assert sorted(script) == sorted(stage)
+    assert {call: script[call] for call in script if script[call] != stage[call]} == {}
+    assert len(script) > 90
+    (instance,) = [text for call, text in script.items() if "describe_db_instances" in call and "-prod" in call]
+    assert '"MaxAllocatedStorage": 400' in instance
 
 
 def test_the_second_script_knows_what_is_there(mended: list[Round]) -> None:

@@ -11,6 +11,7 @@ from aws_recordings import PASSWORD, Cloud, Counting, Recorded, Refusing, descri
 
 from cutover.aws import Account, Recording, check_identity, check_requirements
 from cutover.aws.problem import Problem
+from cutover.aws.remedy import fill
 from cutover.aws.requirements import REGISTRY, Outcome, Phase, Requirement, Stack, check_stack, judge
 from cutover.aws.requirements.check import in_order
 from cutover.errors import UsageError
@@ -431,9 +432,10 @@ def test_no_password_is_in_a_finding_or_in_the_raw_files(recorded: Recorded) -> 
 
 def test_remedies_hold_the_real_names(recorded: Recorded) -> None:
     """A command that can be pasted: ids of this account, no placeholder for what is known."""
-    finding = recorded.judge("RDS-13", recorded.changed(RDS, "DBInstances.0.DeletionProtection", False))
-    assert finding.remedy == (
-        "aws rds modify-db-instance --db-instance-identifier shadowtwin-prod --deletion-protection --apply-immediately"
+    stack = recorded.stack(recorded.changed(RDS, "DBInstances.0.DeletionProtection", False))
+    (finding,) = fill([judge(REGISTRY["RDS-13"], stack)], stack)
+    assert finding.remedy.startswith(
+        "aws rds modify-db-instance --db-instance-identifier shadowtwin-prod --apply-immediately --deletion-protection"
     )
     assert finding.subject == "arn:aws:rds:us-east-1:123456789012:db:shadowtwin-prod"
     assert finding.evidence

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from owned import SCHEMA, Owned, owned_database
+from owned import LARGE_OBJECT, SCHEMA, Owned, owned_database
 
 from cutover.finding import Finding, Status
 from cutover.postgres import Comparison, Restored, check_restore, compare, dump, restore
@@ -40,7 +40,7 @@ def sides(pg17: Server, pg18: Server) -> Iterator[_Sides]:
     owner, other, reader = f"appdb_owner_{tag}", f"platform_admin_{tag}", f"reads_{tag}"
     with (
         owned_database(pg17, other, reader) as _,
-        owned_database(pg17, owner, reader, SCHEMA, OF_THE_OWNER.replace("{other}", other)) as ours,
+        owned_database(pg17, owner, reader, SCHEMA, LARGE_OBJECT, OF_THE_OWNER.replace("{other}", other)) as ours,
         owned_database(pg18, other, reader) as theirs,
     ):
         yield _Sides(ours, theirs, pg18)

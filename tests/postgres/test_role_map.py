@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from owned import BESIDE, SCHEMA, Owned, owned_database
+from owned import BESIDE, LARGE_OBJECT, POLICY, SCHEMA, Owned, owned_database
 
 from cutover.errors import UsageError
 from cutover.finding import Finding, Status
@@ -24,8 +24,8 @@ def pair(pg17: Server, pg18: Server) -> Iterator[tuple[Owned, Owned]]:
     """The same database of another ordinary role on each side, which one role reads; not to be changed."""
     tag = secrets.token_hex(3)
     with (
-        owned_database(pg17, f"appdb_owner_{tag}", f"reads_{tag}", SCHEMA, BESIDE) as ours,
-        owned_database(pg18, f"Platform Admin {tag}", f"reads_{tag}", SCHEMA, BESIDE) as theirs,
+        owned_database(pg17, f"appdb_owner_{tag}", f"reads_{tag}", SCHEMA, BESIDE, LARGE_OBJECT, POLICY) as ours,
+        owned_database(pg18, f"Platform Admin {tag}", f"reads_{tag}", SCHEMA, BESIDE, LARGE_OBJECT, POLICY) as theirs,
     ):
         yield ours, theirs
 
@@ -166,9 +166,12 @@ def test_a_role_that_stood_for_itself_is_nobody_elses(pair: tuple[Owned, Owned],
     known = after(ours, f"CREATE ROLE {theirs.owner}")
     target = after(theirs, "SELECT 1")
     assert _wrong(_compared(known, target)) == {}, "that it is known on the source is no matter"
+    itself = theirs.owner
+    busy = f"CREATE ROLE {itself}; ALTER ROLE {itself} SET work_mem = '5MB'; GRANT {{reader}} TO {itself}"
+    assert _wrong(_compared(after(ours, busy), target)) == {}, "nor what it does for itself"
     standing = after(ours, f"CREATE ROLE {theirs.owner}; GRANT SELECT ON shop.notes TO {theirs.owner}")
     found = _wrong(_compared(standing, target))
-    assert "would be one role on the target" in found["INT-catalog-owner"].observed
+    assert f"{theirs.owner} is a role of its own on the source" in found["INT-catalog-owner"].observed
     assert f"OWNER TO {ours.owner}" not in found["INT-catalog-owner"].remedy
     assert _wrong(_compared(standing, target, **{ours.owner: theirs.owner})) == {}, "where it is meant"
 
@@ -184,6 +187,19 @@ def test_an_owner_whose_objects_went_to_several_is_compared_by_its_name(
     found = _compared(after(pair[0], "SELECT 1"), after(pair[1], scattered))
     assert not [key for key in found if key.startswith("INT-catalog-role-map")]
     assert f"to {pair[0].owner} on the source" in found["INT-catalog-owner"].observed
+
+
+def test_two_owners_that_changed_places_are_a_difference(pair: tuple[Owned, Owned], after: After) -> None:
+    """Both are roles of both sides: neither is taken for the other."""
+    second = "CREATE TABLE public.its (a int); ALTER TABLE public.its OWNER TO {reader};"
+    swapped = second + "".join(
+        f"ALTER {one} OWNER TO {{reader}};" for one in ("TABLE shop.users", "TABLE shop.notes", "SCHEMA shop")
+    )
+    source = after(pair[1], f"{second} ALTER TYPE shop.size OWNER TO {{reader}}")
+    target = after(
+        pair[1], f"{swapped} ALTER TABLE public.its OWNER TO {{owner}}; ALTER TYPE shop.size OWNER TO {{owner}}"
+    )
+    assert "INT-catalog-owner" in _wrong(_compared(source, target))
 
 
 def test_what_two_roles_had_of_each_other_is_no_difference_when_they_are_given_as_one(

@@ -16,7 +16,8 @@ from cutover.action import Change
 from cutover.errors import ActionRefused, InstrumentError
 from cutover.finding import Finding, Severity, Status
 from cutover.queue import CarryQueues, PauseQueues, compare_queues, preflight, read_contents
-from cutover.queue.memory import BoundedReader, Memory
+from cutover.queue.copying import Copier
+from cutover.queue.memory import MOST, BoundedReader, Memory
 from cutover.rehearsal import valkey as vk
 
 MIB = 2**20
@@ -119,7 +120,7 @@ def test_reading_neither_evicts_nor_has_a_write_refused(sides: tuple[Side, Side]
     [
         (SIZE, "noeviction", {"QUE-11"}),
         (0, "noeviction", {"QUE-11", "QUE-14"}),
-        (4 * SIZE + MIB, "allkeys-lfu", {"QUE-13"}),
+        (4 * SIZE + MIB // 2, "allkeys-lfu", {"QUE-13"}),
         (SIZE // 2, "volatile-ttl", {"QUE-11", "QUE-13"}),
     ],
     ids=["less than a value takes", "full", "it evicts and a tenth is not free", "it evicts and is nearly full"],
@@ -129,7 +130,7 @@ def test_a_source_without_room_is_named_before_a_value_is_read(
 ) -> None:
     """The gate closes, and the copy is refused, with nothing asked for but sizes."""
     source, target = sides
-    source.fill(jobs=JOBS * 3)
+    source.fill(jobs=JOBS * 4)
     source.limit(free, policy)
     source.client.config_resetstat()
     findings = found(source, target)
@@ -184,28 +185,36 @@ def test_a_target_that_fills_up_meanwhile_stops_the_copy_whole(sides: tuple[Side
     assert {f.status for f in action.verify(change)} == {Status.PASS}
 
 
-def test_a_server_that_does_not_tell_its_memory_is_unknown_and_read_in_small_portions(
-    sides: tuple[Side, Side],
+@pytest.mark.parametrize(
+    ("refused", "unknown"),
+    [(["-eval"], set()), (["-memory"], set()), (["-memory", "-info"], {"QUE-11", "QUE-12"})],
+    ids=["no scripts", "no MEMORY USAGE", "neither that nor INFO"],
+)
+def test_a_server_that_does_not_tell_is_asked_otherwise_and_what_stays_unknown_closes_the_gate(
+    sides: tuple[Side, Side], refused: list[str], unknown: set[str]
 ) -> None:
-    """As some services are, and users without the right: never a PASS, and sizes are asked for otherwise."""
+    """As some services are, and users without the right: never a PASS, and portions stay small."""
     source, target = sides
-    source.fill(jobs=4)
+    source.fill(jobs=8)
     source.client.zadd("bull:media:delayed", {"9": 1.0})
     source.client.hset("bull:media:9", mapping={"name": "late", "timestamp": 9})
     user = f"u{secrets.token_hex(3)}"
-    source.client.acl_setuser(user, enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"],
-                              commands=["-info", "-memory"])  # fmt: skip
+    source.client.acl_setuser(
+        user, enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=refused
+    )
     limited = "redis://" + f"{user}:secret@" + source.url.rpartition("@")[2]
     try:
         findings = {f.id: f for f in preflight(limited, target.url) if f.id != "QUE-13"}
-        assert {i for i, f in findings.items() if f.closes_gate and f.status is Status.UNKNOWN} == {"QUE-11", "QUE-12"}
-        assert "MEMORY USAGE" in findings["QUE-11"].remedy
+        assert {i for i, f in findings.items() if f.closes_gate and f.status is Status.UNKNOWN} == unknown
+        assert all("MEMORY USAGE" in findings[i].remedy for i in unknown)
         assert read_contents(limited) == read_contents(source.url)
         with redis.Redis.from_url(limited) as client:
-            keys = [f"bull:media:{n}".encode() for n in (1, 2, 3, 4)]
-            portions = list(BoundedReader(client).portions(keys))
-        assert [len(portion) for portion in portions] == [1, 1, 1, 1]
-        assert all(SIZE < one.held < SIZE + 1000 for (one,) in portions if one.held is not None)
+            keys = [f"bull:media:{n}".encode() for n in range(1, 9)]
+            portions = list(BoundedReader(client).portions([*keys, b"bull:media:paused", b"not-there"]))
+        assert [one.kind for portion in portions for one in portion] == ["hash"] * 8 + ["list"]
+        assert all(sum(one.reply or 0 for one in portion) <= MOST + SIZE for portion in portions)
+        hashes = [one.held for portion in portions for one in portion if one.kind == "hash"]
+        assert all(held is not None and SIZE < held < SIZE + 3000 for held in hashes)
         carry = CarryQueues(limited, target.url)
         plan = carry.plan()
         assert {f.status for f in carry.verify(Change(plan, carry.apply(plan), "", 0.0))} == {Status.PASS}
@@ -217,11 +226,11 @@ def test_many_large_jobs_take_this_machine_no_memory(sides: tuple[Side, Side]) -
     """The client holds a portion, however much the queue holds."""
     source, target = sides
     source.fill(jobs=JOBS * 2)
-    action = CarryQueues(source.url, target.url)
+    keys = [f"bull:media:{n}".encode() for n in range(1, JOBS * 2 + 1)]
     tracemalloc.start()
     try:
-        plan = action.plan()
-        action.apply(plan)
+        read_contents(source.url)
+        assert Copier(source.client, target.client).copy(keys) == len(keys)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -302,6 +302,25 @@ def test_a_run_that_broke_off_names_its_step(outputs, draw):
     assert draw(folder).headings[0][1] == "INCONCLUSIVE: 14 Deploy did not finish (kernel-died): SIGKILL."
 
 
+@pytest.mark.parametrize(
+    ("kept", "shown"),
+    [
+        ({"said": "GO: is the sign of Go. Waiting at noon: no"}, "GO: is the sign of Go. Waiting at noon: no"),
+        ({"said": "switch-dns", "at": "15_dns_cutover"}, "15 DNS cutover: switch-dns"),
+        (
+            {"said": "SIGKILL.", "at": "14_deploy", "unfinished": "killed"},
+            "14 Deploy did not finish (killed): SIGKILL.",
+        ),
+    ],
+)
+def test_the_parts_of_the_verdicts_sentence_are_read_and_not_taken_out_of_it(kept, shown, outputs):
+    """The run keeps its sentence, its step and its state apart; only older runs have one text to be cut."""
+    folder = sample_runs.go(outputs, pictures=False)
+    said = json.loads((folder / "verdict.json").read_text()) | {"headline": "GO: another"} | kept
+    (folder / "verdict.json").write_text(json.dumps(said))
+    assert read(folder).headline == shown
+
+
 def test_a_plan_is_not_a_verdict(outputs, draw):
     """`cutover plan` ends with 0 and judges nothing."""
     folder = sample_runs.go(outputs, pictures=False)

@@ -136,6 +136,21 @@ def test_what_is_not_known_is_never_go(
     assert result.verdict is Verdict.INCONCLUSIVE
 
 
+def test_all_that_an_error_says_is_to_be_done_comes_next(
+    notebook: Notebook, migration: dict[str, Any], tmp_path: Path
+) -> None:
+    """Every line of it; and nothing else that happens to hold its words."""
+    error = "UsageError('It says What to do, wrongly.', why='a\\nb', todo='first\\nthen this')"
+    raised = f"from cutover.errors import UsageError\nraise {error}"
+    result = execute([notebook("n", BEGIN.format(name="n"), raised)], migration, outputs=tmp_path / "out")
+    assert result.next[0] == "first\nthen this"
+    assert not any("wrongly" in line for line in result.next)
+    kept = verdict(result)
+    assert (kept["at"], kept["unfinished"]) == ("n", "failed")
+    assert kept["said"] == "UsageError: It says What to do, wrongly."
+    assert kept["headline"] == f"n did not finish (failed): {kept['said']}"
+
+
 def test_an_approval_is_waited_for_and_the_run_resumed(
     look: Notebook, change: Notebook, migration: dict[str, Any], tmp_path: Path, home: Path
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from cutover.errors import UsageError
+from cutover.urls import HOW_TO_WRITE, read_url, shown, unreadable
 
 MOST_BYTES = 64 * 1024 * 1024
 
@@ -82,11 +83,19 @@ def fetch(
 
     Raises:
         Unreachable: no whole answer within the time.
-        UsageError: `url` is no http or https URL.
+        UsageError: `url` is no http or https URL, or a user and a password may stand in it.
     """
+    if why := unreadable(url):
+        raise UsageError(f"The address {shown(url)} cannot be read in one way only: {why}.", todo=HOW_TO_WRITE)
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"{url!r} is no http:// or https:// address.", todo="give the application's base URL")
+        raise UsageError(f"{shown(url)!r} is no http:// or https:// address.", todo="give the application's base URL")
+    if read_url(url).user or parts.password:
+        raise UsageError(
+            f"A user or a password stands in the address {shown(url)}.",
+            why="it would not be sent, and it would stand in every finding about that address.",
+            todo="give the application's base URL without user and password",
+        )
     port = parts.port or (443 if parts.scheme == "https" else 80)
     started = time.monotonic()
     address = _resolve(parts.hostname, port)

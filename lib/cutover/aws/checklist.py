@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from cutover.errors import UsageError
@@ -131,7 +131,7 @@ def tick(findings: Iterable[Finding], signatures: Mapping[str, Signature] | None
         signatures: who signed, where the journal is at hand.
     """
     seen = list(findings)
-    given = {f.subject: Signature(*_who(f.observed)) for f in seen if f.id[:4] == "MAN-" and f.status is Status.PASS}
+    given = {f.subject: _signature(f) for f in seen if f.id[:4] == "MAN-" and f.status is Status.PASS}
     signatures = {**given, **(signatures or {})}
     return [_tick(box, [f for f in seen if _behind(f, box)], signatures.get(box.key)) for box in BOXES]
 
@@ -148,15 +148,18 @@ def signed(signatures: Mapping[str, Signature]) -> list[Finding]:
             Severity.MEDIUM, box.key, box.by_hand,
             f"{one.who}, {one.at}: {one.note}" if one else "nobody signed yet", "no API can see it",
             "" if one else f'manual: {{"{box.key}": {{"who": "…", "note": "…"}}}}', box.guide,
+            data=asdict(one) if one else {},
         ))  # fmt: skip
     return found
 
 
-def _who(observed: str) -> tuple[str, str, str]:
-    """Name, note and time out of what `signed` wrote."""
-    who, _, rest = observed.partition(", ")
+def _signature(finding: Finding) -> Signature:
+    """Who signed, what they looked at and when; of a run of an earlier version out of the one text that it kept."""
+    if finding.data:
+        return Signature(*(str(finding.data.get(key) or "") for key in ("who", "note", "at")))
+    who, _, rest = finding.observed.partition(", ")
     at, _, note = rest.partition(": ")
-    return who, note, at
+    return Signature(who, note, at)
 
 
 def _behind(finding: Finding, box: Box) -> bool:

@@ -10,13 +10,19 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from cutover.secrets import MASK, redact
+from cutover.urls import passwords_in, read_url, scheme_of, unreadable
 
 _SECRET_KEYS = {
     "secretstring", "secretbinary", "masteruserpassword", "authtoken", "password", "randompassword", "plaintext",
     "secretaccesskey", "sessiontoken", "authorizationtoken", "privatekey", "keymaterial", "plaintextkeymaterial",
 }  # fmt: skip
 _SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_?KEY|CREDENTIAL|_DSN$", re.I)
-_URL_PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^/\s:@\"']*:)(?P<password>[^@\s\"']+)(?P<tail>@)")
+_URL_PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^/\s:@\"']*:)(?P<password>[^\s\"']+)(?P<tail>@)")
+"""A URL's password, up to the last `@` of the word: one that is not encoded may hold others."""
+_NAMED_PASSWORD = re.compile(
+    r"(?P<head>(?<![\w-])\w*passw(?:ord|d)=)(?P<password>'(?:[^'\\]|\\.)*'|[^\s&\"']+)(?P<tail>)", re.I
+)
+"""`?password=…` in a URL, `password=…` in a keyword string."""
 _BCRYPT = re.compile(r"^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$")
 
 
@@ -30,11 +36,15 @@ def secret_facts(text: str) -> dict[str, Any]:
 
     Returns:
         `kind` (url, json, bcrypt, email, text), and for a URL or a JSON object with a host: `scheme`, `host`, `port`,
-        `database`, `user`, `has_password`, `sslmode`; for JSON `keys`; for a bcrypt hash `bcrypt_cost`.
+        `database`, `user`, `has_password`, `sslmode`; for JSON `keys`; for a bcrypt hash `bcrypt_cost`. Of a URL that
+        programs read differently only `unreadable`, why.
     """
+    redact.register(*passwords_in(text))
+    text = text.strip() if scheme_of(text.strip()) else text
+    if why := unreadable(text):
+        return {"kind": "url", "unreadable": why}
     parts = _split(text)
     if parts:
-        redact.register(unquote(parts["password"]) if parts["password"] else None)
         return {
             "kind": "url",
             **{k: v for k, v in parts.items() if k != "password"},
@@ -54,6 +64,7 @@ def secret_facts(text: str) -> dict[str, Any]:
 def _split(text: str) -> dict[str, Any] | None:
     """The parts of a URL; None when `text` is none (a port that is no number included)."""
     try:
+        read_url(text)
         url = urlsplit(text)
         port = url.port
     except ValueError:
@@ -121,7 +132,9 @@ def _walk(value: Any) -> Any:
     if isinstance(value, bytes):
         return f"‹{len(value)} bytes›"
     if isinstance(value, str):
-        return _URL_PASSWORD.sub(_hide_password, value) if "://" in value else value
+        if "://" in value:
+            value = _URL_PASSWORD.sub(_hide_password, value)
+        return _NAMED_PASSWORD.sub(_hide_password, value) if "=" in value else value
     return value
 
 
@@ -131,5 +144,5 @@ def _mask(value: str) -> str:
 
 
 def _hide_password(match: re.Match[str]) -> str:
-    redact.register(unquote(match["password"]), match["password"])
+    redact.register(unquote(match["password"]), match["password"], *passwords_in(match[0]))
     return f"{match['head']}{MASK}{match['tail']}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -147,23 +146,27 @@ def _database(given: str, side: str) -> str:
     """
     from cutover.postgres.connection import parameters  # noqa: PLC0415
     from cutover.secrets import is_reference, redact, resolve  # noqa: PLC0415
+    from cutover.urls import HOW_TO_WRITE, holds_password, passwords_in, scheme_of, shown, unreadable  # noqa: PLC0415
 
-    if not is_reference(given) and parameters(given).get("password"):
+    if not is_reference(given) and holds_password(given):
+        redact.register(given, *passwords_in(given))
         raise UsageError(
             f"A password stands in the command line, in the URL of the {side}.",
             why="every user of this machine can read it there, and the shell keeps it in its history.",
-            todo="give env:NAME or file:/path, or leave it out of the URL and use ~/.pgpass",
+            todo="give env:NAME or file:/path, or leave it out of the URL and use ~/.pgpass"
+            + (f"; in a URL, {HOW_TO_WRITE}" if unreadable(given) else ""),
         )
     url = resolve(given).strip()
     what = f"The {side}" if given == url else f"What {given} stands for, the {side},"
-    scheme = urlsplit(url).scheme if "://" in url else ""
+    scheme = scheme_of(url)
     example = "a URL is postgresql://user@host:5432/database; a service of pg_service.conf is service=NAME"
     if scheme and scheme not in ("postgresql", "postgres"):
         if scheme.partition("+")[0] in ("postgresql", "postgres"):
             example = f"leave out +{scheme.partition('+')[2]}: that is a driver's name, which only SQLAlchemy knows"
         raise UsageError(f"{what} is no PostgreSQL database: its URL begins with {scheme}://", todo=example)
+    told = redact(given) if is_reference(given) else shown(given)
     if not url or not parameters(url) or (not scheme and "=" not in url):
-        raise UsageError(f"{what} is no PostgreSQL database: {redact(given)!r}", todo=example)
+        raise UsageError(f"{what} is no PostgreSQL database: {told!r}", todo=example)
     return url
 
 

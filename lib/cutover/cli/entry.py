@@ -34,7 +34,7 @@ def main() -> None:
             say("Interrupted.")
     except CutoverError as error:
         if debug:
-            traceback.print_exc()
+            say(traceback.format_exc().rstrip())
         say(f"{'' if isinstance(error, UsageError) else type(error).__name__ + ': '}{error}")
         code = int(error.exit_code)
     except KeyboardInterrupt:
@@ -45,13 +45,13 @@ def main() -> None:
         code = ExitCode.INTERRUPTED
     except OSError as error:
         if debug:
-            traceback.print_exc()
+            say(traceback.format_exc().rstrip())
         say(f"{error.strerror or error}: {error.filename or 'no file named'}")
         say("What to do: make room or give a folder that may be written, then run again.")
         code = ExitCode.BROKE
     except Exception as error:
         if debug:
-            traceback.print_exc()
+            say(traceback.format_exc().rstrip())
         elif hasattr(error, "exit_code") and hasattr(error, "show"):
             error.show()
             raise SystemExit(ExitCode.USAGE) from None

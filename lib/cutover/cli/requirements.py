@@ -9,6 +9,7 @@ import typer
 from cutover.cli.output import code_of, print_out, say
 from cutover.cli.root import AsJson, Outputs, RunName, app
 from cutover.errors import ExitCode, UsageError
+from cutover.finding import Finding
 
 
 @app.command()
@@ -16,7 +17,7 @@ def recheck(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: 
     """Judge a run's requirements again from its stored responses, at the time of the run: no network, no AWS."""
     from cutover.aws.checks import check_remedied  # noqa: PLC0415
     from cutover.aws.requirements import looks  # noqa: PLC0415
-    from cutover.finding import Finding, verdict  # noqa: PLC0415
+    from cutover.finding import verdict  # noqa: PLC0415
     from cutover.judgement import apply_waivers  # noqa: PLC0415
     from cutover.params import from_dict  # noqa: PLC0415
     from cutover.step import RunFolder  # noqa: PLC0415
@@ -43,8 +44,8 @@ def recheck(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: 
         again = check_remedied(stack, services=look.services)
         emulator = stack.ask("sts", "get_caller_identity").emulator
         found += apply_waivers(again, migration, now=look.at, emulator=emulator)
-        one, other = [f.to_dict() for f in look.findings], [f.to_dict() for f in again]
-        different = [f["id"] for f, g in zip(one, other, strict=False) if f != g]
+        one, other = [_judged(f) for f in look.findings], [_judged(f) for f in again]
+        different = [str(f["id"]) for f, g in zip(one, other, strict=False) if f != g]
         differing += different if len(one) == len(other) else ["another number of requirements"]
         rows.append(
             {
@@ -67,6 +68,11 @@ def recheck(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: 
         say(f"{folder.name}: " + (f"{len(differing)} findings differ." if differing else "every finding is as it was."))
         say(str(word))
     raise typer.Exit(ExitCode.BROKE if differing else code_of(word))
+
+
+def _judged(finding: Finding) -> dict[str, object]:
+    """What was found; what mends it may be written otherwise by another version."""
+    return {name: value for name, value in finding.to_dict().items() if name != "remedy"}
 
 
 @app.command()

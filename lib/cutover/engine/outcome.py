@@ -15,7 +15,7 @@ from typing import Any
 from cutover import errors
 from cutover.engine.parameters import Declared
 from cutover.engine.record import Ending, State
-from cutover.errors import CutoverError, ExitCode, UsageError
+from cutover.errors import ExitCode, UsageError
 from cutover.finding import Finding, Verdict, deciding
 from cutover.step import PHASES, RunFolder
 from cutover.step.conclusion import latest
@@ -45,13 +45,14 @@ class StepOutcome:
             kernel-died.
         verdict: the step's own; empty when it concluded nothing.
         exit_code: what a run ends with that ends here; None for a step that did not run or judges nothing.
-        headline: what happened, in a sentence.
+        headline: what happened, in a sentence, with the verdict's word where there is one.
         seconds: how long it took.
         started: ISO 8601 UTC.
         next: what to do now.
         stops: whether the run ends here.
         planned: changes that were shown and not made.
         run: the earlier run that did it, when it was resumed.
+        said: the headline without the word.
     """
 
     name: str
@@ -65,6 +66,7 @@ class StepOutcome:
     stops: bool = False
     planned: tuple[str, ...] = ()
     run: str = ""
+    said: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, for verdict.json."""
@@ -128,7 +130,8 @@ def judge_step(notebook: Declared, ending: Ending, folder: RunFolder, began: str
     """
     said = folder.read(f"steps/{notebook.name}.json")
     word = str(said.get("verdict", ""))
-    headline, todo = str(said.get("headline", "")), tuple(map(str, said.get("next", ())))
+    headline, sentence = str(said.get("headline", "")), str(said.get("said", ""))
+    todo = tuple(map(str, said.get("next", ())))
     state, code, stops = str(ending.word), _CODES.get(ending.state), True
     if ending.state is State.COMPLETED:
         if word:
@@ -137,8 +140,8 @@ def judge_step(notebook: Declared, ending: Ending, folder: RunFolder, began: str
             code, stops, headline = None, False, f"{notebook.name} shows, and judges nothing."
         else:
             code, headline = ExitCode.INCONCLUSIVE, f"{notebook.name} ended without a conclusion."
-    elif ending.state is State.FAILED and (raised := _raised(ending.error)) is not None:
-        code = raised.exit_code
+    elif ending.state is State.FAILED and (kind := errors.raised(ending.error)) is not None:
+        code = kind.exit_code
         if ending.word is State.GATE_CLOSED:
             code = ExitCode(int(said.get("exit_code") or ExitCode.CLOSED))
         elif ending.word is State.FAILED:
@@ -147,7 +150,7 @@ def judge_step(notebook: Declared, ending: Ending, folder: RunFolder, began: str
         headline = ""
     if not headline:
         headline = ending.reason.splitlines()[0] if ending.reason else str(ending.state)
-        todo = tuple(line.removeprefix("What to do: ") for line in ending.reason.splitlines() if "What to do" in line)
+        sentence, todo = "", (ending.todo,) if ending.todo else ()
     if plan and state in ("gate-closed", "waiting"):
         stops = False
     _settle(folder, notebook, state)
@@ -157,6 +160,7 @@ def judge_step(notebook: Declared, ending: Ending, folder: RunFolder, began: str
         verdict=word,
         exit_code=code,
         headline=headline,
+        said=sentence or headline,
         seconds=round(ending.seconds, 3),
         started=began,
         next=todo,
@@ -190,7 +194,7 @@ def judge_run(outcomes: Sequence[StepOutcome], folder: RunFolder, commands: Comm
     return {
         "verdict": str(word),
         "exit_code": int(code),
-        "headline": _headline(code, word, decisive, outcomes, planned, plan=plan),
+        **_headline(code, word, decisive, outcomes, planned, plan=plan),
         "deciding": [f.to_dict() for f in closed],
         "next": _next(code, word, decisive, folder, commands),
         "steps": [o.to_dict() for o in outcomes],
@@ -283,11 +287,6 @@ def _refuse_running(earlier: RunFolder) -> None:
             )
 
 
-def _raised(name: str) -> type[CutoverError] | None:
-    kind = getattr(errors, name, None) if name else None
-    return kind if isinstance(kind, type) and issubclass(kind, CutoverError) else None
-
-
 def _settle(folder: RunFolder, notebook: Declared, state: str) -> None:
     """A step that could not write its own end is given the one that the engine saw."""
     relative = f"steps/{notebook.name}.json"
@@ -312,22 +311,29 @@ def _headline(
     planned: Sequence[str],
     *,
     plan: bool,
-) -> str:
+) -> dict[str, str]:
+    """`headline`, the whole sentence; and its parts, for who says the verdict's word and the step's title apart.
+
+    `said` is the sentence alone, `at` the step that it speaks of, `unfinished` the state of one that did not finish.
+    """
     ran = [o for o in outcomes if o.state != "not-run"]
     if plan and code is ExitCode.GO:
         count = f"{len(planned)} change{'s' if len(planned) != 1 else ''}"
-        return f"Plan: {count} in {len(ran)} step{'s' if len(ran) != 1 else ''}; none made."
+        said = f"{count} in {len(ran)} step{'s' if len(ran) != 1 else ''}; none made."
+        return {"headline": f"Plan: {said}", "said": f"Plan: {said}"}
     if code is ExitCode.GO:
-        steps = f"all {len(ran)} steps" if len(ran) != 1 else "the one step"
-        return f"GO: {steps} completed and no gate is closed."
+        said = f"all {len(ran)} steps" if len(ran) != 1 else "the one step"
+        said += " completed and no gate is closed."
+        return {"headline": f"GO: {said}", "said": said}
     if decisive is None:
-        return f"{word}: nothing was judged."
-    sentence = decisive.headline.removeprefix(f"{word}: ")
+        return {"headline": f"{word}: nothing was judged.", "said": "nothing was judged."}
+    said, at = decisive.said or decisive.headline, decisive.name
     if code is ExitCode.WAITING:
-        return f"Waiting at {decisive.name}: {sentence}"
+        return {"headline": f"Waiting at {at}: {said}", "said": said, "at": at}
     if code in (ExitCode.CLOSED, ExitCode.INCONCLUSIVE):
-        return f"{word} at {decisive.name}: {sentence}"
-    return f"{decisive.name} did not finish ({decisive.state}): {sentence}"
+        return {"headline": f"{word} at {at}: {said}", "said": said, "at": at}
+    ended = decisive.state
+    return {"headline": f"{at} did not finish ({ended}): {said}", "said": said, "at": at, "unfinished": ended}
 
 
 def _next(

@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 from cutover.engine.kernel import Kernel
 from cutover.engine.record import Ending, NotebookRecord, State
 from cutover.engine.stopping import StopRequest
-from cutover.errors import InstrumentError
+from cutover.errors import InstrumentError, Message, raised
 
 GRACE_S = 2.0
 """After a stop or a timeout the cell is interrupted as by Ctrl-C and has this long to clean up."""
@@ -96,8 +96,8 @@ async def play(
         for task in leftover:
             task.cancel()
         await asyncio.gather(*leftover, return_exceptions=True)
-    reason, message = record.redact(ending.reason), record.redact(ending.message)
-    ending = replace(ending, reason=reason, message=message, seconds=time.monotonic() - began)
+    reason, message, todo = (record.redact(text) for text in (ending.reason, ending.message, ending.todo))
+    ending = replace(ending, reason=reason, message=message, todo=todo, seconds=time.monotonic() - began)
     record.end(ending)
     return ending
 
@@ -160,7 +160,8 @@ async def _cell(
         reason = f"{name}: {message}"
         if name == "SystemExit":
             reason = f"sys.exit({message}) left the notebook before its end, so it concluded nothing."
-        return Ending(State.FAILED, reason, index, name, message)
+        todo = Message.read(message).todo if raised(name) else ""
+        return Ending(State.FAILED, reason, index, name, message, todo=todo)
     except DeadKernelError:
         return Ending(State.KERNEL_DIED, f"The kernel died: {kernel.death}.", index)
     except CellTimeoutError:

@@ -47,6 +47,7 @@ class Ending:
         error: name of the exception that a cell raised, `GateClosed`.
         message: what the exception said, redacted.
         seconds: from the first cell's start to the end.
+        todo: what the exception said is to be done now, redacted.
     """
 
     state: State
@@ -55,6 +56,7 @@ class Ending:
     error: str = ""
     message: str = ""
     seconds: float = 0.0
+    todo: str = ""
 
     @property
     def word(self) -> State:

@@ -28,6 +28,7 @@ from cutover.load.log import SUFFIX, LogReader, read_log
 from cutover.load.settings import Settings
 from cutover.load.shapes import schedule
 from cutover.migration import Load
+from cutover.urls import read_url, shown
 
 LOCUSTFILE = Path(cutover.__file__).resolve().parents[2] / "locustfiles" / "shadowtwin.py"
 LOOK_EVERY_S = 0.5
@@ -130,12 +131,13 @@ def _settings(
     seed: int | None,
 ) -> Settings:
     try:
+        read_url(base_url)
         parts = urlsplit(base_url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
     if not valid:
-        raise UsageError(f"load goes to http:// or https:// addresses only, not to {base_url!r}")
+        raise UsageError(f"load goes to http:// or https:// addresses only, not to {shown(base_url)!r}")
     if parts.username or parts.password:
         raise UsageError(
             "the address to load carries credentials",

@@ -16,7 +16,9 @@ from cutover.errors import ParamsError
 from cutover.migration import Migration
 from cutover.params import plainyaml
 from cutover.params.plainyaml import Position, Problem
-from cutover.secrets import password_in, redact
+from cutover.secrets import redact
+from cutover.units import IN_CLEAR
+from cutover.urls import HOW_TO_WRITE, holds_password, passwords_in, shown, unreadable
 
 TOP = "migration"
 """The one key at the top of a parameter file."""
@@ -25,6 +27,7 @@ _KEY_LIKE = re.compile(
     r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|\bsk-[A-Za-z0-9_-]{20,}|\bgh[pousr]_[A-Za-z0-9]{30,}|-----BEGIN [A-Z ]*PRIVATE KEY"
 )
 _REFERENCE = "a reference, never the secret itself: env:NAME, secretsmanager:NAME or file:/path"
+_NOT_ENCODED = f"a password in a URL that programs read differently; where the reference leads, {HOW_TO_WRITE}"
 _PLAIN = {
     "string": "text",
     "integer": "a whole number",
@@ -160,9 +163,10 @@ def _clear_secrets(value: Any, path: plainyaml.Path, document: plainyaml.Documen
     for where, leaf in _leaves(value, path):
         if not isinstance(leaf, str):
             continue
-        if password_in(leaf) and leaf.split(":", 1)[0] not in ("env", "secretsmanager", "file", "stage"):
-            redact.register(password_in(leaf))
-            yield Problem(where, _position(where, document), redact(leaf), "a password in a URL", _REFERENCE)
+        if holds_password(leaf):
+            redact.register(leaf, *passwords_in(leaf))
+            wrong = "a password in clear" if not unreadable(leaf) else _NOT_ENCODED
+            yield Problem(where, _position(where, document), shown(leaf), wrong, _REFERENCE)
         elif _KEY_LIKE.search(leaf):
             yield Problem(where, _position(where, document), "something that looks like a key", expected=_REFERENCE)
 
@@ -184,11 +188,9 @@ def _problem(error: Any, document: plainyaml.Document) -> Problem:
         if key and (*path, key[1]) in document.keys:
             path, message = (*path, key[1]), message[key.end() :]
         return Problem(path, _position(path, document), "", message)
-    if kind == "value_error":
-        secret = "reference" in message
-        return Problem(
-            path, _position(path, document), "a value in clear" if secret else _shown(given), expected=message
-        )
+    if kind in ("value_error", IN_CLEAR):
+        said = "a value in clear" if kind == IN_CLEAR else _shown(given)
+        return Problem(path, _position(path, document), said, expected=message)
     expected = _expected(path)
     if kind == "finite_number":
         expected = "a number; no threshold is ever compared with NaN or infinity truly"

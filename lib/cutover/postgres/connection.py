@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -14,6 +14,7 @@ from psycopg.rows import TupleRow
 
 from cutover.errors import DatabaseError
 from cutover.secrets import redact
+from cutover.urls import HOW_TO_WRITE, holds_password, passwords_in, scheme_of, shown, unreadable
 
 APPLICATION_NAME = "cutover"
 
@@ -91,9 +92,10 @@ def connect(
         force: False: no second try.
 
     Raises:
-        DatabaseError: no connection, or only by a pooler that lends sessions out by the transaction; the message
-            holds no password and says what to look at.
+        DatabaseError: no connection, or only by a pooler that lends sessions out by the transaction, or the URL can be
+            read in several ways; the message holds no password and says what to look at.
     """
+    readable(url)
     try:
         connection = _enter(url, timeout_s) if force else _open(url, timeout_s)
     except (psycopg.Error, ValueError) as error:
@@ -209,16 +211,23 @@ def explain(error: Exception, url: str, what: str) -> DatabaseError:
 
 def one_line(error: Exception, url: str = "") -> str:
     """An error's first line without secrets, for a message or a finding."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    password = parameters(url).get("password") if url else None
-    for form in {password, quote(password, safe="")} if password else ():
-        text = text.replace(str(form), "…")
-    return redact(text)[:600]
+    text = str(error).replace(url, describe(url)) if url else str(error)
+    text = redact(text)  # before its spaces are joined: they may be of a password
+    passwords = {parameters(url).get("password", ""), *passwords_in(url)} - {""} if url else set()
+    for form in sorted(passwords | {quote(p, safe="") for p in passwords}, key=len, reverse=True):
+        text = text.replace(form, "…")
+    return redact(" ".join(text.split()) or type(error).__name__)[:600]
 
 
 def describe(url: str) -> str:
-    """`user@host:port/database`, or the service that stands for it; never a password."""
-    known = parameters(url)
+    """`user@host:port/database`, or the service that stands for it; never a password, nor a URL that holds one.
+
+    Of a URL that programs read differently only the scheme is told.
+    """
+    parsed = _parsed(url)
+    if parsed is None:
+        return shown(url) if scheme_of(url) else "…"
+    known = {key: "…" if holds_password(value) else value for key, value in parsed.items()}
     if known.get("service") and not known.get("host"):
         return f"service {known['service']}" + (f"/{known['dbname']}" if known.get("dbname") else "")
     host, port = known.get("host", "localhost"), known.get("port", "5432")
@@ -228,7 +237,9 @@ def describe(url: str) -> str:
 
 def same_database(one: str, other: str) -> bool:
     """Whether two URLs lead to one database, whoever connects and however the host is spelt; when in doubt, yes."""
-    here, there = parameters(one), parameters(other)
+    here, there = _parsed(one), _parsed(other)
+    if here is None or there is None:
+        return True
     if here.get("dbname", here.get("user")) != there.get("dbname", there.get("user")):
         return False
     if str(here.get("port", "5432")) != str(there.get("port", "5432")):
@@ -247,14 +258,39 @@ def _addresses(host: str) -> set[str]:
 
 
 def parameters(url: str) -> dict[str, str]:
-    """The connection's parameters, password included; empty when the text is no connection string."""
+    """The connection's parameters, password included; empty when the text is none, or can be read in several ways."""
+    return _parsed(url) or {}
+
+
+def readable(url: str) -> dict[str, str]:
+    """`parameters`, for what goes on to use them. libpq's own words about a string it cannot read quote it.
+
+    Raises:
+        DatabaseError: it is no connection string, or one that programs read differently; no part of it is told.
+    """
+    known = _parsed(url)
+    if known is not None:
+        return known
+    redact.register(url, *passwords_in(url))
+    if scheme_of(url):
+        reason = unreadable(url) or "libpq does not know its scheme, or one of its options"
+        raise DatabaseError(f"The database URL {describe(url)} cannot be used: {reason}.", todo=HOW_TO_WRITE)
+    raise DatabaseError(
+        "The database's connection string is neither a URL nor keywords that libpq knows.",
+        todo="write postgresql://user@host:5432/database, or host=… dbname=… password='…' with \\' for a quote and "
+        "\\\\ for a backslash inside the quotes.",
+    )
+
+
+def _parsed(url: str) -> dict[str, str] | None:
+    if unreadable(url):
+        return None
     try:
-        return {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
+        known = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
     except psycopg.Error:
-        try:
-            return {"host": urlsplit(url).hostname or "?"}
-        except ValueError:
-            return {}
+        return None
+    name = known.get("dbname", "")  # libpq would take a connection string there for the connection itself
+    return None if "://" in name or holds_password(name) else known
 
 
 def without_secrets(url: str, option: str = "") -> tuple[str, dict[str, str]]:
@@ -264,7 +300,8 @@ def without_secrets(url: str, option: str = "") -> tuple[str, dict[str, str]]:
         url: the database.
         option: a start-up option more, such as `TAKES_WRITES`.
     """
-    known = parameters(with_option(url, option))
+    readable(url)
+    known = readable(with_option(url, option))
     environment = dict(os.environ) | {"PGAPPNAME": APPLICATION_NAME, "LC_ALL": "C", "PGCONNECT_TIMEOUT": "10"}
     # A local PGOPTIONS or PGSERVICE would change what the tools see and we do not.
     for name in ("PGOPTIONS", "PGSERVICE", "PGDATABASE", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD"):
@@ -278,7 +315,7 @@ def without_secrets(url: str, option: str = "") -> tuple[str, dict[str, str]]:
 
 def with_database(url: str, database: str) -> str:
     """The same connection to another database of that server."""
-    return make_conninfo("", **(parameters(url) | {"dbname": database}))
+    return make_conninfo("", **(readable(url) | {"dbname": database}))
 
 
 WATCHED = {

@@ -15,10 +15,14 @@ import pandas as pd
 from cutover.action import Change
 from cutover.errors import UsageError
 from cutover.finding import Finding
-from cutover.judgement import judge_baseline
-from cutover.load import read_log, worker
+from cutover.judgement import Judgement, judge_baseline
+from cutover.load import read_log, summary, worker
 from cutover.postgres import same_database
+from cutover.procedures.cost import remember_load
+from cutover.procedures.pictures import load_course, percentiles_of
+from cutover.report import load_pictures
 from cutover.step import RunFolder, Step
+from cutover.urls import shown
 
 _PORTS = {"http": 80, "https": 443}
 _WORKERS_OUTLIVE = timedelta(minutes=20)
@@ -57,12 +61,12 @@ def load_target(step: Step) -> str:
         public = [f"https://{migration.hostname}", step.resolve(migration.target.app_url or "")]
         if any(_place(url) == _place(one) for one in public if one):
             raise UsageError(
-                f"staging.app_url is the public name or the day's target: {url}.",
+                f"staging.app_url is the public name or the day's target: {shown(url)}.",
                 why="the load would hit the platform that users are on, or will be.",
                 todo="give staging an address of its own.",
             )
     if _place(url) == _place(step.resolve(migration.source.app_url)):
-        raise UsageError(f"The load would go to the source, {url}.", todo="correct staging.app_url.")
+        raise UsageError(f"The load would go to the source, {shown(url)}.", todo="correct staging.app_url.")
     return url
 
 
@@ -139,6 +143,21 @@ def staging_database(step: Step) -> str:
             "The parameters have no `staging`, so there is nowhere for a trial copy.", todo="add staging.database_url."
         )
     return step.resolve(step.migration.staging.database_url)
+
+
+def keep_load(step: Step, judged: Judgement, requests: pd.DataFrame) -> None:
+    """Keep how a load test went: its numbers as evidence, its result in the journal for the sizing of 03.
+
+    Args:
+        step: notebook 05.
+        judged: the windows, and what fired.
+        requests: every request, as `load.read_log` gives them.
+    """
+    base = f"raw/load/{step.name}"
+    step.attach(f"{base}-windows.csv", load_course(step, judged, requests).to_csv(index=False))
+    step.attach(base + load_pictures.PERCENTILES, percentiles_of(requests).to_csv(index=False))
+    step.attach(base + load_pictures.ENDPOINTS, summary(requests).reset_index().to_csv(index=False))
+    remember_load(step, judged)
 
 
 def compare_load(step: Step, frame: pd.DataFrame) -> list[Finding]:

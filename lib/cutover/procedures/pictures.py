@@ -1,4 +1,4 @@
-"""The pictures of a notebook: the load, the watch, the tables compared; each leaves its data as evidence."""
+"""The pictures of a notebook: the load, the watch, the tables compared. Drawing one changes nothing."""
 
 from __future__ import annotations
 
@@ -24,35 +24,39 @@ def load_chart(step: Step, judged: Judgement, requests: pd.DataFrame | None = No
     """Response time, errors and arrivals of a load test, with the limits and the moment a trigger fired.
 
     Args:
-        step: whose evidence it becomes.
+        step: whose triggers and schedule they are.
         judged: the windows, and what fired.
         requests: every request, as `load.read_log` gives them; with them the schedule is drawn beside what arrived.
     """
-    frame = judged.windows.reindex(columns=COLUMNS)
-    if requests is not None and (planned := _scheduled(step, frame, requests)) is not None:
-        frame["scheduled"] = planned
-    step.attach(f"raw/load/{step.name}-windows.csv", frame.to_csv(index=False))
-    from cutover.procedures.cost import remember_load  # noqa: PLC0415 - it reads AWS, which this picture does not
-
-    remember_load(step, judged)
+    frame = load_course(step, judged, requests)
     return charts.load_windows(frame, step.migration.triggers, fired=fired(judged.findings))
 
 
 def show_load(step: Step, judged: Judgement, requests: pd.DataFrame) -> None:
     """The load's course, its percentiles and its endpoints, each with the sentence that says what it shows."""
-    triggers, base = step.migration.triggers, f"raw/load/{step.name}"
+    triggers = step.migration.triggers
     step.show(load_chart(step, judged, requests), alt=judged.headline)
+    table, endpoints = percentiles_of(requests), load.summary(requests).reset_index()
+    step.show(load_pictures.percentiles(table, triggers), alt=load_pictures.percentiles_alt(table, triggers))
+    step.show(load_pictures.endpoints(endpoints, triggers), alt=load_pictures.endpoints_alt(endpoints))
+
+
+def load_course(step: Step, judged: Judgement, requests: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The windows of a load as they are drawn, with what was scheduled where that is on record."""
+    frame = judged.windows.reindex(columns=COLUMNS)
+    if requests is not None and (planned := _scheduled(step, frame, requests)) is not None:
+        frame["scheduled"] = planned
+    return frame
+
+
+def percentiles_of(requests: pd.DataFrame) -> pd.DataFrame:
+    """Response and service time by percentile, of every request that was sent."""
     sent = requests[requests["sent_s"].notna()]
     # What still waits counts at its age, a lower bound: left out, the slowest of all would be missing.
     done = sent["done_s"].fillna(float(requests.attrs.get("at", sent["sent_s"].max())))
-    table = load_pictures.percentile_table(
+    return load_pictures.percentile_table(
         (done - sent["due_s"]).to_numpy().tolist(), (done - sent["sent_s"]).to_numpy().tolist()
     )
-    step.attach(base + load_pictures.PERCENTILES, table.to_csv(index=False))
-    step.show(load_pictures.percentiles(table, triggers), alt=load_pictures.percentiles_alt(table, triggers))
-    endpoints = load.summary(requests).reset_index()
-    step.attach(base + load_pictures.ENDPOINTS, endpoints.to_csv(index=False))
-    step.show(load_pictures.endpoints(endpoints, triggers), alt=load_pictures.endpoints_alt(endpoints))
 
 
 def _scheduled(step: Step, frame: pd.DataFrame, requests: pd.DataFrame) -> list[float] | None:
@@ -75,7 +79,6 @@ def watch_chart(step: Step, observed: Observed | None) -> Any:
     if observed is None or observed.metrics.empty:
         return tabulate([("nothing: no metrics",)], ["watched"])
     frame = watch_windows(observed.metrics)
-    step.attach(f"raw/load/{step.name}-windows.csv", frame.to_csv(index=False))
     return charts.load_windows(frame, step.migration.triggers, fired=fired(observed.findings))
 
 

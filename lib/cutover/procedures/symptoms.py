@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-import redis
-
 from cutover import load, postgres
 from cutover.errors import CutoverError
 from cutover.finding import Finding, Status
 from cutover.judgement import Looks
+from cutover.queue.layout import connect
 from cutover.step import Step
 
 _ANSWER_S = 5
@@ -49,11 +48,10 @@ def _database(step: Step, reference: str) -> tuple[bool, str]:
 
 def _queue(step: Step, reference: str) -> tuple[bool, str]:
     try:
-        url = step.resolve(reference)
-        with redis.Redis.from_url(url, socket_timeout=_ANSWER_S, socket_connect_timeout=_ANSWER_S) as client:
-            client.ping()
-    except (CutoverError, ValueError, OSError, redis.RedisError) as error:
-        return False, str(getattr(error, "what", error)) or type(error).__name__
+        with connect(step.resolve(reference), timeout_s=_ANSWER_S):
+            pass
+    except (CutoverError, ValueError) as error:
+        return False, str(getattr(error, "what", error))
     return True, "PING was answered"
 
 

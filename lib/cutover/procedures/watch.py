@@ -13,7 +13,7 @@ import pandas as pd
 from cutover import app, aws, judgement
 from cutover.errors import AwsError
 from cutover.finding import Finding, Status, Verdict
-from cutover.procedures.live_chart import Growing
+from cutover.procedures.live_chart import Growing, watch_windows
 from cutover.step import Step
 
 _PROBE_TIMEOUT_S = 5.0
@@ -147,6 +147,8 @@ def watch(step: Step, account: aws.Account, duration: timedelta) -> Observed:
     growing.end(f"Watched for {seconds:.0f} s. {judged.headline}")
     name = f"{step.name}-watch"
     step.attach(f"raw/load/{name}.csv", metrics.to_csv())
+    if not metrics.empty:
+        step.attach(f"raw/load/{step.name}-windows.csv", watch_windows(metrics).to_csv(index=False))
     step.attach(f"raw/load/{name}.json", {"flows": watcher.flows, "health": watcher.health, "seconds": seconds})
     return Observed(judged.findings, judged.verdict, metrics, watcher.flows, watcher.health, seconds)
 

@@ -144,6 +144,8 @@ def hollow_jobs(client: redis.Redis, prefix: str, name: str) -> list[Job]:
         found = {}
         for start in range(0, len(placed), KEYS):
             batch = list(placed)[start : start + KEYS]
+            if client.exists(*map(seen.key, batch)) == len(batch):
+                continue
             pipe = client.pipeline(transaction=False)
             for i in batch:
                 pipe.exists(seen.key(i))

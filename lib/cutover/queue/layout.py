@@ -17,6 +17,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from cutover.errors import InstrumentError
+from cutover.secrets import redact
+from cutover.urls import HOW_TO_WRITE, passwords_in, scheme_of, unreadable
+from cutover.urls import shown as address
 
 MOST_KEYS = 2_000_000
 """Keys that the search for queues walks through at most."""
@@ -24,6 +27,9 @@ MOST_KEYS = 2_000_000
 
 SCAN = 1000
 """Keys that SCAN walks through at once: their names are in the server's memory until they are received."""
+SCHEMES = ("redis", "rediss", "unix")
+"""The schemes that redis-py knows."""
+
 TRANSIENT = frozenset({"marker", "stalled", "stalled-check", "limiter"})
 """Parts of a queue that its workers make anew: no job is in them. (A job's `ID:lock` is its worker's too.)"""
 
@@ -37,8 +43,12 @@ def connect(redis_url: str, *, timeout_s: float = 5.0, decode: bool = True) -> r
         decode: answer with text; otherwise with the bytes as they are.
 
     Raises:
-        InstrumentError: the URL is none of Redis, or nobody answers there.
+        InstrumentError: the URL is none of Redis or can be read in several ways, or nobody answers there.
     """
+    why = unreadable(redis_url) or ("" if scheme_of(redis_url) in SCHEMES else "it does not begin with rediss://")
+    if why:  # redis-py's own words would quote a part of it
+        redact.register(redis_url, *passwords_in(redis_url))
+        raise InstrumentError(f"The Redis URL {shown(redis_url)} cannot be used: {why}.", todo=HOW_TO_WRITE)
     try:
         client: redis.Redis = redis.Redis.from_url(
             redis_url,
@@ -48,6 +58,10 @@ def connect(redis_url: str, *, timeout_s: float = 5.0, decode: bool = True) -> r
             retry=Retry(NoBackoff(), 0),
         )
         client.ping()
+    except TypeError:  # redis-py names in it an option that it does not know: a tail of ?password=a&b
+        raise InstrumentError(
+            f"The URL of Redis at {shown(redis_url)} has an option that redis-py does not know.", todo=HOW_TO_WRITE
+        ) from None
     except (redis.RedisError, ValueError, OSError) as error:
         raise InstrumentError(
             f"Redis at {shown(redis_url)} does not answer: {error}.",
@@ -161,10 +175,8 @@ def _holding(client: redis.Redis, hashes: Iterable[str], fields: Iterable[str]) 
 
 
 def shown(redis_url: str) -> str:
-    """The URL without its password and its options."""
-    address = redis_url.partition("?")[0]
-    scheme, _, rest = address.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    """The URL without its password and its options; of one that can be read in several ways, the scheme alone."""
+    return address(redis_url)
 
 
 def pattern(prefix: str, name: str = "") -> str:

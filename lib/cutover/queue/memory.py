@@ -106,7 +106,7 @@ class BoundedReader:
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
-        self._weighs = True  # until MEMORY USAGE is refused
+        self._ways = [self._by_script, self._by_commands, self._by_parts]  # the first is left when it is refused
 
     def memory(self) -> Memory:
         """The server's memory now."""
@@ -118,20 +118,14 @@ class BoundedReader:
     def weigh(self, keys: Iterable[bytes]) -> list[Weighed]:
         """Type and size of each key; no value is asked for."""
         wanted = list(keys)
-        pipe = self.client.pipeline(transaction=False)
-        for key in wanted:
-            pipe.type(key)
-            if self._weighs:
-                pipe.memory_usage(key, samples=0)
-        told = pipe.execute(raise_on_error=False)
-        kinds = told[::2] if self._weighs else told
-        if refused := [kind for kind in kinds if isinstance(kind, redis.RedisError)]:
-            raise refused[0]
-        named = [(key, kind.decode()) for key, kind in zip(wanted, kinds, strict=True)]
-        if self._weighs and not any(isinstance(size, redis.RedisError) for size in told[1::2]):
-            return [Weighed(key, kind, size or 0) for (key, kind), size in zip(named, told[1::2], strict=True)]
-        self._weighs = False
-        return self._by_parts(named)
+        while wanted:
+            try:
+                return self._ways[0](wanted)
+            except redis.ResponseError:  # not offered, or no right to it
+                if len(self._ways) == 1:
+                    raise
+                self._ways.pop(0)
+        return []
 
     def portions(self, keys: Iterable[bytes], *, only: Collection[str] | None = None) -> Iterator[list[Weighed]]:
         """The keys that are there, in portions of which each may be read in one round trip.
@@ -152,31 +146,55 @@ class BoundedReader:
                 yield waiting[:taken]
                 waiting = waiting[taken:]
 
-    def _by_parts(self, keys: list[tuple[bytes, str]]) -> list[Weighed]:
+    def _by_script(self, keys: list[bytes]) -> list[Weighed]:
+        """One short answer for all of them."""
+        told = self.client.eval(_WEIGH, len(keys), *keys).split()
+        return [
+            Weighed(key, kind.decode(), int(size)) for key, kind, size in zip(keys, told[::2], told[1::2], strict=True)
+        ]
+
+    def _by_commands(self, keys: list[bytes]) -> list[Weighed]:
+        """Without scripts."""
+        pipe = self.client.pipeline(transaction=False)
+        for key in keys:
+            pipe.type(key)
+            pipe.memory_usage(key, samples=0)
+        told = pipe.execute()
+        return [
+            Weighed(key, kind.decode(), size or 0) for key, kind, size in zip(keys, told[::2], told[1::2], strict=True)
+        ]
+
+    def _by_parts(self, keys: list[bytes]) -> list[Weighed]:
         """Without MEMORY USAGE: by the lengths of texts and of hashes' fields, which hold what jobs carry."""
         pipe = self.client.pipeline(transaction=False)
-        for key, kind in keys:
+        for key in keys:
+            pipe.type(key)
+        kinds = [kind.decode() for kind in pipe.execute()]
+        for key, kind in zip(keys, kinds, strict=True):
             pipe.strlen(key) if kind == "string" else pipe.hkeys(key) if kind == "hash" else pipe.exists(key)
-        told = pipe.execute(raise_on_error=False)
-        fields = [
-            part if kind == "hash" and isinstance(part, list) else []
-            for (_, kind), part in zip(keys, told, strict=True)
-        ]
-        for (key, _), names in zip(keys, fields, strict=True):
-            for name in names:
+        told = pipe.execute()
+        for key, kind, names in zip(keys, kinds, told, strict=True):
+            for name in names if kind == "hash" else ():
                 pipe.hstrlen(key, name)
-        lengths = iter(pipe.execute(raise_on_error=False))
+        lengths = iter(pipe.execute())
         weighed = []
-        for (key, kind), part, names in zip(keys, told, fields, strict=True):
-            held: int | None = 0 if kind == "none" else None
-            if kind == "string" and isinstance(part, int):
-                held = part
-            elif kind == "hash" and isinstance(part, list):
-                each = [next(lengths) for _ in names]
-                if all(isinstance(length, int) for length in each):
-                    held = sum(each) + sum(len(name) + _FIELD for name in names)
+        for key, kind, part in zip(keys, kinds, told, strict=True):
+            held = {"none": 0, "string": part}.get(kind)
+            if kind == "hash":
+                held = sum(len(name) + _FIELD + next(lengths) for name in part)
             weighed.append(Weighed(key, kind, held))
         return weighed
+
+
+_WEIGH = """
+local told = {}
+for i, key in ipairs(KEYS) do
+  told[2 * i - 1] = redis.call('TYPE', key).ok
+  told[2 * i] = redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0) or 0
+end
+return table.concat(told, ' ')
+"""
+"""Asked key by key, the answers alone would take as long to read as the jobs."""
 
 
 def _fitting(waiting: list[Weighed], memory: Memory) -> int:

@@ -162,7 +162,7 @@ def read(folder: Path) -> Record:
         migration=inner if isinstance(inner, dict) else params,
         stated=stated,
         shown="INCOMPLETE" if incomplete else _word(stated, code),
-        headline=_without_word(str(said.get("headline") or ""), stated),
+        headline=_headline(said, stated),
         deciding=decided or tuple(deciding(latest)),
         next=tuple(_text(item) for item in _list(said.get("next")) if item),
         steps=steps,
@@ -334,8 +334,18 @@ def _contradictions(stated: str, findings: list[Finding], steps: tuple[StepEnd, 
     return gaps
 
 
+def _headline(said: Mapping[str, Any], stated: str) -> str:
+    """The verdict's sentence without its word, because the report says that itself, larger; after the step's title."""
+    sentence = said.get("said")
+    if not isinstance(sentence, str):
+        return _without_word(str(said.get("headline") or ""), stated)
+    at, unfinished = str(said.get("at") or ""), str(said.get("unfinished") or "")
+    where = (step_title(at) if at else "") + (f" did not finish ({unfinished})" if unfinished else "")
+    return f"{where}: {sentence}" if where else sentence
+
+
 def _without_word(headline: str, stated: str) -> str:
-    """`GO: all tables identical` without its `GO: `, because the report says the word itself, larger.
+    """`GO: all tables identical` without its `GO: `, of a run of an earlier version, which kept the whole alone.
 
     `NO_GO at 13_data_integrity: …` becomes `13 Data integrity: …`, and so does the step that did not finish.
     """

@@ -24,17 +24,22 @@ class Conclusion:
 
     Attributes:
         verdict: the word.
-        headline: the sentence, which begins with the word.
+        said: the sentence, without the word.
         deciding: the findings that keep the gate shut.
         next: what to do now, commands or sentences, in order.
         exit_code: what a command that ends here exits with.
     """
 
     verdict: Verdict
-    headline: str
+    said: str
     deciding: list[Finding] = field(default_factory=list)
     next: list[str] = field(default_factory=list)
     exit_code: ExitCode = ExitCode.GO
+
+    @property
+    def headline(self) -> str:
+        """The word and the sentence."""
+        return f"{self.verdict}: {self.said}"
 
     def _ipython_display_(self) -> None:
         """Shown already: not once more as the last value of a cell."""
@@ -52,7 +57,7 @@ def conclude(findings: Sequence[Finding], *, planned: int = 0, live: bool = Fals
     if word.opens and planned:
         word = Verdict.INCONCLUSIVE
     return Conclusion(
-        word, _headline(word, findings, closed, planned), closed, _next(word, closed, planned), _EXIT[word]
+        word, _sentence(word, findings, closed, planned), closed, _next(word, closed, planned), _EXIT[word]
     )
 
 
@@ -67,19 +72,19 @@ def latest(batches: Sequence[Sequence[Finding]]) -> list[Finding]:
     return [finding for group in stands.values() for finding in group]
 
 
-def _headline(word: Verdict, findings: Sequence[Finding], closed: Sequence[Finding], planned: int) -> str:
+def _sentence(word: Verdict, findings: Sequence[Finding], closed: Sequence[Finding], planned: int) -> str:
     if closed:
         more = f" (and {len(closed) - 1} more)" if len(closed) > 1 else ""
-        return f"{word}: {closed[0].sentence()}{more}."
+        return f"{closed[0].sentence()}{more}."
     if planned:
-        return f"{word}: plan only, {planned} change{'s' if planned > 1 else ''} shown and none made."
+        return f"plan only, {planned} change{'s' if planned > 1 else ''} shown and none made."
     if word is Verdict.INCONCLUSIVE:
-        return f"{word}: nothing was looked at, so nothing can be concluded."
+        return "nothing was looked at, so nothing can be concluded."
     looked = [f for f in findings if f.status not in {Status.NOT_DUE, Status.NOT_APPLICABLE}]
     hold = sum(f.status is Status.PASS for f in looked)
     if hold == len(looked):
-        return f"{word}: all {hold} checks hold." if hold > 1 else f"{word}: the one check holds."
-    return f"{word}: {hold} of {len(looked)} checks hold; what does not is shown and closes no gate."
+        return f"all {hold} checks hold." if hold > 1 else "the one check holds."
+    return f"{hold} of {len(looked)} checks hold; what does not is shown and closes no gate."
 
 
 def _next(word: Verdict, closed: Sequence[Finding], planned: int) -> list[str]:
@@ -98,6 +103,7 @@ def to_dict(conclusion: Conclusion) -> dict[str, Any]:
         "verdict": str(conclusion.verdict),
         "exit_code": int(conclusion.exit_code),
         "headline": conclusion.headline,
+        "said": conclusion.said,
         "deciding": [f.to_dict() for f in conclusion.deciding],
         "next": conclusion.next,
     }

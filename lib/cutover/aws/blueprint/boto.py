@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import jmespath  # type: ignore[import-untyped]
 
 from cutover.aws.blueprint.operation import (
+    ENCODED,
     UNIQUE,
     Call,
     Demand,
@@ -77,7 +79,8 @@ class Builder:
             return
         answer = self._ask(adapted)
         if made.into:
-            self.values[made.into] = str(jmespath.search(made.query, answer))
+            found = jmespath.search(made.query, answer)
+            self.values[made.into] = " ".join(found) if isinstance(found, list) else str(found)
 
     def _ask(self, made: Call) -> Mapping[str, Any]:
         client = self._client(made.service, made.region)
@@ -107,6 +110,8 @@ class Builder:
 
     def _value(self, value: Any) -> Any:
         """An argument; the text of a file is taken as it is, whatever `$` stands in it."""
+        if isinstance(value, str) and value.startswith(ENCODED):
+            return quote(str(self._value(value.removeprefix(ENCODED))).strip("\n"), safe="")
         if isinstance(value, str) and value.startswith("file://$"):
             return self.values[value.removeprefix("file://$")]
         return self._filled(value)

@@ -106,7 +106,6 @@ def task_definition(site: Site) -> list[Node]:
             "register_task_definition",
             into="TASK_DEFINITION",
             query="taskDefinition.taskDefinitionArn",
-            mends="TD-02..21",
             family=e.task_definition,
             networkMode="awsvpc",
             requiresCompatibilities=["FARGATE"],
@@ -243,7 +242,7 @@ def scaling(site: Site) -> list[Call]:
 
 
 @resource("tags", "the project's tag, which every resource of this script gets", mends="ACC-07",
-          needs="database service listeners", gives="TAGS", applies=_on_ecs)  # fmt: skip
+          needs="database service listeners", gives="RDS SERVICE LISTENERS", applies=_on_ecs)  # fmt: skip
 def tags(site: Site) -> list[Node]:
     """Cost, drift and clean-up are counted by it."""
     return [Say(f"What this script makes carries Project={site.expect.account.project_tag}.")]

@@ -22,10 +22,11 @@ def storage_limit_gib(allocated_gib: float) -> int:
 
 def _db_parameters(site: Site, region: str = "") -> list[Call]:
     force = {"ParameterName": "rds.force_ssl", "ParameterValue": "1", "ApplyMethod": "immediate"}
+    mends = "" if region else "RDS-17"
     return [
         call("rds", "create_db_parameter_group", region=region, DBParameterGroupName=DB_PARAMETERS,
              DBParameterGroupFamily=f"postgres{site.engine_major}", Description="ShadowTwin", Tags=site.tags),
-        call("rds", "modify_db_parameter_group", region=region, DBParameterGroupName=DB_PARAMETERS,
+        call("rds", "modify_db_parameter_group", mends=mends, region=region, DBParameterGroupName=DB_PARAMETERS,
              Parameters=[force]),
     ]  # fmt: skip
 
@@ -65,8 +66,10 @@ _DATABASE_SETTINGS: dict[str, str | dict[str, Any]] = {
     "RDS-09": "MultiAZ",
     "RDS-13": "DeletionProtection",
     "RDS-14": "BackupRetentionPeriod",
+    "RDS-40": "BackupRetentionPeriod",
     "RDS-15": "PreferredBackupWindow",
     "RDS-16": "PreferredMaintenanceWindow",
+    "RDS-17": "DBParameterGroupName",
     "RDS-19": "PubliclyAccessible",
     "RDS-20": "VpcSecurityGroupIds",
     "RDS-25": "EnablePerformanceInsights",
@@ -75,6 +78,7 @@ _DATABASE_SETTINGS: dict[str, str | dict[str, Any]] = {
     "RDS-28": {},
     "RDS-29": {"CACertificateIdentifier": "rds-ca-rsa2048-g1"},
     "RDS-31": "CopyTagsToSnapshot",
+    "RDS-32": "AutoMinorVersionUpgrade",
     "RDS-33": "ManageMasterUserPassword",
 }
 
@@ -119,7 +123,7 @@ def database(site: Site) -> list[Node]:
             PreferredMaintenanceWindow=MAINTENANCE_WINDOW,
             DeletionProtection=True,
             CopyTagsToSnapshot=True,
-            AutoMinorVersionUpgrade=True,
+            AutoMinorVersionUpgrade=e.minor_upgrades is not False,
             EnableCloudwatchLogsExports=["postgresql", "upgrade"],
             EnablePerformanceInsights=True,
             MonitoringInterval=60,
@@ -186,7 +190,7 @@ def cache_parameters(site: Site) -> list[Call]:
         call("elasticache", "create_cache_parameter_group", CacheParameterGroupName=CACHE_PARAMETERS,
              CacheParameterGroupFamily=f"{e.engine}{e.engine_version.split('.')[0]}", Description="BullMQ",
              Tags=site.tags),
-        call("elasticache", "modify_cache_parameter_group", CacheParameterGroupName=CACHE_PARAMETERS,
+        call("elasticache", "modify_cache_parameter_group", mends="RED-17", CacheParameterGroupName=CACHE_PARAMETERS,
              ParameterNameValues=policy),
     ]  # fmt: skip
 
@@ -200,6 +204,7 @@ _QUEUE_SETTINGS: dict[str, str | dict[str, Any]] = {
     "RED-09": {"AuthToken": "file://$REDIS_TOKEN_FILE", "AuthTokenUpdateStrategy": "SET"},
     "RED-11": "SnapshotRetentionLimit",
     "RED-16": "SecurityGroupIds",
+    "RED-17": "CacheParameterGroupName",
 }
 
 

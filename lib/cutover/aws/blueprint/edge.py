@@ -181,7 +181,7 @@ def listeners(site: Site) -> list[Call]:
     ]  # fmt: skip
 
 
-@resource("distribution", "CloudFront before the balancer (5 minutes)", mends="CDN-01..05", needs="listeners",
+@resource("distribution", "CloudFront before the balancer (5 minutes)", mends="CDN-01..03", needs="listeners",
           gives="DISTRIBUTION", applies=lambda site: site.expect.cdn.enabled)  # fmt: skip
 def distribution(site: Site) -> list[Node]:
     """The API is never cached, TLS is 1.2 or later on both sides. The certificate must be one of us-east-1."""

@@ -86,13 +86,17 @@ def _endpoints(site: Site) -> Call:
     return call("ec2", "describe_vpc_endpoints", Filters=[{"Name": "vpc-id", "Values": ["$VPC"]}])
 
 
-@resource("endpoint", "S3 without the NAT gateway", mends="NET-10", needs="vpc", gives="S3_ENDPOINT",
+@resource("endpoint", "S3 without the NAT gateway", mends="NET-10", needs="subnets", gives="S3_ENDPOINT",
           probe=_endpoints, found="vpce-")  # fmt: skip
 def endpoint(site: Site) -> list[Call]:
-    """A gateway endpoint costs nothing; NAT charges every gigabyte."""
+    """A gateway endpoint costs nothing; NAT charges every gigabyte. It works through the private route tables."""
+    ours = [{"Name": "vpc-id", "Values": ["$VPC"]}]
     return [
+        call("ec2", "describe_route_tables", into="TABLES", query="RouteTables[?Routes[?NatGatewayId]].RouteTableId",
+             Filters=ours),
         call("ec2", "create_vpc_endpoint", VpcId="$VPC", ServiceName=f"com.amazonaws.{site.region}.s3",
-             VpcEndpointType="Gateway", TagSpecifications=site.named("vpc-endpoint", "shadowtwin-s3"))
+             VpcEndpointType="Gateway", RouteTableIds=several("TABLES"),
+             TagSpecifications=site.named("vpc-endpoint", "shadowtwin-s3")),
     ]  # fmt: skip
 
 

@@ -94,9 +94,15 @@ class Let:
     after: str = ""
 
 
+ENCODED = "percent-encoded:"
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A private file whose text has a secret in it: `{}`s in `text` are filled with `parts`, in order."""
+    """A private file whose text has a secret in it: `{}`s in `text` are filled with `parts`, in order.
+
+    A part that begins with `ENCODED` is the percent-encoded text of a file: it goes into a URL.
+    """
 
     name: str
     text: str
@@ -163,8 +169,8 @@ class Resource:
         mends: ids of the requirements that hold once it is made (and what it needs).
         needs: names of the resources that come first.
         gives: variables; it is there already when all of them are known.
-        asks: what a person must give.
         nodes: the calls.
+        asks: what a person must give.
         applies: whether this site wants it.
         probe: a look that succeeds when it is there, for what no requirement looks at.
         found: what the probe's answer holds then; "" when it is enough that it is answered.
@@ -175,9 +181,9 @@ class Resource:
     mends: frozenset[str]
     needs: tuple[str, ...]
     gives: tuple[str, ...]
-    asks: tuple[Input, ...]
     nodes: Callable[[Site], Sequence[Node]]
-    applies: Callable[[Site], bool]
+    asks: tuple[Input, ...] = ()
+    applies: Callable[[Site], bool] = lambda site: True
     probe: Callable[[Site], Call] | None = None
     found: str = ""
 
@@ -186,36 +192,14 @@ BLUEPRINT: dict[str, Resource] = {}
 """Every resource of the architecture by its name, in the order of the modules: what stands in what."""
 
 
-def resource(
-    name: str,
-    what: str,
-    *,
-    mends: str,
-    needs: str = "",
-    gives: str,
-    asks: tuple[Input, ...] = (),
-    applies: Callable[[Site], bool] = lambda site: True,
-    probe: Callable[[Site], Call] | None = None,
-    found: str = "",
-) -> Callable[[Callable[[Site], Sequence[Node]]], Callable[[Site], Sequence[Node]]]:
-    """Register the calls that make a resource.
+Nodes = Callable[[Site], Sequence[Node]]
 
-    Args:
-        name: unique.
-        what: what it is.
-        mends: ids and ranges of requirements, `NET-01 RDS-01..17`.
-        needs: names of other resources.
-        gives: variables.
-        asks: what a person must give.
-        applies: whether a site wants it.
-        probe: a look that succeeds when it is there already.
-        found: what the probe's answer holds then.
-    """
 
-    def register(nodes: Callable[[Site], Sequence[Node]]) -> Callable[[Site], Sequence[Node]]:
-        BLUEPRINT[name] = Resource(
-            name, what, expand(mends), tuple(needs.split()), tuple(gives.split()), asks, nodes, applies, probe, found
-        )
+def resource(name: str, what: str, *, mends: str, needs: str = "", gives: str, **more: Any) -> Callable[[Nodes], Nodes]:
+    """Register the calls that make a resource, told as `Resource` has it; ids (`RDS-01..17`) and names in one text."""
+
+    def register(nodes: Nodes) -> Nodes:
+        BLUEPRINT[name] = Resource(name, what, expand(mends), tuple(needs.split()), tuple(gives.split()), nodes, **more)
         return nodes
 
     return register
@@ -270,17 +254,22 @@ def ordered(names: set[str], site: Site, there: Callable[[Resource], bool] = lam
     return list(found.values())
 
 
-def again(identifier: str, site: Site) -> list[Node]:
-    """The calls that mend one requirement in what is there already; none when the table has no such call.
+def again(identifier: str, site: Site) -> list[tuple[Resource, list[Node]]]:
+    """The calls that mend one requirement in what is there already, by row; none when the table has no such call.
 
     They come with the looks and variables of their row that they use.
     """
+    found: list[tuple[Resource, list[Node]]] = []
     for row in BLUEPRINT.values():
         nodes = list(row.nodes(site)) if row.applies(site) else []
-        for place, node in enumerate(nodes):
-            if isinstance(node, Call) and (found := _mending(node, identifier)):
-                return [*_needed(found, nodes[:place]), found]
-    return []
+        mending = [(n, _mending(node, identifier)) for n, node in enumerate(nodes) if isinstance(node, Call)]
+        wanted: list[Node] = []
+        for place, made in mending:
+            parts = [*_needed(made, nodes[:place]), made] if made else []
+            wanted += [part for part in parts if part not in wanted]
+        if wanted:
+            found.append((row, wanted))
+    return found
 
 
 def _mending(made: Call, identifier: str) -> Call | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cutover.aws.blueprint.data import TOKEN
-from cutover.aws.blueprint.operation import Call, Input, Node, Write, call, resource
+from cutover.aws.blueprint.operation import ENCODED, Call, Input, Node, Write, call, resource
 from cutover.aws.blueprint.site import Site
 
 
@@ -40,9 +40,9 @@ def database_secret(site: Site) -> list[Node]:
     asks=(TOKEN,),
 )
 def redis_secret(site: Site) -> list[Node]:
-    """`rediss`: with the guide's `redis` the connection hangs on an encrypted queue."""
+    """`rediss`: with the guide's `redis` the connection hangs on an encrypted Redis. A token may have a `#` in it."""
     e = site.expect.redis
-    token = ("file://$REDIS_TOKEN_FILE",) if e.auth and e.transit_encryption else ()
+    token = (f"{ENCODED}file://$REDIS_TOKEN_FILE",) if e.auth and e.transit_encryption else ()
     url = f"{'rediss' if e.transit_encryption else 'redis'}://{':{}@' if token else ''}{{}}:{e.port}/0"
     return [
         call("elasticache", "describe_replication_groups", into="HOST",

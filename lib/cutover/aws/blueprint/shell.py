@@ -11,6 +11,7 @@ from typing import Any
 from botocore import xform_name
 
 from cutover.aws.blueprint.operation import (
+    ENCODED,
     SEVERAL,
     UNIQUE,
     VARIABLE,
@@ -86,9 +87,21 @@ def _let(let: Let, known: Known) -> str:
 
 
 def _write(write: Write, known: Known) -> str:
-    parts = [f'"$(cat "{p.removeprefix("file://")}")"' if p.startswith("file://") else _word(p) for p in write.parts]
+    parts = [_part(part) for part in write.parts]
     text = shlex.quote(write.text.format(*["%s"] * len(parts)))
     return f'printf {text} {" ".join(parts)} > "$PRIVATE_FOLDER/{write.name}"'
+
+
+_ENCODE = (
+    'python3 -c \'import sys, urllib.parse; print(urllib.parse.quote(sys.stdin.read().strip("\\n"), safe=""), end="")\''
+)
+
+
+def _part(part: str) -> str:
+    file = part.removeprefix(ENCODED).removeprefix("file://")
+    if part.startswith(ENCODED):
+        return f'"$({_ENCODE} < "{file}")"'
+    return f'"$(cat "{file}")"' if part.startswith("file://") else _word(part)
 
 
 def _each(each: Each, known: Known) -> str:

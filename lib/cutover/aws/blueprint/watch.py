@@ -83,8 +83,9 @@ def alarms(site: Site) -> list[Node]:
     return [
         Let("ON_BALANCER", "$BALANCER", after=":loadbalancer/"),
         Let("ON_GROUP", "$TARGET_GROUP", after=":targetgroup/"),
-        watching(a.cpu, "AWS/ECS/CPUUtilization", a.cpu_above, service, "ALM-01..03", **slow),
-        watching(a.database, "AWS/RDS/DatabaseConnections", a.connections_above, instance, "ALM-05 ALM-06", **slow),
+        watching(a.cpu, "AWS/ECS/CPUUtilization", a.cpu_above, service, "ALM-01..03 ALM-09", **slow),
+        watching(a.database, "AWS/RDS/DatabaseConnections", a.connections_above, instance, "ALM-05 ALM-06 ALM-09",
+                 **slow),
         watching(a.latency, "AWS/ApplicationELB/TargetResponseTime", a.latency_above_s, _BALANCER, "ALM-07",
                  ExtendedStatistic="p95", Period=60, EvaluationPeriods=1),
         watching(UNHEALTHY, "AWS/ApplicationELB/UnHealthyHostCount", 0, hosts, "", Statistic="Maximum", Period=60,

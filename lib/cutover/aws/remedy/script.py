@@ -70,18 +70,22 @@ class _Plan:
             found |= {i: row for i in sorted(row.mends & self.bad.keys()) if i not in found}
         return found
 
-    def body(self, row: Resource) -> str:
-        """The commands that make a resource, unless its probe finds it."""
+    def body(self, row: Resource, otherwise: str = "") -> str:
+        """The commands that make a resource, unless its probe finds it; then those of `otherwise`."""
         text = shell.script(row.nodes(self.site), self.known)
         if row.probe is None:
             return text
         probe = shell.command(row.probe(self.site), self.known)
         probe += f" | grep -q {row.found}" if row.found else ""
-        return f"if ! {{ {probe}; }} > /dev/null 2>&1; then\n{text}\nfi"
+        return f"if ! {{ {probe}; }} > /dev/null 2>&1; then\n{text}\n{otherwise}fi"
 
     def again(self, identifier: str) -> str:
         """The commands that mend one finding in what is there; "" when the blueprint has none."""
-        return shell.script(again(identifier, self.site), self.known)
+        texts = []
+        for row, nodes in again(identifier, self.site):
+            text = shell.script(nodes, self.known)
+            texts.append(self.body(row, f"else\n{text}\n") if row.probe else text)
+        return "\n".join(texts)
 
     def asks(self, text: str) -> tuple[Input, ...]:
         """What a person must give for some commands."""

@@ -221,27 +221,16 @@ class Budgets(View):
         if not stack.expect.account.budget:
             raise NotApplicable("expect.account.budget is false")
         wanted = {"AccountId": stack.migration.account_id}
-        remedy = _budget(stack.migration.account_id, stack.expect.account.monthly_usd)
-        return Ask(
-            "budgets", "describe_budgets", wanted, "budget", rows="Budgets", many=True, name="budgets", remedy=remedy
-        )
-
-
-def _budget(account: str, usd: float) -> str:
-    return (
-        f"aws budgets create-budget --account-id {account} --budget BudgetName=shadowtwin-monthly,"
-        f"BudgetType=COST,TimeUnit=MONTHLY,BudgetLimit='{{Amount={usd:g},Unit=USD}}'"
-    )
+        return Ask("budgets", "describe_budgets", wanted, "budget", rows="Budgets", many=True, name="budgets")
 
 
 @requirement("ACC-04", title="A budget watches the month's cost", severity=LOW, guide=712)
-def budget_exists(budgets: Budgets, stack: Stack, expect: AccountExpectation) -> Outcome:
+def budget_exists(budgets: Budgets) -> Outcome:
     """Without one, a forgotten restore is noticed on the invoice."""
     limits = [
         f"{b['BudgetName']}: {b['BudgetLimit']['Amount']}" for b in budgets.rows("Budgets") if b.get("BudgetLimit")
     ]
-    remedy = _budget(stack.migration.account_id, expect.monthly_usd)
-    return judged(bool(limits), expected="a budget with a limit", observed=limits, remedy=remedy)
+    return judged(bool(limits), expected="a budget with a limit", observed=limits)
 
 
 class Trails(View):
@@ -250,19 +239,16 @@ class Trails(View):
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """All trails; none is MISSING."""
-        return Ask(
-            "cloudtrail", "describe_trails", what="trail", rows="trailList", many=True, name="cloudtrail", remedy=_TRAIL
-        )
-
-
-_TRAIL = "aws cloudtrail create-trail --name shadowtwin-trail --s3-bucket-name … --is-multi-region-trail"
+        return Ask("cloudtrail", "describe_trails", what="trail", rows="trailList", many=True, name="cloudtrail")
 
 
 @requirement("ACC-05", title="A trail of every region is kept", severity=LOW)
 def trail_is_multi_region(trails: Trails) -> Outcome:
     """Who changed what in the night of the migration is answered here or nowhere."""
     wide = [t.get("Name", "") for t in trails.rows("trailList") if t.get("IsMultiRegionTrail")]
-    return judged(bool(wide), expected="a multi-region trail", observed=wide, remedy=_TRAIL)
+    first = trails.rows("trailList")[0].get("Name")
+    remedy = f"aws cloudtrail update-trail --name {first} --is-multi-region-trail"
+    return judged(bool(wide), expected="a multi-region trail", observed=wide, remedy=remedy)
 
 
 class Tagged(View):

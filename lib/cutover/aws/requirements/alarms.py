@@ -31,7 +31,7 @@ class Alarms(View):
         """All of them; none at all is MISSING for each that is asked for."""
         return Ask("cloudwatch", "describe_alarms", name="cloudwatch")
 
-    def named(self, name: str, remedy: str) -> View:
+    def named(self, name: str) -> View:
         """The metric alarm of that name.
 
         Raises:
@@ -40,48 +40,12 @@ class Alarms(View):
         for row in self.get("MetricAlarms") or []:
             if row.get("AlarmName") == name:
                 return View(row, str(row.get("AlarmArn") or name), self)
-        raise NotThere(f"no alarm {name}", remedy=remedy, evidence=self.evidence)
+        raise NotThere(f"no alarm {name}", evidence=self.evidence)
 
     @property
     def metric_alarms(self) -> list[View]:
         """All metric alarms."""
         return [View(r, str(r.get("AlarmArn", "")), self) for r in self.get("MetricAlarms") or []]
-
-
-def put_alarm(stack: Stack, kind: str) -> str:
-    """The command that puts one of the planned alarms, dimensions included (the guide forgets them)."""
-    e, a = stack.expect, stack.expect.alarms
-    topic = f"arn:aws:sns:{stack.migration.region}:{stack.migration.account_id}:{a.topic}"
-    head = f"aws cloudwatch put-metric-alarm --alarm-actions {topic} --comparison-operator GreaterThanThreshold "
-    common = f"--statistic Average --period {a.period_s} --evaluation-periods {a.evaluation_periods} "
-    if kind == "cpu":
-        return (
-            head
-            + common
-            + (
-                f"--alarm-name {a.cpu} --namespace AWS/ECS --metric-name CPUUtilization --threshold {a.cpu_above:g} "
-                f"--dimensions Name=ClusterName,Value={e.ecs.cluster} Name=ServiceName,Value={e.ecs.service}"
-            )
-        )
-    if kind == "database":
-        return (
-            head
-            + common
-            + (
-                f"--alarm-name {a.database} --namespace AWS/RDS --metric-name DatabaseConnections "
-                f"--threshold {a.connections_above:g} --dimensions Name=DBInstanceIdentifier,Value={e.rds.instance}"
-            )
-        )
-    if kind == "latency":
-        return head + (
-            f"--alarm-name {a.latency} --namespace AWS/ApplicationELB --metric-name TargetResponseTime "
-            f"--extended-statistic p95 --period 60 --evaluation-periods 1 --threshold {a.latency_above_s:g} "
-            "--dimensions Name=LoadBalancer,Value=app/…"
-        )
-    return head + (
-        f"--alarm-name {a.errors} --threshold {a.errors_above_percent:g} --evaluation-periods 5 --metrics file://ratio.json"
-        "   # 100 * (HTTPCode_Target_5XX_Count + HTTPCode_ELB_5XX_Count) / RequestCount, period 60"
-    )
 
 
 class CpuAlarm(View):
@@ -90,7 +54,7 @@ class CpuAlarm(View):
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """By name."""
-        found = stack.view(Alarms).named(stack.expect.alarms.cpu, put_alarm(stack, "cpu"))
+        found = stack.view(Alarms).named(stack.expect.alarms.cpu)
         return cls(found.data, found.subject, found)
 
 
@@ -100,7 +64,7 @@ class ConnectionsAlarm(View):
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """By name."""
-        found = stack.view(Alarms).named(stack.expect.alarms.database, put_alarm(stack, "database"))
+        found = stack.view(Alarms).named(stack.expect.alarms.database)
         return cls(found.data, found.subject, found)
 
 
@@ -120,14 +84,14 @@ def cpu_alarm(alarm: CpuAlarm, expect: AlarmsExpectation, stack: Stack) -> Outco
     """Nobody looks at a dashboard at night."""
     wanted = ["AWS/ECS", "CPUUtilization", "Average", expect.period_s, expect.cpu_above, "GreaterThanThreshold",
               expect.evaluation_periods]  # fmt: skip
-    return holds(_setting(alarm), expected=wanted, remedy=put_alarm(stack, "cpu"))
+    return holds(_setting(alarm), expected=wanted)
 
 
 @requirement("ALM-02", title="The CPU alarm watches our service", severity=BLOCKER, guide=594)
 def cpu_alarm_dimensions(alarm: CpuAlarm, stack: Stack) -> Outcome:
     """The guide's alarm has no dimensions: ECS publishes no such metric, and the alarm never fires."""
     wanted = {"ClusterName": stack.expect.ecs.cluster, "ServiceName": stack.expect.ecs.service}
-    return holds(dimensions(alarm), expected=wanted, remedy=put_alarm(stack, "cpu"))
+    return holds(dimensions(alarm), expected=wanted)
 
 
 class Topic(View):
@@ -141,7 +105,7 @@ class Topic(View):
         arn = next((t["TopicArn"] for t in listing.data.get("Topics", []) if t["TopicArn"].endswith(f":{name}")), None)
         if arn is None:
             evidence = (listing.evidence,) if listing.evidence else ()
-            raise NotThere(f"no topic {name}", remedy=f"aws sns create-topic --name {name}", evidence=evidence)
+            raise NotThere(f"no topic {name}", evidence=evidence)
         answer = stack.need("sns", "list_subscriptions_by_topic", TopicArn=arn)
         return cls(answer.data, arn, listing, answer)
 
@@ -159,7 +123,6 @@ def alarm_action(alarm: CpuAlarm, topic: Topic, stack: Stack) -> Outcome:
         alarm.flag("ActionsEnabled") and topic.subject in alarm.rows("AlarmActions"),
         expected=f"enabled, {topic.subject}",
         observed=[alarm.flag("ActionsEnabled"), *alarm.rows("AlarmActions")],
-        remedy=put_alarm(stack, "cpu"),
     )
 
 
@@ -174,14 +137,14 @@ def connections_alarm(alarm: ConnectionsAlarm, expect: AlarmsExpectation, stack:
     """A pool that leaks connections ends in refused sign-ins."""
     wanted = ["AWS/RDS", "DatabaseConnections", "Average", expect.period_s, expect.connections_above,
               "GreaterThanThreshold", expect.evaluation_periods]  # fmt: skip
-    return holds(_setting(alarm), expected=wanted, remedy=put_alarm(stack, "database"))
+    return holds(_setting(alarm), expected=wanted)
 
 
 @requirement("ALM-06", title="The connections alarm watches our instance", severity=HIGH, guide=606)
 def connections_alarm_dimensions(alarm: ConnectionsAlarm, stack: Stack) -> Outcome:
     """Without the dimension it adds up every database of the account."""
     wanted = {"DBInstanceIdentifier": stack.expect.rds.instance}
-    return holds(dimensions(alarm), expected=wanted, remedy=put_alarm(stack, "database"))
+    return holds(dimensions(alarm), expected=wanted)
 
 
 def latency_alarms(alarms: Alarms) -> list[View]:
@@ -210,13 +173,12 @@ def latency_alarm(alarms: Alarms, expect: AlarmsExpectation, stack: Stack) -> Ou
     """The guide rolls back when p95 exceeds 3 s and gives nothing that measures it."""
     found = latency_alarms(alarms)
     if not found:
-        raise NotThere("no alarm on p95 of TargetResponseTime", remedy=put_alarm(stack, "latency"))
+        raise NotThere("no alarm on p95 of TargetResponseTime")
     levels = [a.number("Threshold") for a in found]
     return judged(
         expect.latency_above_s in levels and all(dimensions(a).get("LoadBalancer") for a in found),
         expected=f"p95 above {expect.latency_above_s:g} s of our balancer",
         observed=[f"above {n:g} s, {dimensions(a) or 'no dimensions'}" for n, a in zip(levels, found, strict=True)],
-        remedy=put_alarm(stack, "latency"),
     )
 
 
@@ -225,14 +187,13 @@ def error_alarm(alarms: Alarms, expect: AlarmsExpectation, stack: Stack) -> Outc
     """The guide rolls back at 5 % errors and gives nothing that measures it."""
     found = error_alarms(alarms)
     if not found:
-        raise NotThere("no alarm on 5xx answers as a share of requests", remedy=put_alarm(stack, "errors"))
+        raise NotThere("no alarm on 5xx answers as a share of requests")
     levels = {a.number("Threshold") for a in found}
     wanted = {expect.errors_above_percent, expect.errors_above_percent / 100}
     return judged(
         bool(levels & wanted),
         expected=f"above {expect.errors_above_percent:g} % of requests",
         observed=levels,
-        remedy=put_alarm(stack, "errors"),
     )
 
 
@@ -244,7 +205,6 @@ def missing_data(cpu: CpuAlarm, connections: ConnectionsAlarm) -> Outcome:
         all(v in ("breaching", "notBreaching") for v in seen.values()),
         expected="breaching or notBreaching, on purpose",
         observed=seen,
-        remedy="aws cloudwatch put-metric-alarm … --treat-missing-data breaching",
     )
 
 
@@ -252,10 +212,7 @@ def missing_data(cpu: CpuAlarm, connections: ConnectionsAlarm) -> Outcome:
 def topic_has_subscribers(topic: Topic) -> Outcome:
     """An unconfirmed subscription is silence."""
     if not topic.get("Subscriptions"):
-        raise NotThere(
-            f"nobody subscribes to {topic.subject}",
-            remedy=f"aws sns subscribe --topic-arn {topic.subject} --protocol email --notification-endpoint …",
-        )
+        raise NotThere(f"nobody subscribes to {topic.subject}")
     return at_least(
         len(topic.confirmed),
         1,
@@ -267,21 +224,15 @@ def topic_has_subscribers(topic: Topic) -> Outcome:
 @requirement("ALM-10", title="One alarm stands for all rollback criteria", severity=MEDIUM, guide=935)
 def rollback_alarm(alarms: Alarms, expect: AlarmsExpectation, stack: Stack) -> Outcome:
     """At three in the morning one line must be red, not one of five; deployments can be stopped by it, too."""
-    remedy = (
-        f"aws cloudwatch put-composite-alarm --alarm-name {expect.rollback} --alarm-rule "
-        f"\"ALARM('{expect.errors}') OR ALARM('{expect.latency}')\" --actions-enabled --alarm-actions "
-        f"arn:aws:sns:{stack.migration.region}:{stack.migration.account_id}:{expect.topic}"
-    )
     row = next((a for a in alarms.get("CompositeAlarms") or [] if a.get("AlarmName") == expect.rollback), None)
     if row is None:
-        raise NotThere(f"no composite alarm {expect.rollback}", remedy=remedy, evidence=alarms.evidence)
+        raise NotThere(f"no composite alarm {expect.rollback}", evidence=alarms.evidence)
     rule = str(row.get("AlarmRule"))
     lacking = [name for name in (expect.errors, expect.latency) if name not in rule]
     return judged(
         not lacking and row.get("ActionsEnabled") is not False and bool(row.get("AlarmActions")),
         expected=f"{expect.errors} and {expect.latency} in its rule, and somebody told",
         observed=f"lacks {', '.join(lacking)}" if lacking else f"{rule}, tells {len(row.get('AlarmActions') or [])}",
-        remedy=remedy,
     )
 
 
@@ -301,7 +252,7 @@ def alarms_are_quiet(history: AlarmHistory, alarms: Alarms, expect: AlarmsExpect
     """An alarm that rang and fell silent again is what a look at its state does not show."""
     ours = {expect.cpu, expect.database, expect.latency, expect.errors}
     if not ours & {a.get("AlarmName") for a in alarms.metric_alarms}:
-        raise NotThere("none of the criteria's alarms: nothing could have rung", remedy=put_alarm(stack, "errors"))
+        raise NotThere("none of the criteria's alarms: nothing could have rung")
     since = stack.now - timedelta(days=1)
     rang = [
         f"{i.get('AlarmName')} {i.get('Timestamp')}"

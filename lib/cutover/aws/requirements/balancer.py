@@ -40,9 +40,6 @@ class Balancer(View):
             rows="LoadBalancers",
             subject="LoadBalancerArn",
             name=name,
-            remedy=f"aws elbv2 create-load-balancer --name {name} --type application "
-            f"--scheme {stack.expect.alb.scheme} --subnets <two public subnets> "
-            f"--security-groups <{stack.expect.network.alb_group}>",
         )
 
 
@@ -119,7 +116,6 @@ def security_group(alb: Balancer, group: AlbGroup) -> Outcome:
     return holds(
         alb.rows("SecurityGroups"),
         expected=[group.subject],
-        remedy=f"aws elbv2 set-security-groups --load-balancer-arn {alb.subject} --security-groups {group.subject}",
     )
 
 
@@ -133,14 +129,14 @@ def vpc_is_ours(alb: Balancer, vpc: Vpc) -> Outcome:
 def deletion_protection(attributes: BalancerAttributes) -> Outcome:
     """Its DNS name would be gone for good."""
     key = "deletion_protection.enabled"
-    return holds(attributes.value(key), expected="true", remedy=attributes.set(key, "true"))
+    return holds(attributes.value(key), expected="true")
 
 
 @requirement("ALB-08", title="The balancer keeps access logs", severity=MEDIUM)
 def access_logs(attributes: BalancerAttributes) -> Outcome:
     """They are the only list of who saw an error during the cutover."""
     key = "access_logs.s3.enabled"
-    return holds(attributes.value(key), expected="true", remedy=attributes.set(key, "true"))
+    return holds(attributes.value(key), expected="true")
 
 
 @requirement("ALB-09", title="The balancer closes idle connections before the application", severity=HIGH)
@@ -160,7 +156,7 @@ def idle_timeout(attributes: BalancerAttributes, expect: AlbExpectation) -> Outc
 def invalid_headers(attributes: BalancerAttributes) -> Outcome:
     """They are how requests are smuggled."""
     key = "routing.http.drop_invalid_header_fields.enabled"
-    return holds(attributes.value(key), expected="true", remedy=attributes.set(key, "true"))
+    return holds(attributes.value(key), expected="true")
 
 
 class TargetGroup(View):
@@ -169,16 +165,11 @@ class TargetGroup(View):
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """By name."""
-        return target_group_named(stack, stack.expect.alb.target_group)
-
-    def modify(self, arguments: str) -> str:
-        """The command that changes the health check."""
-        return f"aws elbv2 modify-target-group --target-group-arn {self.subject} {arguments}"
+        return target_group_named(stack.expect.alb.target_group)
 
 
-def target_group_named(stack: Stack, name: str) -> Ask:
+def target_group_named(name: str) -> Ask:
     """One target group by its name."""
-    e = stack.expect
     return Ask(
         "elbv2",
         "describe_target_groups",
@@ -187,9 +178,6 @@ def target_group_named(stack: Stack, name: str) -> Ask:
         rows="TargetGroups",
         subject="TargetGroupArn",
         name=name,
-        remedy=f"aws elbv2 create-target-group --name {name} --protocol HTTP --port {e.ecs.port} "
-        f"--target-type {target_kind(stack)} --vpc-id <{e.network.vpc}> --health-check-path {e.alb.health_path} "
-        f"--health-check-interval-seconds {e.alb.health_interval_s} --matcher HttpCode={e.alb.matcher}",
     )
 
 
@@ -215,51 +203,44 @@ def target_type(group: TargetGroup, stack: Stack) -> Outcome:
 @requirement("TG-03", title="Health is asked of the application's health path", severity=BLOCKER, guide=510)
 def health_path(group: TargetGroup, expect: AlbExpectation) -> Outcome:
     """The page at / answers 200 while the database is gone."""
-    remedy = group.modify(f"--health-check-path {expect.health_path}")
-    return holds(group.text("HealthCheckPath"), expected=expect.health_path, remedy=remedy)
+    return holds(group.text("HealthCheckPath"), expected=expect.health_path)
 
 
 @requirement("TG-04", title="Health is asked every 30 seconds", severity=HIGH, guide=511)
 def health_interval(group: TargetGroup, expect: AlbExpectation) -> Outcome:
     """Interval times threshold is how long a dead task still gets visitors."""
-    remedy = group.modify(f"--health-check-interval-seconds {expect.health_interval_s}")
-    return holds(group.number("HealthCheckIntervalSeconds"), expected=expect.health_interval_s, remedy=remedy)
+    return holds(group.number("HealthCheckIntervalSeconds"), expected=expect.health_interval_s)
 
 
 @requirement("TG-05", title="A health check times out after 5 seconds", severity=HIGH, guide=1002)
 def health_timeout(group: TargetGroup, expect: AlbExpectation) -> Outcome:
     """A task that answers slower than that is not healthy."""
-    remedy = group.modify(f"--health-check-timeout-seconds {expect.health_timeout_s}")
-    return holds(group.number("HealthCheckTimeoutSeconds"), expected=expect.health_timeout_s, remedy=remedy)
+    return holds(group.number("HealthCheckTimeoutSeconds"), expected=expect.health_timeout_s)
 
 
 @requirement("TG-06", title="Two good answers make a target healthy", severity=HIGH, guide=1003)
 def healthy_threshold(group: TargetGroup, expect: AlbExpectation) -> Outcome:
     """The default 5 delays every deployment by minutes."""
-    remedy = group.modify(f"--healthy-threshold-count {expect.healthy_threshold}")
-    return holds(group.number("HealthyThresholdCount"), expected=expect.healthy_threshold, remedy=remedy)
+    return holds(group.number("HealthyThresholdCount"), expected=expect.healthy_threshold)
 
 
 @requirement("TG-07", title="Three bad answers make a target unhealthy", severity=HIGH, guide=1004)
 def unhealthy_threshold(group: TargetGroup, expect: AlbExpectation) -> Outcome:
     """One blip of the queue must not take every task out of service."""
-    remedy = group.modify(f"--unhealthy-threshold-count {expect.unhealthy_threshold}")
-    return holds(group.number("UnhealthyThresholdCount"), expected=expect.unhealthy_threshold, remedy=remedy)
+    return holds(group.number("UnhealthyThresholdCount"), expected=expect.unhealthy_threshold)
 
 
 @requirement("TG-08", title="Only 200 is healthy", severity=HIGH, guide=1005)
 def matcher(group: TargetGroup, expect: AlbExpectation) -> Outcome:
     """The application answers 503 when it is degraded."""
-    remedy = group.modify(f"--matcher HttpCode={expect.matcher}")
-    return holds(group.text("Matcher.HttpCode"), expected=expect.matcher, remedy=remedy)
+    return holds(group.text("Matcher.HttpCode"), expected=expect.matcher)
 
 
 @requirement("TG-09", title="Health checks are on and speak HTTP", severity=HIGH, guide=999)
 def health_protocol(group: TargetGroup) -> Outcome:
     """Switched off, every target counts as healthy."""
     seen = [group.text("HealthCheckProtocol"), group.flag("HealthCheckEnabled")]
-    remedy = group.modify("--health-check-protocol HTTP --health-check-enabled")
-    return holds(seen, expected=["HTTP", True], remedy=remedy)
+    return holds(seen, expected=["HTTP", True])
 
 
 @requirement("TG-10", title="The target group hangs on the balancer", severity=BLOCKER, guide=519)
@@ -329,8 +310,6 @@ def deregistration_delay(attributes: TargetGroupAttributes, expect: AlbExpectati
         attributes.number("deregistration_delay_timeout_seconds"),
         expect.deregistration_delay_s,
         unit=" s",
-        remedy=f"aws elbv2 modify-target-group-attributes --target-group-arn {attributes.subject} "
-        f"--attributes Key=deregistration_delay.timeout_seconds,Value={expect.deregistration_delay_s}",
     )
 
 
@@ -342,7 +321,7 @@ class BlueTargetGroup(TargetGroup):
         """Not planned by default."""
         if not stack.expect.alb.blue_target_group:
             raise NotApplicable("no second target group is planned (expect.alb.blue_target_group)")
-        return target_group_named(stack, stack.expect.alb.blue_target_group)
+        return target_group_named(stack.expect.alb.blue_target_group)
 
 
 @requirement("TG-13", title="The second target group is like the first", severity=HIGH, guide=1135)

@@ -56,7 +56,7 @@ def connections_suffice(
         not bad,
         expected=f"{most:g} connections of {target.number('MaxCapacity'):g} tasks, an alarm between normal and full",
         observed=bad or f"{limit} to be had, the alarm at {rings:g}",
-        remedy=rds.modify("--db-instance-class <a larger one>") + "   # or a smaller pool, or RDS Proxy",
+        remedy=rds.modify(DBInstanceClass="<a larger one>") + "   # or a smaller pool, or RDS Proxy",
     )
 
 

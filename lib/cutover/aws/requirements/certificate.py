@@ -35,10 +35,7 @@ class Certificate(View):
                 answer = stack.need("acm", "describe_certificate", CertificateArn=row["CertificateArn"])
                 found.append(cls(answer.data.get("Certificate") or {}, str(row["CertificateArn"]), listing, answer))
         if not found:
-            raise NotThere(
-                f"no certificate covers {host}",
-                remedy=f"aws acm request-certificate --domain-name {host} --validation-method DNS",
-            )
+            raise NotThere(f"no certificate covers {host}")
         return max(found, key=lambda c: (c.get("Status") == "ISSUED", bool(c.get("InUseBy")), str(c.get("NotAfter"))))
 
 

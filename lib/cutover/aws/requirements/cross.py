@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Self
 
-from cutover.aws.requirements.alarms import Alarms, Topic, dimensions, error_alarms, latency_alarms, put_alarm
+from cutover.aws.requirements.alarms import Alarms, Topic, dimensions, error_alarms, latency_alarms
 from cutover.aws.requirements.answers import Ask, NotThere, Unreadable
 from cutover.aws.requirements.backups import PreMigrationSnapshot
 from cutover.aws.requirements.balancer import (
@@ -248,8 +248,7 @@ def criteria_have_alarms(alarms: Alarms, topic: Topic, balancer: Balancer, stack
             bad.append(f"{kind}: the alarm does not go to {topic.subject}")
     if not topic.confirmed:
         bad.append("nobody confirmed a subscription")
-    remedy = "\n".join(put_alarm(stack, kind) for kind, found in groups.items() if not found)
-    return _agree(bad, "three alarms and a confirmed subscriber", remedy)
+    return _agree(bad, "three alarms and a confirmed subscriber")
 
 
 class PreviousImage(View):
@@ -360,4 +359,5 @@ def groups_are_equal(
     own = {"TargetGroupArn", "TargetGroupName", "LoadBalancerArns"}
     pairs = {k: (blue.get(k), green.get(k)) for k in sorted((set(blue.data) | set(green.data)) - own)}
     pairs |= {k: (theirs.get(k), ours.get(k)) for k in sorted(set(theirs.data) | set(ours.data))}
-    return _agree(_mismatches(pairs), "equal settings and attributes", blue.modify("…   # as the first group has it"))
+    remedy = f"aws elbv2 modify-target-group --target-group-arn {blue.subject} …   # as the first group has it"
+    return _agree(_mismatches(pairs), "equal settings and attributes", remedy)

@@ -41,7 +41,6 @@ class Zone(View):
         if not found:
             raise NotThere(
                 f"no public hosted zone holds {host}",
-                remedy=f"aws route53 create-hosted-zone --name {wanted or host.partition('.')[2]} --caller-reference …",
                 evidence=(answer.evidence,) if answer.evidence else (),
             )
         best = max(found, key=lambda z: len(z["Name"]))
@@ -72,8 +71,6 @@ class Records(View):
             match=lambda r: r["Name"].rstrip(".").lower() == host and r["Type"] in ("A", "AAAA", "CNAME"),
             many=True,
             name=host,
-            remedy=f"aws route53 change-resource-record-sets --hosted-zone-id {zone.subject} "
-            "--change-batch file://batch.json",
             after=(zone,),
         )
 
@@ -152,8 +149,6 @@ class HealthChecks(View):
             match=lambda c: (c.get("HealthCheckConfig") or {}).get("FullyQualifiedDomainName", "").lower() == host,
             many=True,
             name=host,
-            remedy="aws route53 create-health-check --caller-reference cutover --health-check-config "
-            f"Type=HTTPS,FullyQualifiedDomainName={host},Port=443,ResourcePath={stack.expect.alb.health_path}",
         )
 
 
@@ -181,8 +176,6 @@ class Distribution(View):
                 return cls(detail.data.get("Distribution") or {}, str(row["Id"]), answer, detail)
         raise NotThere(
             f"no distribution serves {host}",
-            remedy="aws cloudfront create-distribution --distribution-config file://distribution.json"
-            "   # or set expect.cdn.enabled: false",
             evidence=(answer.evidence,) if answer.evidence else (),
         )
 

@@ -47,7 +47,6 @@ class Cluster(View):
             match=lambda c: c.get("status") != "INACTIVE",
             subject="clusterArn",
             name=name,
-            remedy=f"aws ecs create-cluster --cluster-name {name} --settings name=containerInsights,value=enabled",
         )
 
 
@@ -58,17 +57,12 @@ def cluster_is_active(cluster: Cluster) -> Outcome:
 
 
 @requirement("ECS-02", title="Container Insights is on", severity=MEDIUM, guide=583)
-def container_insights(cluster: Cluster, expect: EcsExpectation) -> Outcome:
+def container_insights(cluster: Cluster) -> Outcome:
     """Task count and memory are not in CloudWatch without it."""
     setting = next(
         (s.get("value") for s in cluster.get("settings") or [] if s.get("name") == "containerInsights"), None
     )
-    return one_of(
-        setting,
-        ("enabled", "enhanced"),
-        remedy=f"aws ecs update-cluster-settings --cluster {expect.cluster} "
-        "--settings name=containerInsights,value=enabled",
-    )
+    return one_of(setting, ("enabled", "enhanced"))
 
 
 class Service(View):
@@ -87,11 +81,6 @@ class Service(View):
             match=lambda s: s.get("status") != "INACTIVE",
             subject="serviceArn",
             name=e.service,
-            remedy=f"aws ecs create-service --cluster {e.cluster} --service-name {e.service} --task-definition "
-            f"{e.task_definition} --desired-count {e.desired_count} --launch-type FARGATE --network-configuration … "
-            f"--load-balancers … --health-check-grace-period-seconds {e.grace_period_s} --deployment-configuration "
-            f"'maximumPercent={e.maximum_percent},minimumHealthyPercent={e.minimum_healthy_percent},"
-            "deploymentCircuitBreaker={enable=true,rollback=true}'",
             after=(cluster,),
         )
 
@@ -114,7 +103,6 @@ class TaskDefinition(View):
             {"taskDefinition": wanted},
             f"task definition {family}",
             name=wanted,
-            remedy="aws ecs register-task-definition --cli-input-json file://task-definition.json",
         )
 
     @classmethod

@@ -25,8 +25,6 @@ class Repository(View):
             rows="repositories",
             subject="repositoryArn",
             name=name,
-            remedy=f"aws ecr create-repository --repository-name {name} --image-tag-mutability IMMUTABLE "
-            "--image-scanning-configuration scanOnPush=true",
         )
 
     @property
@@ -79,12 +77,7 @@ def repository_exists(repository: Repository, stack: Stack) -> Outcome:
 @requirement("ECR-02", title="Images are scanned when pushed", severity=HIGH, guide=269, absent=FAIL)
 def scan_on_push(repository: Repository) -> Outcome:
     """A known hole is otherwise deployed with the release."""
-    return holds(
-        repository.flag("imageScanningConfiguration.scanOnPush"),
-        expected=True,
-        remedy=f"aws ecr put-image-scanning-configuration --repository-name {repository.name} "
-        "--image-scanning-configuration scanOnPush=true",
-    )
+    return holds(repository.flag("imageScanningConfiguration.scanOnPush"), expected=True)
 
 
 @requirement("ECR-03", title="Images are encrypted", severity=HIGH, guide=270)
@@ -100,7 +93,6 @@ def tags_are_immutable(repository: Repository) -> Outcome:
         repository.text("imageTagMutability").startswith("IMMUTABLE"),
         expected="IMMUTABLE",
         observed=repository.text("imageTagMutability"),
-        remedy=f"aws ecr put-image-tag-mutability --repository-name {repository.name} --image-tag-mutability IMMUTABLE",
     )
 
 
@@ -158,8 +150,6 @@ class Lifecycle(View):
             {"repositoryName": repository.name},
             "lifecycle policy",
             name=repository.subject,
-            remedy=f"aws ecr put-lifecycle-policy --repository-name {repository.name} --lifecycle-policy-text "
-            "file://lifecycle.json   # expire all but the newest fifty",
             after=(repository,),
         )
 
@@ -190,6 +180,4 @@ def registry_scans(scanning: RegistryScanning) -> Outcome:
         bool(often & {"SCAN_ON_PUSH", "CONTINUOUS_SCAN"}),
         expected="a rule that scans on push",
         observed=f"{scanning.get('scanningConfiguration.scanType')}, {len(rules)} rules",
-        remedy="aws ecr put-registry-scanning-configuration --scan-type BASIC --rules "
-        "scanFrequency=SCAN_ON_PUSH,repositoryFilters=[{filter='*',filterType=WILDCARD}]",
     )

@@ -29,7 +29,6 @@ class Listeners(View):
             rows="Listeners",
             many=True,
             name=alb.subject,
-            remedy=_listener(alb.subject, 443),
             after=(alb,),
         )
 
@@ -42,20 +41,7 @@ class Listeners(View):
         for row in self.rows("Listeners"):
             if row.get("Port") == port:
                 return dict(row)
-        raise NotThere(f"no listener on {port}", remedy=_listener(self.subject, port), evidence=self.evidence)
-
-
-def _listener(balancer: str, port: int) -> str:
-    head = f"aws elbv2 create-listener --load-balancer-arn {balancer} --port {port} "
-    if port == 80:
-        return head + (
-            "--protocol HTTP --default-actions "
-            "'Type=redirect,RedirectConfig={Protocol=HTTPS,Port=443,StatusCode=HTTP_301}'"
-        )
-    return head + (
-        "--protocol HTTPS --ssl-policy ELBSecurityPolicy-TLS13-1-2-2021-06 --certificates CertificateArn=… "
-        "--default-actions Type=forward,TargetGroupArn=…"
-    )
+        raise NotThere(f"no listener on {port}", evidence=self.evidence)
 
 
 def forwards_to(listener: Mapping[str, Any]) -> list[str]:
@@ -76,7 +62,9 @@ def forwards_to(listener: Mapping[str, Any]) -> list[str]:
 @requirement("LSN-01", title="HTTPS is served on 443", severity=BLOCKER, guide=516)
 def https_listener(listeners: Listeners) -> Outcome:
     """Visitors come by https://."""
-    return holds(str(listeners.on(443).get("Protocol")), expected="HTTPS", remedy=_listener(listeners.subject, 443))
+    found = listeners.on(443)
+    remedy = f"aws elbv2 modify-listener --listener-arn {found.get('ListenerArn')} --protocol HTTPS --certificates …"
+    return holds(str(found.get("Protocol")), expected="HTTPS", remedy=remedy)
 
 
 @requirement("LSN-02", title="443 forwards to the target group", severity=BLOCKER, guide=519)

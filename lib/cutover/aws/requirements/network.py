@@ -37,8 +37,6 @@ class Vpc(View):
             rows="Vpcs",
             match=lambda v: wanted in (v.get("VpcId"), name_tag(v)),
             subject="VpcId",
-            remedy="aws ec2 create-vpc --cidr-block 10.20.0.0/16 --tag-specifications "
-            f"'ResourceType=vpc,Tags=[{{Key=Name,Value={wanted}}}]'   # or set expect.network.vpc to its id",
         )
 
 
@@ -52,10 +50,7 @@ class Subnets(View):
         subnets, tables = stack.need("ec2", "describe_subnets"), stack.need("ec2", "describe_route_tables")
         mine = [s for s in subnets.data.get("Subnets", []) if s.get("VpcId") == vpc.subject]
         if not mine:
-            raise NotThere(
-                f"{vpc.subject} has no subnet",
-                remedy=f"aws ec2 create-subnet --vpc-id {vpc.subject} --cidr-block … --availability-zone …",
-            )
+            raise NotThere(f"{vpc.subject} has no subnet")
         routes = [t for t in tables.data.get("RouteTables", []) if t.get("VpcId") == vpc.subject]
         rows = [{**s, "DefaultRoute": _default_route(s["SubnetId"], routes)} for s in mine]
         return cls({"Subnets": rows}, vpc.subject, vpc, subnets, tables)
@@ -148,9 +143,7 @@ def _way_out(subnet: Mapping[str, Any]) -> bool:
     return any(route.get(k) for k in exits) and route.get("State", "active") == "active"
 
 
-def _of_vpc(
-    stack: Stack, operation: str, rows: str, what: str, remedy: str, *, match: Callable[[Any], bool] | None = None
-) -> Ask:
+def _of_vpc(stack: Stack, operation: str, rows: str, what: str, *, match: Callable[[Any], bool] | None = None) -> Ask:
     """A listing of EC2, of which the stack's VPC's are meant."""
     vpc = stack.view(Vpc)
     return Ask(
@@ -161,7 +154,6 @@ def _of_vpc(
         match=lambda r: r.get("VpcId") == vpc.subject and r.get("State") != "deleted" and (not match or match(r)),
         many=True,
         name=vpc.subject,
-        remedy=remedy,
         after=(vpc,),
     )
 
@@ -177,7 +169,6 @@ class NatGateways(View):
             "describe_nat_gateways",
             "NatGateways",
             "NAT gateway",
-            "aws ec2 create-nat-gateway --subnet-id <public subnet> --allocation-id <elastic ip>",
         )
 
 
@@ -223,11 +214,7 @@ class DnsHostnames(View):
 @requirement("NET-07", title="The VPC resolves names", severity=MEDIUM, guide=84)
 def dns_hostnames_are_on(attribute: DnsHostnames) -> Outcome:
     """The endpoints of RDS, ElastiCache and Secrets Manager are names."""
-    return holds(
-        attribute.flag("EnableDnsHostnames.Value"),
-        expected=True,
-        remedy=f"aws ec2 modify-vpc-attribute --vpc-id {attribute.subject} --enable-dns-hostnames",
-    )
+    return holds(attribute.flag("EnableDnsHostnames.Value"), expected=True)
 
 
 class FlowLogs(View):
@@ -245,8 +232,6 @@ class FlowLogs(View):
             match=lambda f: f.get("ResourceId") == vpc.subject,
             many=True,
             name=vpc.subject,
-            remedy=f"aws ec2 create-flow-logs --resource-type VPC --resource-ids {vpc.subject} --traffic-type REJECT "
-            "--log-destination-type s3 --log-destination arn:aws:s3:::shadowtwin-audit",
             after=(vpc,),
         )
 
@@ -272,7 +257,7 @@ class NetworkAcls(View):
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """A VPC has one at least."""
-        return _of_vpc(stack, "describe_network_acls", "NetworkAcls", "network ACL", "")
+        return _of_vpc(stack, "describe_network_acls", "NetworkAcls", "network ACL")
 
 
 @requirement("NET-08", title="No network ACL stands in the way", severity=LOW, guide=634)
@@ -302,15 +287,7 @@ class Endpoints(View):
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
-        vpc, region = stack.view(Vpc), stack.migration.region
-        return _of_vpc(
-            stack,
-            "describe_vpc_endpoints",
-            "VpcEndpoints",
-            "VPC endpoint",
-            f"aws ec2 create-vpc-endpoint --vpc-id {vpc.subject} --vpc-endpoint-type Gateway "
-            f"--service-name com.amazonaws.{region}.s3 --route-table-ids <private route tables>",
-        )
+        return _of_vpc(stack, "describe_vpc_endpoints", "VpcEndpoints", "VPC endpoint")
 
 
 @requirement("NET-10", title="Image layers and reports reach S3 without the NAT gateway", severity=LOW, guide=404)

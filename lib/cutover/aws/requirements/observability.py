@@ -39,7 +39,6 @@ class Dashboard(View):
             {"DashboardName": name},
             f"dashboard {name}",
             name=name,
-            remedy=f"aws cloudwatch put-dashboard --dashboard-name {name} --dashboard-body file://dashboard.json",
         )
 
     @classmethod
@@ -148,7 +147,6 @@ def log_group_named(name: str, *after: View) -> Ask:
         rows="logGroups",
         match=lambda g: g.get("logGroupName") == name,
         name=name,
-        remedy=f"aws logs create-log-group --log-group-name {name}",
         after=after,
     )
 
@@ -162,12 +160,7 @@ def log_group(group: LogGroup) -> Outcome:
 @requirement("LOG-02", title="Logs are kept for their time", severity=HIGH, guide=623, absent=FAIL)
 def retention(group: LogGroup, expect: LogsExpectation) -> Outcome:
     """Without a retention they are kept, and paid for, for ever."""
-    return holds(
-        group.number("retentionInDays"),
-        expected=expect.retention_days,
-        remedy=f"aws logs put-retention-policy --log-group-name {group.subject} "
-        f"--retention-in-days {expect.retention_days}",
-    )
+    return holds(group.number("retentionInDays"), expected=expect.retention_days)
 
 
 class LogStreams(View):
@@ -260,9 +253,6 @@ class MetricFilters(View):
             rows="metricFilters",
             many=True,
             name=group.subject,
-            remedy=f"aws logs put-metric-filter --log-group-name {group.subject} --filter-name shadowtwin-errors "
-            "--filter-pattern ERROR --metric-transformations "
-            "metricName=ApplicationErrors,metricNamespace=ShadowTwin,metricValue=1,defaultValue=0",
             after=(group,),
         )
 

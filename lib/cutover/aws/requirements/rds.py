@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
+from cutover.aws.blueprint import Call
+from cutover.aws.blueprint.data import storage_limit_gib
+from cutover.aws.blueprint.shell import command
 from cutover.aws.requirements.answers import Absent, Ask, NotApplicable, Unreadable
 from cutover.aws.requirements.network import Subnets, Vpc
 from cutover.aws.requirements.requirement import (
@@ -34,19 +37,20 @@ class Instance(View):
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """By its identifier."""
-        return instance_named(stack, stack.expect.rds.instance, "instance", _create(stack))
+        return instance_named(stack.expect.rds.instance, "instance")
 
     @property
     def name(self) -> str:
         """The identifier."""
         return self.text("DBInstanceIdentifier")
 
-    def modify(self, arguments: str) -> str:
-        """The command that changes one setting."""
-        return f"aws rds modify-db-instance --db-instance-identifier {self.name} {arguments} --apply-immediately"
+    def modify(self, **settings: Any) -> str:
+        """The command that changes settings, named as the API names them."""
+        given = {"DBInstanceIdentifier": self.name, **settings, "ApplyImmediately": True}
+        return command(Call("rds", "modify_db_instance", given))
 
 
-def instance_named(stack: Stack, name: str, what: str, remedy: str, region: str | None = None) -> Ask:
+def instance_named(name: str, what: str, remedy: str = "", region: str | None = None) -> Ask:
     """One RDS instance by its identifier."""
     return Ask(
         "rds",
@@ -58,20 +62,6 @@ def instance_named(stack: Stack, name: str, what: str, remedy: str, region: str 
         name=name,
         remedy=remedy,
         region=region,
-    )
-
-
-def _create(stack: Stack) -> str:
-    e = stack.expect.rds
-    return (
-        f"aws rds create-db-instance --db-instance-identifier {e.instance} --engine postgres "
-        f"--engine-version {e.engine_major or stack.source_major or '<source major>'} --db-name {e.database} "
-        f"--db-instance-class {e.classes[0] if e.classes else '…'} --allocated-storage {e.storage_gib} "
-        f"--max-allocated-storage {e.storage_gib * 4} --storage-type {e.storage_type} --storage-encrypted --multi-az "
-        f"--deletion-protection --backup-retention-period {max(e.backup_retention_days, 7)} "
-        f"--preferred-backup-window {e.backup_window} --db-subnet-group-name {e.subnet_group} "
-        f"--vpc-security-group-ids <{e.security_group}> --db-parameter-group-name <custom, rds.force_ssl=1> "
-        f"--master-username {e.master_user} --manage-master-user-password --no-publicly-accessible"
     )
 
 
@@ -100,7 +90,7 @@ def major_version(rds: Instance, expect: RdsExpectation, stack: Stack) -> Outcom
         raise Unreadable(f"EngineVersion {version!r} has no major")
     major = int(found[0])
     source = stack.source_major or expect.source_major
-    remedy = rds.modify("--engine-version … --allow-major-version-upgrade")
+    remedy = rds.modify(EngineVersion="…", AllowMajorVersionUpgrade=True)
     if source and major < source:
         return judged(False, expected=f"at least the source's {source}", observed=version, remedy=remedy)
     if expect.engine_major is not None:
@@ -118,22 +108,19 @@ def major_version(rds: Instance, expect: RdsExpectation, stack: Stack) -> Outcom
 @requirement("RDS-04", title="The instance class is one of the planned", severity=HIGH, guide=132)
 def instance_class(rds: Instance, expect: RdsExpectation) -> Outcome:
     """A smaller one runs out of memory and connections under the load that was tested."""
-    remedy = rds.modify(f"--db-instance-class {expect.classes[0] if expect.classes else '…'}")
-    return one_of(rds.text("DBInstanceClass"), expect.classes, remedy=remedy)
+    return one_of(rds.text("DBInstanceClass"), expect.classes)
 
 
 @requirement("RDS-05", title="Storage is large enough", severity=HIGH, guide=137)
 def storage_size(rds: Instance, expect: RdsExpectation) -> Outcome:
     """A full volume stops every write."""
-    remedy = rds.modify(f"--allocated-storage {expect.storage_gib}")
-    return at_least(rds.number("AllocatedStorage"), expect.storage_gib, unit=" GiB", remedy=remedy)
+    return at_least(rds.number("AllocatedStorage"), expect.storage_gib, unit=" GiB")
 
 
 @requirement("RDS-06", title="Storage is gp3", severity=HIGH, guide=138)
 def storage_type(rds: Instance, expect: RdsExpectation) -> Outcome:
     """gp3 keeps its 3000 IOPS at any size."""
-    remedy = rds.modify(f"--storage-type {expect.storage_type}")
-    return holds(rds.text("StorageType"), expected=expect.storage_type, remedy=remedy)
+    return holds(rds.text("StorageType"), expected=expect.storage_type)
 
 
 @requirement("RDS-07", title="Storage grows by itself", severity=HIGH, guide=152, absent=FAIL)
@@ -144,14 +131,14 @@ def storage_grows(rds: Instance) -> Outcome:
         rds.number("MaxAllocatedStorage") > size,
         expected=f"a maximum above {size:g} GiB",
         observed=f"{rds.number('MaxAllocatedStorage'):g} GiB",
-        remedy=rds.modify(f"--max-allocated-storage {size * 4:g}"),
+        remedy=rds.modify(MaxAllocatedStorage=storage_limit_gib(size)),
     )
 
 
 @requirement("RDS-08", title="Storage has its baseline of IOPS", severity=MEDIUM, guide=152)
 def iops(rds: Instance, expect: RdsExpectation) -> Outcome:
     """A restore writes as fast as the volume lets it."""
-    return at_least(rds.number("Iops"), expect.iops, unit=" IOPS", remedy=rds.modify(f"--iops {expect.iops}"))
+    return at_least(rds.number("Iops"), expect.iops, unit=" IOPS", remedy=rds.modify(Iops=expect.iops))
 
 
 @requirement("RDS-09", title="The instance stands in two zones", severity=BLOCKER, guide=142)
@@ -159,7 +146,7 @@ def multi_az(rds: Instance, expect: RdsExpectation) -> Outcome:
     """Without a standby, a zone's failure is an outage until a restore ends."""
     if not expect.multi_az:
         raise NotApplicable("expect.rds.multi_az is false")
-    return holds(rds.flag("MultiAZ"), expected=True, remedy=rds.modify("--multi-az"))
+    return holds(rds.flag("MultiAZ"), expected=True)
 
 
 @requirement("RDS-10", title="The standby is in another zone", severity=MEDIUM, guide=142)
@@ -196,7 +183,7 @@ def key_is_known(rds: Instance) -> Outcome:
 @requirement("RDS-13", title="Deletion protection is on", severity=BLOCKER, guide=144, absent=FAIL)
 def deletion_protection(rds: Instance) -> Outcome:
     """One mistyped command would delete the platform's data."""
-    return holds(rds.flag("DeletionProtection"), expected=True, remedy=rds.modify("--deletion-protection"))
+    return holds(rds.flag("DeletionProtection"), expected=True)
 
 
 @requirement("RDS-14", title="Backups are kept long enough", severity=BLOCKER, guide=141)
@@ -207,15 +194,13 @@ def backup_retention(rds: Instance, expect: RdsExpectation) -> Outcome:
         expect.backup_retention_days <= days <= 35,
         expected=f"{expect.backup_retention_days} to 35 days",
         observed=f"{days:g} days",
-        remedy=rds.modify(f"--backup-retention-period {max(expect.backup_retention_days, 7)}"),
     )
 
 
 @requirement("RDS-15", title="Backups run in their window", severity=MEDIUM, guide=687)
 def backup_window(rds: Instance, expect: RdsExpectation) -> Outcome:
     """A backup in the middle of the migration slows the import."""
-    remedy = rds.modify(f"--preferred-backup-window {expect.backup_window}")
-    return holds(rds.text("PreferredBackupWindow"), expected=expect.backup_window, remedy=remedy)
+    return holds(rds.text("PreferredBackupWindow"), expected=expect.backup_window)
 
 
 @requirement("RDS-16", title="Maintenance and backup windows do not overlap", severity=MEDIUM, guide=687)
@@ -227,7 +212,6 @@ def windows_do_not_overlap(rds: Instance) -> Outcome:
         not (_minutes(backup) & _minutes(maintenance)),
         expected="no common minute",
         observed=f"backup {backup}, maintenance {maintenance}",
-        remedy=rds.modify("--preferred-maintenance-window sun:05:00-sun:06:00"),
     )
 
 
@@ -251,9 +235,7 @@ def parameter_group(rds: Instance) -> Outcome:
         not name.startswith("default.") and state == "in-sync",
         expected="a group of our own, in-sync",
         observed=f"{name}, {state}",
-        remedy=f"aws rds reboot-db-instance --db-instance-identifier {rds.name}"
-        if state == "pending-reboot"
-        else rds.modify("--db-parameter-group-name <custom>"),
+        remedy=f"aws rds reboot-db-instance --db-instance-identifier {rds.name}" if state == "pending-reboot" else "",
     )
 
 
@@ -289,16 +271,14 @@ def force_ssl(parameters: Parameters) -> Outcome:
 @requirement("RDS-19", title="The instance has no public address", severity=BLOCKER, guide=632, absent=FAIL)
 def not_public(rds: Instance) -> Outcome:
     """A public endpoint is scanned within minutes."""
-    return holds(rds.flag("PubliclyAccessible"), expected=False, remedy=rds.modify("--no-publicly-accessible"))
+    return holds(rds.flag("PubliclyAccessible"), expected=False)
 
 
 @requirement("RDS-20", title="The instance wears its security group", severity=BLOCKER, guide=139)
 def security_group(rds: Instance, group: RdsGroup) -> Outcome:
     """With another group, the rules that were checked are not the ones that hold."""
     worn = {g.get("VpcSecurityGroupId"): g.get("Status") for g in rds.rows("VpcSecurityGroups")}
-    return holds(
-        worn, expected={group.subject: "active"}, remedy=rds.modify(f"--vpc-security-group-ids {group.subject}")
-    )
+    return holds(worn, expected={group.subject: "active"})
 
 
 @requirement("RDS-21", title="The instance is in its subnet group and VPC", severity=BLOCKER, guide=140)
@@ -326,8 +306,6 @@ class DbSubnetGroup(View):
             f"subnet group {name}",
             rows="DBSubnetGroups",
             name=name,
-            remedy=f"aws rds create-db-subnet-group --db-subnet-group-name {name} "
-            f"--db-subnet-group-description '{name}' --subnet-ids <private subnets of two zones>",
         )
 
 
@@ -342,8 +320,6 @@ def subnet_group_is_private(group: DbSubnetGroup, subnets: Subnets) -> Outcome:
         len(zones) >= 2 and not outside and bool(ids),
         expected="subnets of at least two zones, all private",
         observed=f"zones {', '.join(sorted(zones)) or 'none'}; not private: {', '.join(sorted(outside)) or 'none'}",
-        remedy=f"aws rds modify-db-subnet-group --db-subnet-group-name {group.subject} --subnet-ids "
-        + " ".join(sorted(subnets.ids("private"))),
     )
 
 
@@ -367,15 +343,13 @@ def database_exists(rds: Instance, expect: RdsExpectation) -> Outcome:
 @requirement("RDS-25", title="Performance Insights is on", severity=MEDIUM, guide=771)
 def performance_insights(rds: Instance) -> Outcome:
     """Without it, a slow night cannot be explained afterwards."""
-    remedy = rds.modify("--enable-performance-insights")
-    return holds(rds.flag("PerformanceInsightsEnabled"), expected=True, remedy=remedy)
+    return holds(rds.flag("PerformanceInsightsEnabled"), expected=True)
 
 
 @requirement("RDS-26", title="Enhanced monitoring is on", severity=MEDIUM)
 def enhanced_monitoring(rds: Instance) -> Outcome:
     """Memory and disk queue are not in CloudWatch's ordinary metrics."""
-    remedy = rds.modify("--monitoring-interval 60 --monitoring-role-arn …")
-    return at_least(rds.number("MonitoringInterval"), 1, unit=" s", remedy=remedy)
+    return at_least(rds.number("MonitoringInterval"), 1, unit=" s")
 
 
 @requirement("RDS-27", title="PostgreSQL's log is exported", severity=MEDIUM, absent=FAIL)
@@ -386,7 +360,6 @@ def log_export(rds: Instance) -> Outcome:
         "postgresql" in exported,
         expected="postgresql",
         observed=exported,
-        remedy=rds.modify("""--cloudwatch-logs-export-configuration '{"EnableLogTypes":["postgresql"]}'"""),
     )
 
 
@@ -398,7 +371,6 @@ def nothing_pending(rds: Instance) -> Outcome:
         not pending,
         expected="none",
         observed=sorted(pending) or "none",
-        remedy=f"aws rds modify-db-instance --db-instance-identifier {rds.name} --apply-immediately",
     )
 
 
@@ -410,20 +382,17 @@ def certificate_lasts(rds: Instance, expect: RdsExpectation, stack: Stack) -> Ou
         until > stack.now + timedelta(days=expect.certificate_days),
         expected=f"valid for {expect.certificate_days} days more",
         observed=f"until {until:%Y-%m-%d}",
-        remedy=rds.modify("--ca-certificate-identifier rds-ca-rsa2048-g1"),
     )
 
 
 @requirement("RDS-31", title="Snapshots carry the tags", severity=LOW)
 def tags_are_copied(rds: Instance) -> Outcome:
     """Untagged snapshots are cleaned up by no one, or by someone too eager."""
-    return holds(rds.flag("CopyTagsToSnapshot"), expected=True, remedy=rds.modify("--copy-tags-to-snapshot"))
+    return holds(rds.flag("CopyTagsToSnapshot"), expected=True)
 
 
 @requirement("RDS-33", title="The master password is managed", severity=MEDIUM, guide=136, absent=FAIL)
 def master_password_is_managed(rds: Instance) -> Outcome:
     """On a command line it stays in the shell's history."""
     secret = rds.text("MasterUserSecret.SecretArn")
-    return judged(
-        bool(secret), expected="a managed secret", observed=secret, remedy=rds.modify("--manage-master-user-password")
-    )
+    return judged(bool(secret), expected="a managed secret", observed=secret)

@@ -43,7 +43,6 @@ class ReplicationGroup(View):
             rows="ReplicationGroups",
             subject="ARN",
             name=name,
-            remedy=_create(stack),
         )
 
     @property
@@ -55,23 +54,6 @@ class ReplicationGroup(View):
     def primary(self) -> str:
         """The address of the primary; of the configuration endpoint in cluster mode."""
         return str(self.get("NodeGroups.0.PrimaryEndpoint.Address") or self.text("ConfigurationEndpoint.Address"))
-
-    def modify(self, arguments: str) -> str:
-        """The command that changes one setting."""
-        head = f"aws elasticache modify-replication-group --replication-group-id {self.name}"
-        return f"{head} {arguments} --apply-immediately"
-
-
-def _create(stack: Stack) -> str:
-    e = stack.expect.redis
-    return (
-        f"aws elasticache create-replication-group --replication-group-id {e.replication_group} "
-        f"--replication-group-description 'ShadowTwin queue' --engine redis --engine-version 7.1 "
-        f"--cache-node-type {e.node_types[0] if e.node_types else '…'} --num-cache-clusters {e.members} "
-        "--automatic-failover-enabled --multi-az-enabled --at-rest-encryption-enabled --transit-encryption-enabled "
-        f"--auth-token file://token --cache-subnet-group-name {e.subnet_group} "
-        f"--security-group-ids <{e.security_group}> --cache-parameter-group-name <{e.maxmemory_policy}>"
-    )
 
 
 @requirement("RED-01", title="The replication group is available", severity=BLOCKER, guide=430)
@@ -87,15 +69,13 @@ def is_available(redis: ReplicationGroup) -> Outcome:
 @requirement("RED-02", title="Failover is automatic", severity=BLOCKER, guide=432)
 def automatic_failover(redis: ReplicationGroup) -> Outcome:
     """A lost primary would otherwise stop the queue until someone wakes."""
-    return holds(
-        redis.text("AutomaticFailover"), expected="enabled", remedy=redis.modify("--automatic-failover-enabled")
-    )
+    return holds(redis.text("AutomaticFailover"), expected="enabled")
 
 
 @requirement("RED-03", title="The replication group stands in two zones", severity=BLOCKER, guide=433, absent=FAIL)
 def multi_az(redis: ReplicationGroup) -> Outcome:
     """Failover within a lost zone fails too."""
-    return holds(redis.text("MultiAZ"), expected="enabled", remedy=redis.modify("--multi-az-enabled"))
+    return holds(redis.text("MultiAZ"), expected="enabled")
 
 
 @requirement("RED-04", title="The replication group has its members", severity=BLOCKER, guide=434)
@@ -113,8 +93,7 @@ def member_count(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
 @requirement("RED-05", title="The node type is one of the planned", severity=HIGH, guide=435)
 def node_type(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
     """noeviction refuses writes when the memory is full: size is what keeps the queue open."""
-    remedy = redis.modify(f"--cache-node-type {expect.node_types[0] if expect.node_types else '…'}")
-    return one_of(redis.text("CacheNodeType"), expect.node_types, remedy=remedy)
+    return one_of(redis.text("CacheNodeType"), expect.node_types)
 
 
 @requirement("RED-06", title="The queue is encrypted at rest", severity=BLOCKER, guide=440, absent=FAIL)
@@ -132,11 +111,7 @@ def transit_encryption(redis: ReplicationGroup, expect: RedisExpectation) -> Out
     """AUTH needs it, and jobs hold customers' data."""
     if not expect.transit_encryption:
         raise NotApplicable("expect.redis.transit_encryption is false: this environment speaks plain Redis")
-    return holds(
-        redis.flag("TransitEncryptionEnabled"),
-        expected=True,
-        remedy=redis.modify("--transit-encryption-enabled --transit-encryption-mode preferred"),
-    )
+    return holds(redis.flag("TransitEncryptionEnabled"), expected=True)
 
 
 @requirement("RED-08", title="Unencrypted connections are refused", severity=MEDIUM, guide=441)
@@ -144,8 +119,7 @@ def transit_mode(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
     """In mode `preferred` a client may still speak in clear."""
     if not expect.transit_encryption:
         raise NotApplicable("expect.redis.transit_encryption is false")
-    remedy = redis.modify("--transit-encryption-mode required")
-    return holds(redis.text("TransitEncryptionMode"), expected="required", remedy=remedy)
+    return holds(redis.text("TransitEncryptionMode"), expected="required")
 
 
 @requirement("RED-09", title="The queue asks for a password", severity=HIGH, guide=1081)
@@ -158,7 +132,6 @@ def auth(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
         bool(users) or redis.flag("AuthTokenEnabled"),
         expected="an AUTH token or a user group",
         observed=f"token {redis.get('AuthTokenEnabled')}, user groups {len(users)}",
-        remedy=redis.modify("--auth-token file://token --auth-token-update-strategy SET"),
     )
 
 
@@ -171,8 +144,7 @@ def cluster_mode(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
 @requirement("RED-11", title="Snapshots of the queue are kept", severity=MEDIUM)
 def snapshots(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
     """A flushed queue is otherwise gone for good."""
-    remedy = redis.modify(f"--snapshot-retention-limit {expect.snapshot_retention_days}")
-    return at_least(redis.number("SnapshotRetentionLimit"), expect.snapshot_retention_days, unit=" days", remedy=remedy)
+    return at_least(redis.number("SnapshotRetentionLimit"), expect.snapshot_retention_days, unit=" days")
 
 
 @requirement("RED-13", title="Primary and replica are in different zones", severity=HIGH, guide=433)
@@ -231,10 +203,10 @@ def subnet_group(members: Members, expect: RedisExpectation) -> Outcome:
 
 
 @requirement("RED-16", title="The members wear their security group", severity=BLOCKER, guide=439)
-def security_group(members: Members, group: RedisGroup, redis: ReplicationGroup) -> Outcome:
+def security_group(members: Members, group: RedisGroup) -> Outcome:
     """With another group, the rules that were checked are not the ones that hold."""
     worn = {g.get("SecurityGroupId", "") for m in members.rows("members") for g in View(m, "").rows("SecurityGroups")}
-    return holds(worn, expected={group.subject}, remedy=redis.modify(f"--security-group-ids {group.subject}"))
+    return holds(worn, expected={group.subject})
 
 
 class CacheParameters(View):
@@ -251,20 +223,12 @@ class CacheParameters(View):
 
 
 @requirement("RED-17", title="A full queue refuses instead of forgetting", severity=BLOCKER, guide=70)
-def maxmemory_policy(parameters: CacheParameters, expect: RedisExpectation, redis: ReplicationGroup) -> Outcome:
+def maxmemory_policy(parameters: CacheParameters, expect: RedisExpectation) -> Outcome:
     """BullMQ's keys must never be evicted; ElastiCache's default is volatile-lru, and CONFIG SET is blocked."""
     policy = parameters.data["values"].get("maxmemory-policy")
     if policy is None:
         raise Absent("maxmemory-policy")
-    return holds(
-        policy,
-        expected=expect.maxmemory_policy,
-        remedy="aws elasticache create-cache-parameter-group --cache-parameter-group-name shadowtwin-redis7 "
-        "--cache-parameter-group-family redis7 --description 'BullMQ'\n"
-        "aws elasticache modify-cache-parameter-group --cache-parameter-group-name shadowtwin-redis7 "
-        f"--parameter-name-values ParameterName=maxmemory-policy,ParameterValue={expect.maxmemory_policy}\n"
-        + redis.modify("--cache-parameter-group-name shadowtwin-redis7"),
-    )
+    return holds(policy, expected=expect.maxmemory_policy)
 
 
 class CacheSubnetGroup(View):
@@ -281,8 +245,6 @@ class CacheSubnetGroup(View):
             f"cache subnet group {name}",
             rows="CacheSubnetGroups",
             name=name,
-            remedy=f"aws elasticache create-cache-subnet-group --cache-subnet-group-name {name} "
-            f"--cache-subnet-group-description '{name}' --subnet-ids <private subnets of two zones>",
         )
 
 

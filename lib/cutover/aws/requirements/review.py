@@ -271,7 +271,7 @@ class Detectors(View):
     def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
         return Ask("guardduty", "list_detectors", what="GuardDuty detector in this region", rows="DetectorIds",
-                   many=True, name="guardduty", remedy="aws guardduty create-detector --enable")  # fmt: skip
+                   many=True, name="guardduty")  # fmt: skip
 
 
 @requirement("POST-11", title="Somebody watches for intruders", severity=LOW, due=REVIEW)
@@ -295,7 +295,6 @@ class WebAcl(View):
             {"ResourceArn": alb.subject},
             f"web ACL before {alb.subject}",
             name=alb.subject,
-            remedy=f"aws wafv2 associate-web-acl --resource-arn {alb.subject} --web-acl-arn …",
             after=(alb,),
         )
 
@@ -305,7 +304,6 @@ def web_acl(acl: WebAcl) -> Outcome:
     """The guide names it and never makes it; sign-in forms are what it is for."""
     name = acl.get("WebACL.Name")
     if not name:
-        remedy = f"aws wafv2 associate-web-acl --resource-arn {acl.subject} --web-acl-arn …"
-        raise NotThere(f"no web ACL before {acl.subject}", remedy=remedy, evidence=acl.evidence)
+        raise NotThere(f"no web ACL before {acl.subject}", evidence=acl.evidence)
     allowed = acl.get("WebACL.Rules") or []
     return judged(bool(allowed), expected="an ACL with a rule", observed=f"{name}, {len(allowed)} rules")

@@ -11,7 +11,7 @@ from cutover.aws.requirements.policies import listed, statements, wide_grants
 from cutover.aws.requirements.requirement import BLOCKER, HIGH, MEDIUM, Outcome, judged, requirement
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
-from cutover.expectations import EcsExpectation, IamExpectation
+from cutover.expectations import IamExpectation
 
 
 class _Role(View):
@@ -30,7 +30,6 @@ class _Role(View):
             {"RoleName": name},
             f"role {name}",
             name=name,
-            remedy=f"aws iam create-role --role-name {name} --assume-role-policy-document file://ecs-tasks.json",
         )
 
     @classmethod
@@ -86,15 +85,13 @@ class AttachedPolicies(View):
 
 
 @requirement("IAM-02", title="The execution role may fetch images and write logs", severity=BLOCKER, guide=337)
-def execution_policy(policies: AttachedPolicies, expect: IamExpectation, ecs: EcsExpectation) -> Outcome:
+def execution_policy(policies: AttachedPolicies, expect: IamExpectation) -> Outcome:
     """Otherwise tasks stop with CannotPullContainerError."""
     names = [p.get("PolicyName", "") for p in policies.rows("AttachedPolicies")]
     return judged(
         expect.execution_policy in names,
         expected=expect.execution_policy,
         observed=names,
-        remedy=f"aws iam attach-role-policy --role-name {ecs.execution_role} "
-        f"--policy-arn arn:aws:iam::aws:policy/service-role/{expect.execution_policy}",
     )
 
 
@@ -119,7 +116,7 @@ class SecretAccess(View):
 
 
 @requirement("IAM-03", title="The execution role may read the secrets", severity=BLOCKER, guide=353)
-def execution_role_reads_secrets(access: SecretAccess, ecs: EcsExpectation) -> Outcome:
+def execution_role_reads_secrets(access: SecretAccess) -> Outcome:
     """Otherwise tasks stop with ResourceInitializationError before their first line."""
     arns = access.rows("arns")
     seen: dict[str, str] = {}
@@ -137,8 +134,6 @@ def execution_role_reads_secrets(access: SecretAccess, ecs: EcsExpectation) -> O
         not denied,
         expected=f"allowed for all {len(arns)} secrets",
         observed=f"not allowed: {', '.join(denied)}" if denied else f"allowed for {len(arns)}",
-        remedy=f"aws iam put-role-policy --role-name {ecs.execution_role} --policy-name secrets --policy-document "
-        "file://policy.json   # secretsmanager:GetSecretValue on …:secret:shadowtwin/*",
     )
 
 
@@ -155,10 +150,7 @@ class TaskPolicies(View):
         names = listing.data.get("PolicyNames") or []
         managed = [str(p.get("PolicyName")) for p in attached.data.get("AttachedPolicies") or []]
         if not names and not managed:
-            raise NotThere(
-                f"{name} has no policy",
-                remedy=f"aws iam put-role-policy --role-name {name} --policy-name reports --policy-document file://s3.json",
-            )
+            raise NotThere(f"{name} has no policy")
         answers = [stack.need("iam", "get_role_policy", RoleName=name, PolicyName=p) for p in names]
         rows = [s for a in answers for s in statements(a.data.get("PolicyDocument"))]
         return cls({"statements": rows, "managed": managed}, role.subject, role, listing, attached, *answers)
@@ -191,8 +183,6 @@ class OidcProviders(View):
             rows="OpenIDConnectProviderList",
             many=True,
             name="iam",
-            remedy=f"aws iam create-open-id-connect-provider --url https://{stack.expect.iam.oidc_provider} "
-            "--client-id-list sts.amazonaws.com",
         )
 
 

@@ -43,15 +43,7 @@ class ScalableTarget(View):
             rows="ScalableTargets",
             match=lambda t: t.get("ResourceId") == name,
             name=name,
-            remedy=_register(name, stack.expect.scaling),
         )
-
-
-def _register(name: str, e: ScalingExpectation) -> str:
-    return (
-        "aws application-autoscaling register-scalable-target --service-namespace ecs "
-        f"--scalable-dimension {DIMENSION} --resource-id {name} --min-capacity {e.minimum} --max-capacity {e.maximum}"
-    )
 
 
 class ScalingPolicies(View):
@@ -61,8 +53,7 @@ class ScalingPolicies(View):
     def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
         only_on_ecs(stack)
-        name, e = resource_id(stack), stack.expect.scaling
-        cooldowns = (e.scale_out_cooldown_s, e.scale_in_cooldown_s)
+        name = resource_id(stack)
         return Ask(
             "application-autoscaling",
             "describe_scaling_policies",
@@ -71,18 +62,7 @@ class ScalingPolicies(View):
             rows="ScalingPolicies",
             many=True,
             name=name,
-            remedy=_policy(e.cpu_policy, name, "ECSServiceAverageCPUUtilization", e.cpu_target, cooldowns),
         )
-
-
-def _policy(policy: str, name: str, metric: str, target: float, cooldowns: tuple[int, int]) -> str:
-    return (
-        f"aws application-autoscaling put-scaling-policy --policy-name {policy} --service-namespace ecs "
-        f"--scalable-dimension {DIMENSION} --resource-id {name} --policy-type TargetTrackingScaling "
-        "--target-tracking-scaling-policy-configuration "
-        f'\'{{"TargetValue": {target:g}, "PredefinedMetricSpecification": {{"PredefinedMetricType": "{metric}"}}, '
-        f'"ScaleOutCooldown": {cooldowns[0]}, "ScaleInCooldown": {cooldowns[1]}}}\''
-    )
 
 
 @requirement("ASG-01", title="The service scales between its bounds", severity=BLOCKER, guide=537)
@@ -91,28 +71,20 @@ def bounds(target: ScalableTarget, expect: ScalingExpectation) -> Outcome:
     return holds(
         [target.number("MinCapacity"), target.number("MaxCapacity")],
         expected=[expect.minimum, expect.maximum],
-        remedy=_register(target.subject, expect),
     )
 
 
 @requirement("ASG-02", title="Scaling is not suspended", severity=HIGH, guide=537, absent=PASS)
 def not_suspended(target: ScalableTarget) -> Outcome:
     """A scaling that was suspended for the migration is easily forgotten."""
-    return holds(
-        target.flag("SuspendedState.DynamicScalingOutSuspended"),
-        expected=False,
-        remedy="aws application-autoscaling register-scalable-target --service-namespace ecs "
-        f"--scalable-dimension {DIMENSION} --resource-id {target.subject} "
-        "--suspended-state DynamicScalingInSuspended=false,DynamicScalingOutSuspended=false",
-    )
+    return holds(target.flag("SuspendedState.DynamicScalingOutSuspended"), expected=False)
 
 
 def _tracks(policies: ScalingPolicies, name: str, metric: str, target: float, expect: ScalingExpectation) -> Outcome:
     cooldowns = (expect.scale_out_cooldown_s, expect.scale_in_cooldown_s)
-    remedy = _policy(name, policies.subject, metric, target, cooldowns)
     row = next(pick(policies.rows("ScalingPolicies"), PolicyName=name), None)
     if row is None:
-        raise NotThere(f"no policy {name}", remedy=remedy, evidence=policies.evidence)
+        raise NotThere(f"no policy {name}", evidence=policies.evidence)
     seen = View(row.get("TargetTrackingScalingPolicyConfiguration") or {}, name)
     return holds(
         [
@@ -122,7 +94,6 @@ def _tracks(policies: ScalingPolicies, name: str, metric: str, target: float, ex
             seen.number("ScaleInCooldown"),
         ],
         expected=[metric, target, *cooldowns],
-        remedy=remedy,
     )
 
 

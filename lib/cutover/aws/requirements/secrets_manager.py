@@ -25,6 +25,7 @@ from cutover.aws.requirements.requirement import (
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
 from cutover.expectations import RdsExpectation, SecretsExpectation
+from cutover.urls import HOW_TO_WRITE
 
 
 class Secret(View):
@@ -36,13 +37,7 @@ class Secret(View):
     def ask(cls, stack: Stack) -> Ask:
         """By name."""
         name = getattr(stack.expect.secrets, cls.expectation)
-        return Ask(
-            "secretsmanager", "describe_secret", {"SecretId": name}, f"secret {name}", name=name, remedy=_create(name)
-        )
-
-
-def _create(name: str) -> str:
-    return f"aws secretsmanager create-secret --name {name} --secret-string file://value   # the shell mangles $"
+        return Ask("secretsmanager", "describe_secret", {"SecretId": name}, f"secret {name}", name=name)
 
 
 class DatabaseSecret(Secret):
@@ -84,9 +79,7 @@ class SecretShape(View):
     def ask(cls, stack: Stack) -> Ask:
         """The value is replaced by its shape before anything sees it."""
         name = getattr(stack.expect.secrets, cls.expectation)
-        return Ask(
-            "secretsmanager", "get_secret_value", {"SecretId": name}, f"secret {name}", name=name, remedy=_create(name)
-        )
+        return Ask("secretsmanager", "get_secret_value", {"SecretId": name}, f"secret {name}", name=name)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:
@@ -166,7 +159,7 @@ class SmtpSecrets(View):
     def read(cls, stack: Stack) -> Self:
         """All of them; one that is missing is MISSING."""
         answers = [
-            stack.need("secretsmanager", "describe_secret", SecretId=n, missing=f"no secret {n}", remedy=_create(n))
+            stack.need("secretsmanager", "describe_secret", SecretId=n, missing=f"no secret {n}")
             for n in stack.expect.secrets.smtp
         ]
         if not answers:
@@ -192,9 +185,6 @@ def rotation_is_on(secret: DatabaseSecret, expect: SecretsExpectation) -> Outcom
         secret.flag("RotationEnabled") and days <= expect.rotation_days and bool(function),
         expected=f"on, every {expect.rotation_days} days at most, by a function",
         observed=f"{secret.flag('RotationEnabled')}, every {days:g} days, by {function or 'nothing'}",
-        remedy=f"aws secretsmanager rotate-secret --secret-id {secret.subject} --no-rotate-immediately "
-        f"--rotation-lambda-arn … --rotation-rules AutomaticallyAfterDays={expect.rotation_days}"
-        "   # without --no-rotate-immediately it rotates at once; the secret must be a JSON object",
     )
 
 
@@ -208,7 +198,6 @@ def rotation_is_recent(secret: DatabaseSecret, stack: Stack, expect: SecretsExpe
         age <= timedelta(days=expect.rotation_days) and next_one > stack.now - timedelta(days=1),
         expected=f"changed in the last {expect.rotation_days} days, the next one planned",
         observed=f"{age.days} days ago, next {next_one:%Y-%m-%d}",
-        remedy=f"aws secretsmanager rotate-secret --secret-id {secret.subject}",
     )
 
 
@@ -220,9 +209,22 @@ def manual_rotation(redis: RedisSecret, admin: AdminHashSecret, stack: Stack, ex
     return at_most(worst, expect.manual_rotation_days, unit=" days", why=f"the oldest of {', '.join(ages)}")
 
 
+def _not_encoded(url: SecretShape, expected: str) -> Outcome:
+    """A URL that one program reads otherwise than another: the password has a `/`, `#`, `?` or `@` in it."""
+    return judged(
+        False,
+        expected=f"{expected}, its password percent-encoded",
+        observed=f"a URL that can be read in several ways: {url.text('unreadable')}",
+        remedy=f"aws secretsmanager put-secret-value --secret-id {url.subject} --secret-string file://value   # "
+        + HOW_TO_WRITE,
+    )
+
+
 @requirement("SEC-10", title="DATABASE_URL leads to a PostgreSQL database", severity=BLOCKER, guide=453)
 def database_url(url: DatabaseUrl, rds: RdsExpectation, expect: SecretsExpectation) -> Outcome:
     """The application cannot start with anything else; the value itself is never shown."""
+    if url.get("unreadable"):
+        return _not_encoded(url, "postgresql://user:…@host:port/database")
     if not url.get("host"):
         return judged(
             False, expected="postgresql://user:…@host:port/database", observed=f"a {url.text('kind')} without a host"
@@ -244,6 +246,8 @@ def database_url(url: DatabaseUrl, rds: RdsExpectation, expect: SecretsExpectati
 def redis_url(url: RedisUrl, redis: ReplicationGroup) -> Outcome:
     """The guide's redis:// against an encrypted group hangs until it times out."""
     wanted = "rediss" if redis.flag("TransitEncryptionEnabled") else "redis"
+    if url.get("unreadable"):
+        return _not_encoded(url, f"{wanted}://:…@host:port/0")
     return holds(
         str(url.get("scheme") or "no URL"),
         expected=wanted,

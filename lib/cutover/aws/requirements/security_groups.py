@@ -46,8 +46,6 @@ class Group(View):
             rows="SecurityGroups",
             match=lambda g: name in (g.get("GroupName"), g.get("GroupId")) and vpc in ("", g.get("VpcId")),
             subject="GroupId",
-            remedy=f"aws ec2 create-security-group --group-name {name} --description '{name}' --vpc-id {vpc or '<vpc>'}"
-            "   # the guide forgets --vpc-id: the group lands in the default VPC",
         )
 
     @property

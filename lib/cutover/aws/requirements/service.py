@@ -30,10 +30,6 @@ _BAD_EVENT = re.compile(r"unable to|failed|unhealthy|error|deregistered .* due t
 _NETWORK = "networkConfiguration.awsvpcConfiguration"
 
 
-def _update(service: Service, expect: EcsExpectation, arguments: str) -> str:
-    return f"aws ecs update-service --cluster {expect.cluster} --service {service.text('serviceName')} {arguments}"
-
-
 @requirement("SVC-01", title="The service is active", severity=BLOCKER, guide=400)
 def is_active(service: Service) -> Outcome:
     """It starts and replaces the tasks."""
@@ -43,8 +39,7 @@ def is_active(service: Service) -> Outcome:
 @requirement("SVC-02", title="The service wants enough tasks", severity=BLOCKER, guide=402)
 def desired_count(service: Service, expect: EcsExpectation) -> Outcome:
     """One task is an outage whenever it is replaced."""
-    remedy = _update(service, expect, f"--desired-count {expect.desired_count}")
-    return at_least(service.number("desiredCount"), expect.desired_count, unit=" tasks", remedy=remedy)
+    return at_least(service.number("desiredCount"), expect.desired_count, unit=" tasks")
 
 
 @requirement("SVC-03", title="Every wanted task runs", severity=BLOCKER, guide=753, due=DAY)
@@ -74,12 +69,10 @@ def task_subnets(service: Service, subnets: Subnets, expect: EcsExpectation) -> 
     """In a public subnet without a public address a task reaches nothing; in one zone it falls with it."""
     ids = set(service.rows(f"{_NETWORK}.subnets"))
     outside, zones = ids - subnets.ids("private"), subnets.zones(ids)
-    wanted = " ".join(sorted(subnets.ids("private")))
     return judged(
         bool(ids) and not outside and len(zones) >= 2,
         expected="private subnets of at least two zones",
         observed=f"zones {', '.join(sorted(zones)) or 'none'}; not private: {', '.join(sorted(outside)) or 'none'}",
-        remedy=_update(service, expect, f"--network-configuration 'awsvpcConfiguration={{subnets=[{wanted}],…}}'"),
     )
 
 
@@ -89,17 +82,13 @@ def task_security_group(service: Service, group: EcsGroup, expect: EcsExpectatio
     return holds(
         service.rows(f"{_NETWORK}.securityGroups"),
         expected=[group.subject],
-        remedy=_update(
-            service, expect, f"--network-configuration 'awsvpcConfiguration={{securityGroups=[{group.subject}],…}}'"
-        ),
     )
 
 
 @requirement("SVC-07", title="Tasks have no public address", severity=BLOCKER, guide=404)
 def no_public_address(service: Service, expect: EcsExpectation) -> Outcome:
     """The way in is the balancer."""
-    remedy = _update(service, expect, "--network-configuration 'awsvpcConfiguration={assignPublicIp=DISABLED,…}'")
-    return holds(service.text(f"{_NETWORK}.assignPublicIp"), expected="DISABLED", remedy=remedy)
+    return holds(service.text(f"{_NETWORK}.assignPublicIp"), expected="DISABLED")
 
 
 @requirement("SVC-08", title="The service registers its tasks with the target group", severity=BLOCKER, guide=405)
@@ -117,12 +106,7 @@ def deployment_percents(service: Service, expect: EcsExpectation) -> Outcome:
     """With less than 100 % healthy, a roll-out takes capacity away while visitors are there."""
     seen = [service.number(f"deploymentConfiguration.{k}") for k in ("maximumPercent", "minimumHealthyPercent")]
     wanted = [expect.maximum_percent, expect.minimum_healthy_percent]
-    remedy = _update(
-        service,
-        expect,
-        f"--deployment-configuration maximumPercent={wanted[0]},minimumHealthyPercent={wanted[1]}",
-    )
-    return holds(seen, expected=wanted, remedy=remedy)
+    return holds(seen, expected=wanted)
 
 
 @requirement("SVC-10", title="A failed roll-out rolls itself back", severity=HIGH, guide=406, absent=FAIL)
@@ -132,9 +116,6 @@ def circuit_breaker(service: Service, expect: EcsExpectation) -> Outcome:
     return holds(
         [service.flag(f"{base}.enable"), service.flag(f"{base}.rollback")],
         expected=[True, True],
-        remedy=_update(
-            service, expect, "--deployment-configuration 'deploymentCircuitBreaker={enable=true,rollback=true}'"
-        ),
     )
 
 
@@ -173,15 +154,13 @@ def events(service: Service) -> Outcome:
 @requirement("SVC-14", title="New tasks get time before their health counts", severity=MEDIUM, guide=406, absent=FAIL)
 def grace_period(service: Service, expect: EcsExpectation) -> Outcome:
     """The balancer would otherwise kill a task that is still starting."""
-    remedy = _update(service, expect, f"--health-check-grace-period-seconds {expect.grace_period_s}")
-    return at_least(service.number("healthCheckGracePeriodSeconds"), expect.grace_period_s, unit=" s", remedy=remedy)
+    return at_least(service.number("healthCheckGracePeriodSeconds"), expect.grace_period_s, unit=" s")
 
 
 @requirement("SVC-15", title="Nobody gets a shell in a task", severity=MEDIUM, absent=PASS)
 def execute_command(service: Service, expect: EcsExpectation) -> Outcome:
     """ECS Exec is a door past every control; open it knowingly and for an hour."""
-    remedy = _update(service, expect, "--no-enable-execute-command")
-    return holds(service.flag("enableExecuteCommand"), expected=False, remedy=remedy)
+    return holds(service.flag("enableExecuteCommand"), expected=False)
 
 
 class Tasks(View):

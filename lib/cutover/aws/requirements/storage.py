@@ -38,15 +38,13 @@ class Bucket(View):
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """By name."""
-        name, region = bucket_name(stack), stack.migration.region
-        where = "" if region == "us-east-1" else f" --create-bucket-configuration LocationConstraint={region}"
+        name = bucket_name(stack)
         return Ask(
             "s3",
             "head_bucket",
             {"Bucket": name},
             f"bucket {name}",
             name=name,
-            remedy=f"aws s3api create-bucket --bucket {name} --region {region}{where}",
         )
 
 
@@ -55,20 +53,17 @@ class _Part(View):
 
     operation = ""
     what = ""
-    remedy = ""
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """For a bucket that exists."""
         bucket = stack.view(Bucket)
-        remedy = cls.remedy.format(bucket=bucket.subject)
         return Ask(
             "s3",
             cls.operation,
             {"Bucket": bucket.subject},
             cls.what,
             name=bucket.subject,
-            remedy=remedy,
             after=(bucket,),
         )
 
@@ -77,17 +72,12 @@ class PublicAccess(_Part):
     """Block Public Access."""
 
     operation, what = "get_public_access_block", "block of public access"
-    remedy = (
-        "aws s3api put-public-access-block --bucket {bucket} --public-access-block-configuration "
-        "BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true"
-    )
 
 
 class Encryption(_Part):
     """Default encryption."""
 
     operation, what = "get_bucket_encryption", "default encryption"
-    remedy = "aws s3api put-bucket-encryption --bucket {bucket} --server-side-encryption-configuration file://sse.json"
 
 
 class Versioning(_Part):
@@ -100,16 +90,12 @@ class Policy(_Part):
     """The bucket's policy."""
 
     operation, what = "get_bucket_policy", "bucket policy"
-    remedy = "aws s3api put-bucket-policy --bucket {bucket} --policy file://tls-only.json"
 
 
 class LifecycleRules(_Part):
     """Lifecycle rules."""
 
     operation, what = "get_bucket_lifecycle_configuration", "lifecycle rule"
-    remedy = (
-        "aws s3api put-bucket-lifecycle-configuration --bucket {bucket} --lifecycle-configuration file://rules.json"
-    )
 
 
 @requirement("S3-01", title="The report bucket exists", severity=HIGH, guide=73)
@@ -133,7 +119,6 @@ def public_access_is_blocked(access: PublicAccess) -> Outcome:
         all(seen.values()),
         expected="all four on",
         observed=[k for k, v in seen.items() if not v] or "all four on",
-        remedy=access.remedy.format(bucket=access.subject),
     )
 
 
@@ -150,7 +135,6 @@ def versioning(state: Versioning) -> Outcome:
     return holds(
         str(state.get("Status") or "never enabled"),
         expected="Enabled",
-        remedy=f"aws s3api put-bucket-versioning --bucket {state.subject} --versioning-configuration Status=Enabled",
     )
 
 
@@ -162,7 +146,7 @@ def tls_only(policy: Policy) -> Outcome:
         "aws:SecureTransport" in text and "Deny" in text,
         expected="a Deny without aws:SecureTransport",
         observed="there" if "aws:SecureTransport" in text else "not in the policy",
-        remedy=policy.remedy.format(bucket=policy.subject),
+        remedy=f"aws s3api get-bucket-policy --bucket {policy.subject}   # add a Deny without aws:SecureTransport",
     )
 
 
@@ -176,7 +160,6 @@ class PolicyStatus(_Part):
     """Whether the bucket's policy makes it public, as S3 judges it."""
 
     operation, what = "get_bucket_policy_status", "bucket policy"
-    remedy = Policy.remedy
 
 
 @requirement("S3-07", title="The bucket's policy does not make it public", severity=MEDIUM, guide=73)

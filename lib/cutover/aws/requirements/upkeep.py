@@ -16,12 +16,10 @@ from cutover.expectations import RdsExpectation
 def minor_upgrades_are_known(rds: Instance, stack: Stack, expect: RdsExpectation) -> Outcome:
     """Switched on, AWS restarts the database with another version in a maintenance window of its choice."""
     wanted, seen = expect.minor_upgrades, rds.flag("AutoMinorVersionUpgrade")
-    flag = "--auto-minor-version-upgrade" if wanted else "--no-auto-minor-version-upgrade"
     return judged(
         wanted is None or seen == wanted,
         expected="either, on the record" if wanted is None else str(wanted).lower(),
         observed=seen,
-        remedy=rds.modify(flag),
     )
 
 
@@ -40,7 +38,7 @@ class Versions(View):
             f"PostgreSQL {version} on offer any more",
             rows="DBEngineVersions",
             name=version,
-            remedy=rds.modify("--engine-version <a minor on offer>"),
+            remedy=rds.modify(EngineVersion="<a minor on offer>"),
             after=(rds,),
         )
 
@@ -53,7 +51,7 @@ def version_is_offered(versions: Versions, rds: Instance) -> Outcome:
         state == "available",
         expected="available",
         observed=f"{versions.text('EngineVersion')} {state}",
-        remedy=rds.modify("--engine-version <a minor on offer>"),
+        remedy=rds.modify(EngineVersion="<a minor on offer>"),
     )
 
 

@@ -8,7 +8,7 @@ settings are then compared under the target's name. What breaks it is a differen
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,9 +52,14 @@ class RoleMap:
             return source, target, []
         objects: dict[tuple[str, str], CatalogObject] = {}
         merged: list[Finding] = []
-        mapped = self.pairs.keys() | set(self.pairs.values())
+        # A role that is only called like the target's has its settings and memberships for itself.
+        strangers = set(self.pairs.values()) - roles_in(source) - self.pairs.keys()
         for (kind, name), found in source.objects.items():
-            if kind == "role" and name in mapped:
+            if kind == "role" and (name in self.pairs or name in self.pairs.values()):
+                continue
+            if kind in ("role setting", "role membership") and not strangers.isdisjoint(
+                (found.attributes["role"], found.attributes.get("member"))
+            ):
                 continue
             one = renamed(found, lambda role: self.pairs.get(role, role))
             if _says_nothing(one):
@@ -114,29 +119,23 @@ def role_map(source: Catalog, target: Catalog, given: Mapping[str, str]) -> Role
         best, number = owners.most_common(1)[0]
         if role not in known and best != role and 2 * number > owners.total():
             found[role] = best
-    standing, doubts = roles_in(source), []
-    while several := _several(standing, found, known):
-        there, here = several
-        doubts.append(_doubt(here, there))
-        found = {a: b for a, b in found.items() if b != there}
+    standing, doubts = roles_in(source) - known.keys(), []
+    for there in sorted(set(found.values())):
+        here = sorted(role for role, best in {**found, **known}.items() if best == there)
+        if len(here) > 1 or there in standing:
+            doubts.append(_doubt(here, there, itself=there in standing))
+            found = {a: b for a, b in found.items() if b != there}
     pairs = {a: b for a, b in sorted({**found, **known}.items()) if a != b}
     counts = {a: (owned[a][b], owned[a].total()) for a, b in pairs.items() if a in owned}
     return RoleMap(pairs, frozenset(known), counts, tuple(doubts))
 
 
-def _several(
-    standing: Iterable[str], found: Mapping[str, str], known: Mapping[str, str]
-) -> tuple[str, list[str]] | None:
-    """A role of the target that was recognised as several of the source, and those; None where there is none."""
-    here: dict[str, list[str]] = {}
-    for role in sorted(standing):
-        here.setdefault({**found, **known}.get(role, role), []).append(role)
-    return next(((there, roles) for there, roles in here.items() if len(roles) > 1 and there in found.values()), None)
-
-
-def _doubt(here: list[str], there: str) -> str:
-    given = " ".join(f"--map-role {bare(role)}={bare(there)}" for role in here if role != there)
-    return f"{' and '.join(here)} of the source would be one role on the target, {there} (where that is meant: {given})"
+def _doubt(here: list[str], there: str, *, itself: bool) -> str:
+    given = " ".join(f"--map-role {bare(role)}={bare(there)}" for role in here)
+    why = f"{' and '.join(here)} of the source would be one role on the target, {there}"
+    if itself:
+        why = f"{there} is a role of its own on the source, so it is not taken for {' and '.join(here)} on the target"
+    return f"{why} (where that is meant: {given})"
 
 
 def _owned(source: Catalog, target: Catalog) -> dict[str, Counter[str]]:

@@ -17,7 +17,7 @@ _LINE = re.compile(r'("(?:[^"]|"")+"|[^" ]+)( .*)', re.DOTALL)
 _OWNERS = ("owner", "table owner", "belongs to")
 """Attributes that hold an object's owner; of one object there is one of them."""
 
-_OF_THE_SERVER = ("role", "role membership", "database")
+_OF_THE_SERVER = ("role", "role membership", "role setting", "database")
 """Kinds that say what a role is; that a role is named in them does not mean that it stands for anything here."""
 
 
@@ -38,7 +38,7 @@ def role_of(line: str) -> str:
 
 
 def roles_in(catalog: Catalog) -> set[str]:
-    """Roles that own something in this database, may do something, or have settings in it."""
+    """Roles that own something in this database, may do something in it, or have settings for it alone."""
     found: set[str] = set()
 
     def note(role: str) -> str:

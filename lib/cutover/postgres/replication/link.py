@@ -12,7 +12,7 @@ from psycopg import sql
 
 from cutover.errors import UsageError
 from cutover.postgres.catalog import Restored
-from cutover.postgres.connection import describe, parameters, session
+from cutover.postgres.connection import describe, readable, session
 from cutover.secrets import redact
 
 Connection = psycopg.Connection[Any]
@@ -71,7 +71,7 @@ class Link:
     @property
     def conninfo(self) -> str:
         """What the subscription connects with. It holds the password, which is registered for redaction."""
-        known = parameters(self.reach_url or self.source_url)
+        known = readable(self.reach_url or self.source_url)
         if known.get("password"):
             redact.register(known["password"])
         known |= {"application_name": self.name}
