@@ -36,7 +36,8 @@ from cutover.postgres.progress import Progress
 from cutover.postgres.snapshot import Snapshot, exported_snapshot
 from cutover.postgres.tools import Tools, find_tools
 from cutover.postgres.transfer import Restore, check_unmarked, dump, restore
-from cutover.postgres.transfer.errors import RestoreError, check_restore
+from cutover.postgres.transfer.errors import RestoreError
+from cutover.postgres.transfer.findings import check_restore
 from cutover.postgres.trial import EmptyDatabase, Trial, TrialTransfer, trial_transfer
 
 __all__ = [

@@ -26,7 +26,7 @@ from cutover.postgres.transfer import (
     refuse_used,
     restore,
 )
-from cutover.postgres.transfer.errors import check_restore
+from cutover.postgres.transfer.findings import check_restore
 
 
 class BackUp:

@@ -19,7 +19,7 @@ from cutover.postgres.integrity import Comparison, compare
 from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import exported_snapshot
 from cutover.postgres.transfer import Restore, dump, restore
-from cutover.postgres.transfer.errors import check_restore
+from cutover.postgres.transfer.findings import check_restore
 from cutover.postgres.transfer.resuming import drop_everything
 
 _USER_SCHEMAS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"

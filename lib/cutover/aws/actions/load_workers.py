@@ -12,8 +12,7 @@ from typing import Any
 from cutover.action import Change, Plan
 from cutover.aws.account import Account
 from cutover.aws.actions.wait import look_until, pause_s
-from cutover.aws.cost import fargate_listings
-from cutover.aws.prices import Prices
+from cutover.aws.cost import Prices, fargate_listings
 from cutover.aws.problem import Problem
 from cutover.errors import ActionRefused, AwsError
 from cutover.finding import Finding, Severity, Status

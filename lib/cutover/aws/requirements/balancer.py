@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from cutover.aws.requirements.answers import Absent, Ask, NotApplicable
 from cutover.aws.requirements.network import Subnets, Vpc
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -19,7 +20,8 @@ from cutover.aws.requirements.requirement import (
     show,
 )
 from cutover.aws.requirements.security_groups import AlbGroup
-from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, Stack, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import AlbExpectation, EcsExpectation
 
 

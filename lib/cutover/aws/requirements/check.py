@@ -14,9 +14,11 @@ from functools import cache, partial
 from itertools import count
 
 from cutover.aws.account import Account
+from cutover.aws.requirements.answers import Absent, NotApplicable, NotThere, Unreadable
 from cutover.aws.requirements.look import Read, Told
 from cutover.aws.requirements.requirement import REGISTRY, Requirement
-from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.errors import UsageError
 from cutover.finding import Finding, Status
 

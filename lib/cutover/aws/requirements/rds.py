@@ -9,6 +9,7 @@ from typing import Any, Self
 from cutover.aws.blueprint import Call
 from cutover.aws.blueprint.data import storage_limit_gib
 from cutover.aws.blueprint.shell import command
+from cutover.aws.requirements.answers import Absent, Ask, NotApplicable, Unreadable
 from cutover.aws.requirements.network import Subnets, Vpc
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -25,7 +26,8 @@ from cutover.aws.requirements.requirement import (
     requirement,
 )
 from cutover.aws.requirements.security_groups import RdsGroup
-from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import RdsExpectation
 
 

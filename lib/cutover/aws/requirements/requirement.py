@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cutover.aws.requirements.stack import Phase, Stack, View
+from cutover.aws.requirements.stack import Phase, Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import Expectations
 from cutover.finding import Severity, Status
 
