@@ -123,10 +123,16 @@ class DeployService:
         return self._roll_out(target)
 
     def verify(self, change: Change) -> list[Finding]:
-        """The PRIMARY deployment is ours and complete, its container is the release, and its targets are healthy."""
+        """The PRIMARY deployment is ours and complete, its container is the release, and its targets are healthy.
+
+        Where the release was found running and no deployment of it is on record (whoever began it was killed before
+        its end), the PRIMARY one is judged by its task definition.
+        """
         service = self._service()
         primary = _primary(service)
         deployment, target = str(change.result.get("deployment", "")), str(change.result.get("task_definition", ""))
+        if change.plan.empty and target != change.plan.before["task_definition"]:
+            deployment, target = str(primary.get("id", "")), str(change.plan.before["task_definition"])
         definition = self._definition(str(primary.get("taskDefinition") or service["taskDefinition"]))
         release = self._release_of(definition)
         events = [str(e.get("message")) for e in (service.get("events") or [])[:3]]
