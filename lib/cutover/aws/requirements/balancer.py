@@ -135,8 +135,8 @@ def deletion_protection(attributes: BalancerAttributes) -> Outcome:
 @requirement("ALB-08", title="The balancer keeps access logs", severity=MEDIUM)
 def access_logs(attributes: BalancerAttributes) -> Outcome:
     """They are the only list of who saw an error during the cutover."""
-    key = "access_logs.s3.enabled"
-    return holds(attributes.value(key), expected="true")
+    remedy = attributes.set("access_logs.s3.enabled", "true") + " Key=access_logs.s3.bucket,Value=<the bucket of logs>"
+    return holds(attributes.value("access_logs.s3.enabled"), expected="true", remedy=remedy)
 
 
 @requirement("ALB-09", title="The balancer closes idle connections before the application", severity=HIGH)
