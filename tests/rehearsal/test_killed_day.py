@@ -42,9 +42,8 @@ def killed(stage: Stage, outputs: Path, step: str, *more: str, when: Callable[[S
     running = day(stage, outputs, *more)
     while running.poll() is None:
         new = [path for path in outputs.glob("20*") if path not in known]
-        if new and (new[0] / "steps" / f"{step}.json").exists():
-            if when(stage):
-                break
+        if new and (new[0] / "steps" / f"{step}.json").exists() and when(stage):
+            break
         time.sleep(0.05)
     time.sleep(0.3)
     running.kill()
