@@ -300,7 +300,7 @@ def test_what_is_there_but_wrong_is_mended_with_its_own_command(tmp_path: Path) 
     identity = "aws() { echo 123456789012; }; export -f aws"
     ran = run_script(remedy.script([vague], present).text, identity, tmp_path)
     assert ran.returncode == 3
-    assert "XYZ-01: rebuild the 'image 'now'" in ran.stderr
+    assert "XYZ-01: rebuild the ’image ’now’" in ran.stderr
 
 
 def test_a_run_is_mended_from_its_own_folder(recorded: Recorded, tmp_path: Path) -> None:
