@@ -78,12 +78,12 @@ class Look:
         """
         try:
             raw: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            services = raw["services"]
             if (version := raw.get("version", 0)) not in range(VERSION + 1):
                 raise UsageError(
                     f"{path} is a look of version {version}; this Cutover knows versions up to {VERSION}.",
                     todo="judge it with the version of Cutover that kept it, or a newer one",
                 )
-            services = raw["services"]
             return cls(
                 path,
                 datetime.fromisoformat(raw["at"]),
