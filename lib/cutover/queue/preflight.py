@@ -124,21 +124,17 @@ def lost_data(hollow: Mapping[str, Sequence[Job]], prefix: str, subject: str, sh
     named = [f"{job.called(queue)}, {job.where}" for queue, job in lost[:show]]
     more = f"; and {len(lost) - show} more" if len(lost) > show else ""
     remedy = [f"redis-cli -u … {_removal(prefix, queue, job)}" for queue, job in lost[:show]]
-    return Finding(
-        id="QUE-14",
-        title=_DATA,
-        status=Status.FAIL if lost else Status.PASS,
+    return Finding.check(
+        "QUE-14",
+        _DATA,
+        lost,
         severity=Severity.BLOCKER if wanted or not lost else Severity.MEDIUM,
         subject=subject,
         expected="a hash for each id",
         observed=f"{len(lost)} without: {'; '.join(named)}{more}" if lost else "a hash for each id",
         why="a worker that takes such an id has neither the job's name nor its data; nothing can be compared. Redis "
-        "has evicted the hashes, or somebody deleted them."
-        if lost
-        else "",
-        remedy="\n".join(["What they were is lost; once somebody has noted the ids, remove them:", *remedy])
-        if lost
-        else "",
+        "has evicted the hashes, or somebody deleted them.",
+        remedy="\n".join(["What they were is lost; once somebody has noted the ids, remove them:", *remedy]),
         data={"count": len(lost), "named": named} if lost else {},
     )
 
@@ -257,16 +253,16 @@ def _room(identifier: str, title: str, side: _Side, needed: int | None, seen: st
         status = Status.FAIL if room is not None and needed is not None and exact else Status.UNKNOWN
     if status is Status.UNKNOWN:
         why = f"{why}. Not all of it can be asked: memory and sizes are what this server does not tell".lstrip(". ")
-    return Finding(
+    return Finding.check(
         identifier,
         title,
         status,
-        Severity.BLOCKER,
-        shown(side.url),
-        "enough room" if needed is None else f"at least {mib(needed)} free",
-        seen,
-        "" if status is Status.PASS else why,
-        {Status.FAIL: _ROOM, Status.UNKNOWN: _RIGHTS}.get(status, ""),
+        severity=Severity.BLOCKER,
+        subject=shown(side.url),
+        expected="enough room" if needed is None else f"at least {mib(needed)} free",
+        observed=seen,
+        why=why,
+        remedy=_ROOM if status is Status.FAIL else _RIGHTS,
         data={"room": room, "needed": needed, "used": side.memory.used, "limit": side.memory.limit},
     )
 
@@ -282,16 +278,16 @@ def _policy(side: _Side, needed: int | None) -> Finding:
     )
     status = Status.FAIL if memory.evicts else Status.PASS if memory.policy else Status.UNKNOWN
     lost = f"; {side.evicted:,} keys evicted since it started" if side.evicted else ""
-    return Finding(
+    return Finding.check(
         "QUE-13",
         "Redis refuses writes at its limit instead of evicting keys",
         status,
-        Severity.BLOCKER if memory.evicts and not ample else Severity.MEDIUM,
-        shown(side.url),
-        "maxmemory-policy noeviction",
-        f"{memory.policy or 'not told'}; {_free(memory)}{lost}",
-        "" if status is Status.PASS else "jobs, locks and lists of a queue are evicted like any other key",
-        "" if status is Status.PASS else f"CONFIG SET maxmemory-policy noeviction (or the service's setting); {_ROOM}",
+        severity=Severity.BLOCKER if memory.evicts and not ample else Severity.MEDIUM,
+        subject=shown(side.url),
+        expected="maxmemory-policy noeviction",
+        observed=f"{memory.policy or 'not told'}; {_free(memory)}{lost}",
+        why="jobs, locks and lists of a queue are evicted like any other key",
+        remedy=f"CONFIG SET maxmemory-policy noeviction (or the service's setting); {_ROOM}",
     )
 
 

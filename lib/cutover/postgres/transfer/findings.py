@@ -19,21 +19,20 @@ def check_restore(restore: Restore) -> list[Finding]:
         _judge(restore, "data", "No rows were lost in the restore", losses["data"], Severity.BLOCKER),
         _judge(restore, "objects", "No object was lost in the restore", losses["object"], Severity.HIGH),
     ]
-    complete = restore.tables == restore.tables_expected
     kept = f", {restore.kept} of them kept from the attempt that was interrupted" if restore.kept else ""
     stopped = f"; stopped after the phase {restore.stopped!r}, what follows it was not tried" if restore.stopped else ""
     findings.append(
-        Finding(
-            id="RST-tables",
-            title="The rows of every table in the dump were loaded",
-            status=Status.PASS if complete else Status.FAIL,
+        Finding.check(
+            "RST-tables",
+            "The rows of every table in the dump were loaded",
+            restore.tables != restore.tables_expected,
             severity=Severity.BLOCKER,
             subject=restore.target,
             expected=f"{restore.tables_expected} tables",
             observed=f"{restore.tables} tables{kept} in {restore.seconds:.1f} s; "
             f"ANALYZE {restore.analyze_seconds:.1f} s{stopped}",
-            why="" if complete else "A table that was not loaded is empty or absent on the target.",
-            remedy="" if complete else _GO_ON,
+            why="A table that was not loaded is empty or absent on the target.",
+            remedy=_GO_ON,
             data={"tables": restore.tables, "seconds": restore.seconds},
         )
     )
@@ -62,22 +61,20 @@ def _judge(restore: Restore, key: str, title: str, errors: list[RestoreError], s
     words = [f"{e.kind} {e.object}: {e.message}".strip() for e in errors]
     more = f" … and {len(words) - 10} more" if len(words) > 10 else ""
     commands = [e.command for e in errors if e.command and key == "objects"][:10]
-    remedy = ""
-    if errors:
-        remedy = _GO_ON
+    remedy = _GO_ON
     if commands:
         remedy += "\nOr repeat on the target what failed, then DROP SCHEMA cutover_restore CASCADE:\n" + "\n".join(
             commands
         )
-    return Finding(
-        id=f"RST-{key}",
-        title=title,
-        status=Status.FAIL if errors else Status.PASS,
+    return Finding.check(
+        f"RST-{key}",
+        title,
+        errors,
         severity=severity,
         subject=restore.target,
         expected="no error",
         observed="; ".join(words[:10]) + more if words else f"none ({restore.tool}, exit code {restore.exit_code})",
-        why="pg_restore went on after the error; the target lacks what is named here." if errors else "",
+        why="pg_restore went on after the error; the target lacks what is named here.",
         remedy=remedy,
         data={"errors": [e.to_dict() for e in errors[:100]]} if errors else {},
     )
