@@ -29,6 +29,16 @@ def count(number: Any, noun: str = "", plural: str = "") -> str:
     return f"{value:,} {noun if value == 1 else plural or noun + 's'}"
 
 
+def size(octets: float) -> str:
+    """Bytes in powers of 1024, as servers and AWS count them: `812 B`, `4.1 KiB`, `12.0 MiB`, `340 GiB`."""
+    value = float(octets)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            return f"{value:,.0f} {unit}" if unit == "B" or value >= 100 else f"{value:,.1f} {unit}"
+        value /= 1024
+    raise AssertionError("unreachable")
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as a person says them: `36 ms`, `0.4 s`, `42 s`, `3 min 12 s`, `1 h 04 min`; `–` for none."""
     if seconds is None or not math.isfinite(seconds) or seconds < 0:

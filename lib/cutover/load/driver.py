@@ -28,6 +28,7 @@ from cutover.load.log import SUFFIX, LogReader, read_log
 from cutover.load.settings import Settings
 from cutover.load.shapes import schedule
 from cutover.migration import Load
+from cutover.progress import Listener, Progress
 from cutover.urls import read_url, shown
 
 LOCUSTFILE = Path(cutover.__file__).resolve().parents[2] / "locustfiles" / "shadowtwin.py"
@@ -73,7 +74,7 @@ def run(
     login: str,
     admin_login: str | None = None,
     stop_when: Callable[[pd.DataFrame], bool] | None = None,
-    progress: Callable[[float, float], None] | None = None,
+    progress: Listener | None = None,
     timeout_s: float = 30.0,
     concurrency: int = 1000,
     seed: int | None = None,
@@ -91,7 +92,7 @@ def run(
         login: `email:password` of the visitors.
         admin_login: `email:password` of the administrator; without one no administrator visits.
         stop_when: called about twice a second with everything recorded so far; True ends the load.
-        progress: called about twice a second with the seconds of load done and planned.
+        progress: called about twice a second with the seconds of load done and planned (stage `load`).
         timeout_s: a request is given up after this; keep it well above the p95 threshold.
         concurrency: requests at once over all workers; an arrival beyond it is recorded as never sent.
         seed: makes the arrivals repeatable.
@@ -226,7 +227,7 @@ def _watch(
     reader: LogReader,
     settings: Settings,
     stop_when: Callable[[pd.DataFrame], bool] | None,
-    progress: Callable[[float, float], None] | None,
+    progress: Listener | None,
     within_s: float,
 ) -> str:
     """Look until the load is over; returns why it is."""
@@ -238,7 +239,8 @@ def _watch(
         if first is None and reader.workers >= settings.workers:
             first = looked
         if progress is not None:
-            progress(min(looked - (first or looked), settings.duration_s), settings.duration_s)
+            done_s = min(looked - (first or looked), settings.duration_s)
+            progress(Progress("load", done_s, settings.duration_s, "seconds", started=first or looked))
         if stop_when is not None and reader.workers and stop_when(reader.frame()):
             return "stopped early"
         if reader.workers and reader.ended:

@@ -9,9 +9,9 @@ from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.catalog import Expected, compare_catalogs, printed_by, read_catalog
 from cutover.postgres.connection import describe, session, user_of
-from cutover.postgres.progress import Listener, Progress
 from cutover.postgres.replication.link import STATES, Link, LinkState, link_state, published_tables, qualified
 from cutover.postgres.replication.schema import changed, schema_of
+from cutover.progress import Listener, Progress
 
 READY_BYTES = 16 * 2**20
 """A copy that is behind by no more of the source's log than this (one segment) catches up within a second or two."""

@@ -14,7 +14,7 @@ import psycopg
 
 from cutover.errors import DatabaseError
 from cutover.postgres.connection import connect
-from cutover.postgres.progress import Listener, Progress
+from cutover.progress import Listener, Progress
 
 _EVERY_S = 1.0
 _BEGUN = re.compile(r'(?:dumping contents of|processing data for) table "(.*)"$')
