@@ -1,4 +1,4 @@
-"""How numbers, durations and text that cannot be seen are written for a person, in every room alike."""
+"""How numbers, sizes, durations and long or invisible text are written for a person, in every room alike."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def visible(text: str) -> str:
     """
     text = _SURROGATE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
     return _CONTROL.sub(lambda m: chr(0x2400 + ord(m[0])) if ord(m[0]) < 0x20 else f"⟨U+{ord(m[0]):04X}⟩", text)
+
+
+def cut(text: str, most: int) -> str:
+    """`text` in at most so many characters; an ellipsis stands for what is left out."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def count(number: Any, noun: str = "", plural: str = "") -> str:

@@ -15,6 +15,7 @@ from cutover.postgres.facts import ServerFacts
 from cutover.postgres.preflight.query_checks import Connection
 from cutover.postgres.transfer import unfinished_restore
 from cutover.postgres.transfer.mark import objects_in
+from cutover.text import size
 
 _ROOM = 1.5
 """Times the source's size that the target wants: data and indexes, sorts that build them, WAL (our rule of thumb)."""
@@ -336,8 +337,8 @@ def room(source: ServerFacts, target: ServerFacts, storage_bytes: int | None, fo
             Status.UNKNOWN if storage_bytes is None else Status.PASS if storage_bytes >= needed else Status.FAIL,
             Severity.MEDIUM if storage_bytes is None else Severity.HIGH,
             target.described,
-            f"at least {_size(needed)} ({_ROOM} times the source's {_size(source.size_bytes)})",
-            "not told" if storage_bytes is None else _size(storage_bytes),
+            f"at least {size(needed)} ({_ROOM} times the source's {size(source.size_bytes)})",
+            "not told" if storage_bytes is None else size(storage_bytes),
             "A server does not say by SQL how much room is left on its disk."
             if storage_bytes is None
             else "The restore would stop in its middle with a full disk."
@@ -362,17 +363,13 @@ def room(source: ServerFacts, target: ServerFacts, storage_bytes: int | None, fo
             Status.PASS if enough else Status.FAIL,
             Severity.HIGH,
             str(folder),
-            f"at least {_size(source.size_bytes)}, the source's size (a dump is compressed, and lacks the indexes)",
-            f"{_size(free)} free",
+            f"at least {size(source.size_bytes)}, the source's size (a dump is compressed, and lacks the indexes)",
+            f"{size(free)} free",
             "" if enough else "The dump would stop in its middle with a full disk.",
             "" if enough else "Make room, or set `backups:` in the parameters to a larger disk.",
         )
     )
     return findings
-
-
-def _size(size: float) -> str:
-    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
 
 
 def _unknown(key: str, title: str, severity: Severity, target: ServerFacts, error: psycopg.Error) -> Finding:
