@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from cutover import aws_session
 from cutover.errors import SecretError, UsageError
 from cutover.urls import (
     HOW_TO_WRITE,
@@ -285,19 +286,11 @@ def _from_file(path: Path) -> str:
 
 
 def _from_secrets_manager(name: str, region: str | None, endpoint: str | None) -> str:
-    import boto3  # noqa: PLC0415 - slow to import, and most commands need no AWS
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow to import
 
     name, _, key = name.partition("#")
     try:
-        dummy = "rehearsal" if endpoint else None  # the emulator gets no real credentials
-        client = boto3.client(
-            "secretsmanager",
-            region_name=region,
-            endpoint_url=endpoint,
-            aws_access_key_id=dummy,
-            aws_secret_access_key=dummy,
-        )
+        client = aws_session.client("secretsmanager", region=region, endpoint=endpoint)
         value = str(client.get_secret_value(SecretId=name)["SecretString"])
     except (BotoCoreError, ClientError, KeyError) as error:
         raise SecretError(

@@ -29,6 +29,8 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from cutover import aws_session
+
 STALE_S = 0.5
 """Records read from Route 53 serve for this long."""
 ALIAS_TTL_S = 60
@@ -114,16 +116,8 @@ class Zone:
 
     def _route53(self) -> Any:
         if self._client is None:
-            import boto3  # noqa: PLC0415 - half a second, after the server listens
-            from botocore.config import Config  # noqa: PLC0415
-
-            self._client = boto3.client(
-                "route53",
-                endpoint_url=self._endpoint,
-                region_name=self._region,
-                aws_access_key_id="rehearsal",
-                aws_secret_access_key="rehearsal",
-                config=Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}),
+            self._client = aws_session.client(
+                "route53", region=self._region, endpoint=self._endpoint, connect_s=1, read_s=2, attempts=1
             )
         return self._client
 
