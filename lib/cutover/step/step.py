@@ -18,7 +18,8 @@ from cutover.errors import ActionRefused, ApprovalNeeded, GateClosed, UsageError
 from cutover.finding import Finding, Severity, Status, deciding
 from cutover.migration import Migration
 from cutover.params import from_dict
-from cutover.secrets import redact, running_stage
+from cutover.secrets import redact
+from cutover.stage_file import running_stage
 from cutover.step import approval, display
 from cutover.step.conclusion import Conclusion, conclude, latest, to_dict
 from cutover.step.evidence import RunFolder, project_root
