@@ -28,6 +28,7 @@ from cutover.load.log import SUFFIX, LogReader, read_log
 from cutover.load.settings import Settings
 from cutover.load.shapes import schedule
 from cutover.migration import Load
+from cutover.processes import end
 from cutover.progress import Listener, Progress
 from cutover.urls import read_url, shown
 
@@ -298,32 +299,11 @@ class _Group:
         return "Locust's last words: " + (" | ".join(text.strip().splitlines()[-8:]) or "none")
 
     def stop(self) -> int:
-        """SIGINT, then SIGKILL, to the whole group, each within bounds; returns Locust's exit code."""
+        """SIGINT, then SIGKILL, to Locust and all its workers, each within bounds; returns Locust's exit code."""
         try:
-            # The group outlives its first process: workers are waited for even when that one has ended.
-            if self._signal(signal.SIGINT) and not self._gone_within(STOP_WITHIN_S):
-                self._signal(signal.SIGKILL)
-                self._gone_within(STOP_WITHIN_S)
-        except BaseException:
-            self._signal(signal.SIGKILL)
-            raise
+            end({self._process.pid: signal.SIGINT}, timeout_s=STOP_WITHIN_S)
         finally:
             os.close(self._lifeline)
-        code = self._process.poll()
-        return -signal.SIGKILL if code is None else code
-
-    def _signal(self, number: int) -> bool:
-        """Whether anything was there to be signalled; 0 only asks."""
-        try:
-            os.killpg(self._process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            return False
-        return True
-
-    def _gone_within(self, seconds: float) -> bool:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if self._process.poll() is not None and not self._signal(0):
-                return True
-            time.sleep(0.05)
-        return False
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(STOP_WITHIN_S)
+        return -signal.SIGKILL
