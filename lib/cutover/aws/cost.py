@@ -44,8 +44,6 @@ GUIDE: dict[str, tuple[str, float, int]] = {
     "monitoring": ("CloudWatch: logs + metrics", 20, 723),
 }
 """The guide's own table: what it reckons with, USD a month, the line."""
-GUIDE_TASK = 35.0
-"""The guide's price of a further task (line 728)."""
 
 
 @dataclass(frozen=True, slots=True)

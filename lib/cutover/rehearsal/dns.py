@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import signal
 import socket
 import struct
 import sys
@@ -30,6 +29,7 @@ import dns.rdatatype
 import dns.rrset
 
 from cutover import aws_session
+from cutover.signals import stop_event
 
 STALE_S = 0.5
 """Records read from Route 53 serve for this long."""
@@ -322,9 +322,7 @@ def main() -> int:
     parser.add_argument("--zone", required=True)
     parser.add_argument("--homes", type=json.loads, default={}, help='{"canonical name": "address:port"}')
     arguments = parser.parse_args()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     try:
         zone = Zone(arguments.aws_endpoint, arguments.zone)
         resolver = Resolver(arguments.host, arguments.port, zone, arguments.homes)
