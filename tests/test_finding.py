@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutover.errors import CutoverError, ExitCode, GateClosed, Interrupted, Message, raised, worst
+from cutover.errors import CutoverError, ExitCode, GateClosed, Message, raised, worst
 from cutover.finding import Finding, Severity, Status, Verdict, deciding, verdict
 
 CLOSING = {
@@ -141,8 +141,6 @@ def test_the_worst_of_several_endings_wins() -> None:
         (GateClosed("closed", verdict="NO_GO"), 3),
         (GateClosed("closed", verdict="ROLLBACK"), 3),
         (GateClosed("closed", verdict="INCONCLUSIVE"), 5),
-        (Interrupted("stopped", signal_number=2), 130),
-        (Interrupted("stopped", signal_number=15), 143),
         (CutoverError("broke"), 1),
     ],
 )

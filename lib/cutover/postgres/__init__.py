@@ -32,7 +32,6 @@ from cutover.postgres.integrity import (
 )
 from cutover.postgres.position import WritePosition, check_no_writes, write_position
 from cutover.postgres.preflight import preflight, scratch_catalog, scratch_restore
-from cutover.postgres.progress import Progress
 from cutover.postgres.snapshot import Snapshot, exported_snapshot
 from cutover.postgres.tools import Tools, find_tools
 from cutover.postgres.transfer import Restore, check_unmarked, dump, restore
@@ -54,7 +53,6 @@ __all__ = [
     "Freeze",
     "Measured",
     "Politeness",
-    "Progress",
     "Restore",
     "RestoreError",
     "Restored",

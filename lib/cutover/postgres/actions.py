@@ -13,7 +13,6 @@ from cutover.postgres.archive import Dump, read_dump, verify_dump
 from cutover.postgres.connection import describe, session
 from cutover.postgres.forecast import measured
 from cutover.postgres.integrity import Fingerprint, fingerprint
-from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import exported_snapshot
 from cutover.postgres.transfer import (
     MARKER,
@@ -27,6 +26,7 @@ from cutover.postgres.transfer import (
     restore,
 )
 from cutover.postgres.transfer.findings import check_restore
+from cutover.progress import Listener
 
 
 class BackUp:

@@ -16,11 +16,11 @@ from cutover.postgres.catalog import Restored
 from cutover.postgres.connection import describe, same_database, session
 from cutover.postgres.forecast import measured
 from cutover.postgres.integrity import Comparison, compare
-from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import exported_snapshot
 from cutover.postgres.transfer import Restore, dump, restore
 from cutover.postgres.transfer.findings import check_restore
 from cutover.postgres.transfer.resuming import drop_everything
+from cutover.progress import Listener
 
 _USER_SCHEMAS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 

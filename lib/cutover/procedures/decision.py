@@ -18,7 +18,8 @@ from cutover.procedures.overview import _lines
 from cutover.procedures.rollback_commands import Known, WayBack, fault_began, way_back_of
 from cutover.procedures.symptoms import look_around
 from cutover.procedures.tables import tabulate
-from cutover.secrets import is_reference, running_stage
+from cutover.secrets import is_reference
+from cutover.stage_file import running_stage
 from cutover.step import RunFolder, Step
 
 _KEY = "target-position-at-cutover"

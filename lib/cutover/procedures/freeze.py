@@ -13,7 +13,7 @@ from cutover import app, objects, postgres, queue
 from cutover.action import Action
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
-from cutover.postgres.progress import Listener
+from cutover.progress import Listener
 from cutover.step import Step
 
 POSITION_KEY = "write-position"
@@ -175,7 +175,7 @@ def _not_carried(why: str) -> Finding:
     return Finding("QUE-05", title, Status.UNKNOWN, Severity.BLOCKER, "the job queues", why=why, remedy=why)
 
 
-def compare_reports(step: Step, *, progress: objects.Listener | None = None) -> list[Finding]:
+def compare_reports(step: Step, *, progress: Listener | None = None) -> list[Finding]:
     """The PDF reports on both sides, by content; both inventories are kept as evidence."""
     where = report_locations(step)
     found: dict[str, objects.Inventory] = {}

@@ -20,10 +20,10 @@ from cutover.errors import ActionRefused, CutoverError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres import replication
 from cutover.postgres.position import movement
-from cutover.postgres.progress import Listener
 from cutover.procedures.decision import remember_cutover
 from cutover.procedures.freeze import POSITION_KEY, maintenance, report_locations
 from cutover.procedures.watch import logins, target
+from cutover.progress import Listener
 from cutover.step import Step
 
 PROVEN_KEY = "replication-proven"

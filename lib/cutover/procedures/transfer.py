@@ -18,7 +18,6 @@ from cutover.action import Action, Change, Plan
 from cutover.errors import CutoverError, UsageError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres import replication
-from cutover.postgres.progress import Listener
 from cutover.procedures.freeze import check_queues, fingerprint_of, report_locations, transfer_made
 from cutover.procedures.switchover import (
     REFUSAL_KEY,
@@ -31,6 +30,7 @@ from cutover.procedures.switchover import (
 from cutover.procedures.tables import columns_of, tabulate
 from cutover.procedures.ttl import check_ttl_lowered
 from cutover.procedures.watch import logins, target
+from cutover.progress import Listener
 from cutover.step import Step
 from cutover.step.phases import notebooks_of
 
@@ -127,7 +127,7 @@ def identity_change(step: Step) -> Action | None:
     return replication.GiveReplicaIdentity(link_of(step).source_url) if replicates(step) else None
 
 
-def reports_change(step: Step, *, progress: objects.Listener | None = None) -> Action | None:
+def reports_change(step: Step, *, progress: Listener | None = None) -> Action | None:
     """What copies the PDF reports; None for a replicated copy, whose switch-over does it before and in the freeze."""
     return None if replicates(step) else objects.CopyObjects(**report_locations(step), progress=progress)  # type: ignore[arg-type]
 

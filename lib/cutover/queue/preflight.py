@@ -25,7 +25,8 @@ from cutover.queue.layout import (
     queue_names,
     shown,
 )
-from cutover.queue.memory import KEYS, SHARE, BoundedReader, Memory, mib
+from cutover.queue.memory import KEYS, SHARE, BoundedReader, Memory
+from cutover.text import size
 
 SHOWN = 20
 _LEAST = 64 * 2**10
@@ -215,7 +216,7 @@ _NO_QUEUE = "there is no queue, so nothing is drained, paused or copied"
 
 def _source_room(side: _Side) -> Finding:
     largest, key = side.largest
-    seen = _free(side.memory) + ("" if side.full else f"; the largest value takes {mib(largest)} ({key})")
+    seen = _free(side.memory) + ("" if side.full else f"; the largest value takes {size(largest)} ({key})")
     why = (
         "what is asked for counts as the server's memory until it is received: its users' writes would be refused, or "
         "jobs evicted"
@@ -229,7 +230,7 @@ def _target_room(source: _Side, target: _Side) -> Finding:
     if target.error is not None:
         return Finding("QUE-12", title, Status.UNKNOWN, Severity.BLOCKER, shown(target.url), why=target.error.what)
     needed = _needed(source, target)
-    seen = f"{_free(target.memory)}; the source's queues take {'?' if source.whole is None else mib(source.whole)}"
+    seen = f"{_free(target.memory)}; the source's queues take {'?' if source.whole is None else size(source.whole)}"
     why = "a Redis that is full refuses the rest of the jobs, or evicts"
     exact = not (source.unweighed or source.full or target.unweighed)
     return _room("QUE-12", title, target, needed, seen, why, exact=exact)
@@ -259,7 +260,7 @@ def _room(identifier: str, title: str, side: _Side, needed: int | None, seen: st
         status,
         severity=Severity.BLOCKER,
         subject=shown(side.url),
-        expected="enough room" if needed is None else f"at least {mib(needed)} free",
+        expected="enough room" if needed is None else f"at least {size(needed)} free",
         observed=seen,
         why=why,
         remedy=_ROOM if status is Status.FAIL else _RIGHTS,
@@ -295,7 +296,7 @@ def _free(memory: Memory) -> str:
     if memory.room is None or memory.limit is None:
         return "how much is free is not told"
     of = "maxmemory" if memory.capped else "no maxmemory; the machine's memory"
-    return f"{mib(memory.room)} free of {mib(memory.limit)} ({of})"
+    return f"{size(memory.room)} free of {size(memory.limit)} ({of})"
 
 
 def closing(findings: Collection[Finding]) -> list[Finding]:

@@ -31,7 +31,7 @@ from cutover.postgres.integrity.results import Comparison, TableComparison
 from cutover.postgres.integrity.rewritten import rewritten_since
 from cutover.postgres.integrity.rowhash import row_sha256
 from cutover.postgres.integrity.selection import Selection, left_out
-from cutover.postgres.progress import Listener
+from cutover.progress import Listener
 
 
 def audit(

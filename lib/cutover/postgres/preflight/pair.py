@@ -15,6 +15,7 @@ from cutover.postgres.facts import ServerFacts
 from cutover.postgres.preflight.query_checks import Connection
 from cutover.postgres.transfer import unfinished_restore
 from cutover.postgres.transfer.mark import objects_in
+from cutover.text import size
 
 _ROOM = 1.5
 """Times the source's size that the target wants: data and indexes, sorts that build them, WAL (our rule of thumb)."""
@@ -310,7 +311,7 @@ def room(source: ServerFacts, target: ServerFacts, storage_bytes: int | None, fo
     """
     needed = int(source.size_bytes * _ROOM)
     title = "The target's storage holds the source and what building its indexes needs"
-    expected = f"at least {_size(needed)} ({_ROOM} times the source's {_size(source.size_bytes)})"
+    expected = f"at least {size(needed)} ({_ROOM} times the source's {size(source.size_bytes)})"
     if storage_bytes is None:
         storage = Finding(
             "PRE-room",
@@ -331,7 +332,7 @@ def room(source: ServerFacts, target: ServerFacts, storage_bytes: int | None, fo
             severity=Severity.HIGH,
             subject=target.described,
             expected=expected,
-            observed=_size(storage_bytes),
+            observed=size(storage_bytes),
             why="The restore would stop in its middle with a full disk.",
             remedy="aws rds modify-db-instance --allocated-storage … --apply-immediately",
         )
@@ -347,17 +348,13 @@ def room(source: ServerFacts, target: ServerFacts, storage_bytes: int | None, fo
             free < source.size_bytes,
             severity=Severity.HIGH,
             subject=str(folder),
-            expected=f"at least {_size(source.size_bytes)}, the source's size (a dump is compressed, and lacks the "
+            expected=f"at least {size(source.size_bytes)}, the source's size (a dump is compressed, and lacks the "
             "indexes)",
-            observed=f"{_size(free)} free",
+            observed=f"{size(free)} free",
             why="The dump would stop in its middle with a full disk.",
             remedy="Make room, or set `backups:` in the parameters to a larger disk.",
         ),
     ]
-
-
-def _size(size: float) -> str:
-    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
 
 
 def _unknown(key: str, title: str, severity: Severity, target: ServerFacts, error: psycopg.Error) -> Finding:

@@ -9,6 +9,7 @@ from cutover.finding import Finding, Severity, Status
 from cutover.postgres.connection import READ_ONLY, describe, one_line, parameters, start_up
 from cutover.postgres.facts import ServerFacts
 from cutover.postgres.preflight.query_checks import Connection
+from cutover.text import size
 
 _KEPT = 3
 _BY_NAME = ("require", "verify-ca", "verify-full")
@@ -22,7 +23,7 @@ def reached(side: str, facts: ServerFacts) -> Finding:
         status=Status.PASS,
         severity=Severity.BLOCKER,
         subject=facts.described,
-        observed=f"PostgreSQL {facts.version}, {facts.size_bytes / 2**20:,.1f} MiB, {facts.tables} tables, "
+        observed=f"PostgreSQL {facts.version}, {size(facts.size_bytes)}, {facts.tables} tables, "
         f"about {facts.rows_estimated:,} rows, as {facts.user}",
         data={"major": facts.major, "bytes": facts.size_bytes, "tables": facts.tables},
     )

@@ -14,9 +14,9 @@ from cutover.errors import ActionRefused, DatabaseError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.connection import describe, session
 from cutover.postgres.freeze import check_refused
-from cutover.postgres.progress import Listener, Progress
 from cutover.postgres.replication.end import writer
 from cutover.postgres.replication.link import Connection, Link, link_state
+from cutover.progress import Listener, Progress
 
 _SEQUENCES = "SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) FROM pg_sequences ORDER BY 1"
 

@@ -9,9 +9,10 @@ from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.catalog import Expected, compare_catalogs, printed_by, read_catalog
 from cutover.postgres.connection import describe, session, user_of
-from cutover.postgres.progress import Listener, Progress
 from cutover.postgres.replication.link import STATES, Link, LinkState, link_state, published_tables, qualified
 from cutover.postgres.replication.schema import changed, schema_of
+from cutover.progress import Listener, Progress
+from cutover.text import size
 
 READY_BYTES = 16 * 2**20
 """A copy that is behind by no more of the source's log than this (one segment) catches up within a second or two."""
@@ -175,8 +176,8 @@ def _lag(link: Link, state: LinkState, ready_bytes: int) -> Finding:
         state.behind_bytes > ready_bytes,
         severity=Severity.HIGH,
         subject=link.subject,
-        expected=f"at most {ready_bytes / 2**20:g} MiB of the source's log",
-        observed=f"{state.behind_bytes / 2**20:,.2f} MiB{seconds}; {state.replayed} of {state.source_lsn}",
+        expected=f"at most {size(ready_bytes)} of the source's log",
+        observed=f"{size(state.behind_bytes)}{seconds}; {state.replayed} of {state.source_lsn}",
         why="Users would be refused for as long as the rest takes.",
         remedy="Wait; look at the target's load, locks and long queries (pg_stat_activity), and whether a large update "
         "or an index build holds it up.",
@@ -225,8 +226,8 @@ def _conflicts(link: Link, state: LinkState) -> Finding:
 
 def _slot(link: Link, state: LinkState) -> Finding:
     lost, tight = state.slot_wal == "lost" or not state.slot, state.slot_wal == "unreserved"
-    kept = f"; it keeps {state.kept_bytes / 2**20:,.1f} MiB of log" if state.kept_bytes is not None else ""
-    left = f", {state.safe_bytes / 2**20:,.1f} MiB more until it is lost" if state.safe_bytes is not None else ""
+    kept = f"; it keeps {size(state.kept_bytes)} of log" if state.kept_bytes is not None else ""
+    left = f", {size(state.safe_bytes)} more until it is lost" if state.safe_bytes is not None else ""
     return Finding.check(
         "REP-slot",
         "The source keeps what the copy has not seen yet",
