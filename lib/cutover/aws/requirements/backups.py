@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Self
 
 from cutover.aws.requirements.rds import Instance, instance_named
-from cutover.aws.requirements.requirement import BLOCKER, DAY, HIGH, LOW, MEDIUM, Outcome, judged, requirement
+from cutover.aws.requirements.requirement import BLOCKER, DAY, HIGH, LOW, MEDIUM, Outcome, judged, requirement, serves
 from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, NotThere, Stack, View
+from cutover.aws.states import INSTANCE
 from cutover.expectations import RdsExpectation
 
 
@@ -45,7 +46,7 @@ def read_replica(replica: ReadReplica, expect: RdsExpectation) -> Outcome:
     source = replica.text("ReadReplicaSourceDBInstanceIdentifier")
     state = replica.text("DBInstanceStatus")
     return judged(
-        source.split(":")[-1] == expect.instance and state == "available",
+        source.split(":")[-1] == expect.instance and serves(state, INSTANCE).ok,
         expected=f"available, source {expect.instance}",
         observed=f"{state}, source {source}",
     )

@@ -20,9 +20,11 @@ from cutover.aws.requirements.requirement import (
     judged,
     one_of,
     requirement,
+    serves,
 )
 from cutover.aws.requirements.security_groups import RdsGroup
 from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, Stack, Unreadable, View
+from cutover.aws.states import INSTANCE
 from cutover.expectations import RdsExpectation
 
 
@@ -76,9 +78,9 @@ def _create(stack: Stack) -> str:
 @requirement("RDS-01", title="The instance is available", severity=BLOCKER, guide=131)
 def is_available(rds: Instance) -> Outcome:
     """The data goes there."""
-    return holds(
+    return serves(
         rds.text("DBInstanceStatus"),
-        expected="available",
+        INSTANCE,
         remedy=f"aws rds wait db-instance-available --db-instance-identifier {rds.name}",
     )
 

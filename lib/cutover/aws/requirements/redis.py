@@ -18,9 +18,11 @@ from cutover.aws.requirements.requirement import (
     judged,
     one_of,
     requirement,
+    serves,
 )
 from cutover.aws.requirements.security_groups import RedisGroup
 from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.aws.states import GROUP
 from cutover.expectations import RedisExpectation
 
 
@@ -75,9 +77,9 @@ def _create(stack: Stack) -> str:
 @requirement("RED-01", title="The replication group is available", severity=BLOCKER, guide=430)
 def is_available(redis: ReplicationGroup) -> Outcome:
     """Without the queue no report is made."""
-    return holds(
+    return serves(
         redis.text("Status"),
-        expected="available",
+        GROUP,
         remedy=f"aws elasticache wait replication-group-available --replication-group-id {redis.name}",
     )
 
