@@ -20,8 +20,8 @@ import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ReadTimeoutError
-from botocore.loaders import create_loader
 
+from cutover.aws import answer
 from cutover.aws.patience import OutOfTime, Patience
 from cutover.aws.problem import Problem, describe_error
 from cutover.aws.scrub import scrub
@@ -42,8 +42,6 @@ READ_TIMEOUT_S = 20.0
 PAGES = 60
 """A listing that is longer than this is refused rather than judged on its beginning."""
 
-_LOADER = create_loader()
-"""Shared by every session of the process: reading the services' models is what makes clients slow to make."""
 _EMULATOR = re.compile(r"\bmoto/([\w.+-]+)", re.I)
 
 
@@ -183,6 +181,7 @@ class Account:
                     config=_config(self.endpoint, self.limit_s),
                 )
                 self._patience.watch(client)
+                answer.watch(client)
                 self._clients[key] = client
             return self._clients[key]
 
@@ -311,12 +310,13 @@ class Account:
             return {"Text": Path(call.arguments["Path"]).read_text(encoding="utf-8")}
         client = self.client(call.service, region=call.region)
         if not client.can_paginate(call.operation) or _is_limited(call):
-            return dict(getattr(client, call.operation)(**call.arguments))
+            return _checked(call, dict(getattr(client, call.operation)(**call.arguments)))
         paginator = client.get_paginator(call.operation)
         whole: dict[str, Any] = {}
         for number, page in enumerate(paginator.paginate(**call.arguments)):
             if number >= PAGES:
                 raise AwsError(f"{call} has more than {PAGES} pages.", todo="narrow the expectation that asks for it")
+            _checked(call, page)
             if not whole:
                 whole = dict(page)
                 continue
@@ -338,6 +338,16 @@ class Account:
         name = _raw_name(key, number)
         write_json(self.raw / name, response.to_dict())
         return Response(**{f: getattr(response, f) for f in Response.__slots__} | {"evidence": name})
+
+
+def _checked(call: Call, page: dict[str, Any]) -> dict[str, Any]:
+    """An answer, or one page of it.
+
+    Raises:
+        BrokenAnswer: it lacks what its operation always answers with.
+    """
+    answer.check(call.service, call.operation, {k: v for k, v in page.items() if k != "ResponseMetadata"})
+    return page
 
 
 def _raw_name(key: str, number: int) -> str:
@@ -364,7 +374,7 @@ def _extend(whole: dict[str, Any], path: str, more: list[Any]) -> None:
 def _session(migration: Migration, endpoint: str | None) -> boto3.Session:
     if endpoint is None:
         core = botocore.session.Session()
-        core.register_component("data_loader", _LOADER)
+        core.register_component("data_loader", answer.LOADER)
         return boto3.Session(region_name=migration.region, botocore_session=core)
     # Nothing of the user's own set-up: no profile, no files, no endpoint or credentials from the environment.
     core = botocore.session.Session(
@@ -374,7 +384,7 @@ def _session(migration: Migration, endpoint: str | None) -> boto3.Session:
             "credentials_file": (None, None, os.devnull, None),
         }
     )
-    core.register_component("data_loader", _LOADER)
+    core.register_component("data_loader", answer.LOADER)
     return boto3.Session(
         aws_access_key_id="rehearsal",
         aws_secret_access_key="rehearsal",  # noqa: S106 - a dummy, on purpose

@@ -26,8 +26,19 @@ class Alarms(View):
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
-        """All of them; none at all is MISSING for each that is asked for."""
-        return Ask("cloudwatch", "describe_alarms", name="cloudwatch")
+        """All of them; none at all is MISSING for each that is asked for. AWS lists composite ones only when asked."""
+        return Ask(
+            "cloudwatch", "describe_alarms", {"AlarmTypes": ["CompositeAlarm", "MetricAlarm"]}, name="cloudwatch"
+        )
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """The answer; of one that was asked for metric alarms alone, nothing is said of composite ones."""
+        found = cls.ask(stack)
+        answer = stack.need(found.service, found.operation, **found.arguments)
+        asked = "AlarmTypes" in answer.call.arguments
+        kept = {k: v for k, v in answer.data.items() if asked or k != "CompositeAlarms"}
+        return cls(kept, found.name, answer)
 
     def named(self, name: str, remedy: str) -> View:
         """The metric alarm of that name.
@@ -270,7 +281,7 @@ def rollback_alarm(alarms: Alarms, expect: AlarmsExpectation, stack: Stack) -> O
         f"\"ALARM('{expect.errors}') OR ALARM('{expect.latency}')\" --actions-enabled --alarm-actions "
         f"arn:aws:sns:{stack.migration.region}:{stack.migration.account_id}:{expect.topic}"
     )
-    row = next((a for a in alarms.get("CompositeAlarms") or [] if a.get("AlarmName") == expect.rollback), None)
+    row = next((a for a in alarms.rows("CompositeAlarms") if a.get("AlarmName") == expect.rollback), None)
     if row is None:
         raise NotThere(f"no composite alarm {expect.rollback}", remedy=remedy, evidence=alarms.evidence)
     rule = str(row.get("AlarmRule"))
