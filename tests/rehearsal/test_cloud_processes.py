@@ -176,15 +176,18 @@ def test_no_task_outlives_an_emulator_that_is_killed(tmp_path: Path) -> None:
     )
     tasks = pids(started)
     assert len(tasks) == 2
-    assert started.stop(signal.SIGKILL) == -signal.SIGKILL
-    until(lambda: not any(alive(p) for p in tasks))
+    os.kill(started.process.pid, signal.SIGKILL)
+    started.process.handle.wait(20)
+    until(lambda: not any(alive(p) for p in tasks), patience_s=60)
+    started.stop()
 
 
 def test_a_signal_ends_emulator_and_tasks(running: Started) -> None:
     """Exit code 0; the last test of those that share the account."""
     tasks = pids(running)
-    assert running.stop(signal.SIGTERM) == 0
-    until(lambda: not any(alive(p) for p in tasks))
+    os.kill(running.process.pid, signal.SIGTERM)
+    assert running.process.handle.wait(60) == 0
+    until(lambda: not any(alive(p) for p in tasks), patience_s=60)
 
 
 class Echo(socketserver.BaseRequestHandler):

@@ -18,6 +18,7 @@ from typing import Any
 from botocore.exceptions import ReadTimeoutError
 
 from cutover import aws_session
+from cutover.aws import answer
 from cutover.aws.patience import OutOfTime, Patience
 from cutover.aws.problem import Problem, describe_error
 from cutover.aws.scrub import scrub
@@ -182,6 +183,7 @@ class Account:
                     within=self._session,
                 )
                 self._patience.watch(client)
+                answer.watch(client)
                 self._clients[key] = client
             return self._clients[key]
 
@@ -305,12 +307,13 @@ class Account:
             return {"Text": Path(call.arguments["Path"]).read_text(encoding="utf-8")}
         client = self.client(call.service, region=call.region)
         if not client.can_paginate(call.operation) or _is_limited(call):
-            return dict(getattr(client, call.operation)(**call.arguments))
+            return _checked(call, dict(getattr(client, call.operation)(**call.arguments)))
         paginator = client.get_paginator(call.operation)
         whole: dict[str, Any] = {}
         for number, page in enumerate(paginator.paginate(**call.arguments)):
             if number >= PAGES:
                 raise AwsError(f"{call} has more than {PAGES} pages.", todo="narrow the expectation that asks for it")
+            _checked(call, page)
             if not whole:
                 whole = dict(page)
                 continue
@@ -332,6 +335,16 @@ class Account:
         name = _raw_name(key, number)
         write_json(self.raw / name, response.to_dict())
         return Response(**{f: getattr(response, f) for f in Response.__slots__} | {"evidence": name})
+
+
+def _checked(call: Call, page: dict[str, Any]) -> dict[str, Any]:
+    """An answer, or one page of it.
+
+    Raises:
+        BrokenAnswer: it lacks what its operation always answers with.
+    """
+    answer.check(call.service, call.operation, {k: v for k, v in page.items() if k != "ResponseMetadata"})
+    return page
 
 
 def _raw_name(key: str, number: int) -> str:

@@ -7,9 +7,10 @@ from typing import Self
 
 from cutover.aws.requirements.answers import Absent, Ask, NotApplicable, NotThere
 from cutover.aws.requirements.rds import Instance, instance_named
-from cutover.aws.requirements.requirement import BLOCKER, DAY, HIGH, LOW, MEDIUM, Outcome, judged, requirement
+from cutover.aws.requirements.requirement import BLOCKER, DAY, HIGH, LOW, MEDIUM, Outcome, judged, requirement, serves
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
+from cutover.aws.states import INSTANCE
 from cutover.expectations import RdsExpectation
 
 
@@ -47,7 +48,7 @@ def read_replica(replica: ReadReplica, expect: RdsExpectation) -> Outcome:
     source = replica.text("ReadReplicaSourceDBInstanceIdentifier")
     state = replica.text("DBInstanceStatus")
     return judged(
-        source.split(":")[-1] == expect.instance and state == "available",
+        source.split(":")[-1] == expect.instance and serves(state, INSTANCE).ok,
         expected=f"available, source {expect.instance}",
         observed=f"{state}, source {source}",
     )

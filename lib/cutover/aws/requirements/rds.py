@@ -23,10 +23,12 @@ from cutover.aws.requirements.requirement import (
     judged,
     one_of,
     requirement,
+    serves,
 )
 from cutover.aws.requirements.security_groups import RdsGroup
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
+from cutover.aws.states import INSTANCE
 from cutover.expectations import RdsExpectation
 
 
@@ -66,9 +68,9 @@ def instance_named(name: str, what: str, remedy: str = "", region: str | None = 
 @requirement("RDS-01", title="The instance is available", severity=BLOCKER, guide=131)
 def is_available(rds: Instance) -> Outcome:
     """The data goes there."""
-    return holds(
+    return serves(
         rds.text("DBInstanceStatus"),
-        expected="available",
+        INSTANCE,
         remedy=f"aws rds wait db-instance-available --db-instance-identifier {rds.name}",
     )
 

@@ -19,10 +19,12 @@ from cutover.aws.requirements.requirement import (
     judged,
     one_of,
     requirement,
+    serves,
 )
 from cutover.aws.requirements.security_groups import RedisGroup
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
+from cutover.aws.states import GROUP
 from cutover.expectations import RedisExpectation
 
 
@@ -59,9 +61,9 @@ class ReplicationGroup(View):
 @requirement("RED-01", title="The replication group is available", severity=BLOCKER, guide=430)
 def is_available(redis: ReplicationGroup) -> Outcome:
     """Without the queue no report is made."""
-    return holds(
+    return serves(
         redis.text("Status"),
-        expected="available",
+        GROUP,
         remedy=f"aws elasticache wait replication-group-available --replication-group-id {redis.name}",
     )
 

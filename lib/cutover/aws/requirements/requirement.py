@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+from cutover.aws.requirements.answers import Unreadable
 from cutover.aws.requirements.stack import Phase, Stack
 from cutover.aws.requirements.view import View
+from cutover.aws.states import States
 from cutover.expectations import Expectations
 from cutover.finding import Severity, Status
 
@@ -141,6 +143,19 @@ def at_most(observed: float, maximum: float, *, unit: str = "", remedy: str = ""
 def one_of(observed: Any, allowed: Collection[Any], *, remedy: str = "", why: str = "") -> Outcome:
     """Whether a value is among the allowed ones."""
     return Outcome(observed in allowed, "one of " + ", ".join(map(show, allowed)), show(observed), why, remedy)
+
+
+def serves(state: str, states: States, *, remedy: str = "") -> Outcome:
+    """Whether a resource's state is one in which it serves its clients; the state is shown either way.
+
+    Raises:
+        Unreadable: what the state means is not known.
+    """
+    good = states.serves(state)
+    if good is None:
+        raise Unreadable(f"what the state {state!r} means is not known")
+    known = "available" if state == "available" else f"available, or at work as {', '.join(states.serving[1:])}"
+    return Outcome(good, known, state, remedy=remedy)
 
 
 def judged(ok: bool, *, expected: str, observed: Any, remedy: str = "", why: str = "", subject: str = "") -> Outcome:
