@@ -174,8 +174,7 @@ def test_no_task_outlives_an_emulator_that_is_killed(tmp_path: Path) -> None:
         tmp_path / "state",
         *("--runtime", "processes", "--task-command", f"{sys.executable} {application} {{host}} {{port}}"),
     )
-    tasks = pids(started)
-    assert len(tasks) == 2
+    tasks = until(lambda: len(found := pids(started)) == 2 and found, patience_s=60)
     os.kill(started.process.pid, signal.SIGKILL)
     started.process.handle.wait(20)
     until(lambda: not any(alive(p) for p in tasks), patience_s=60)

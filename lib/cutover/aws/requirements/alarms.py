@@ -38,8 +38,8 @@ class Alarms(View):
         """The answer; of one that was asked for metric alarms alone, nothing is said of composite ones."""
         found = cls.ask(stack)
         answer = stack.need(found.service, found.operation, **found.arguments)
-        asked = "AlarmTypes" in answer.call.arguments
-        kept = {k: v for k, v in answer.data.items() if asked or k != "CompositeAlarms"}
+        told = "AlarmTypes" in answer.call.arguments or answer.data.get("CompositeAlarms")
+        kept = {k: v for k, v in answer.data.items() if told or k != "CompositeAlarms"}
         return cls(kept, found.name, answer)
 
     def named(self, name: str) -> View:
