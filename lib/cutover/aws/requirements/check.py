@@ -16,6 +16,7 @@ from itertools import count
 from cutover.aws.account import Account
 from cutover.aws.requirements.answers import Absent, NotApplicable, NotThere, Unreadable
 from cutover.aws.requirements.look import Read, Told
+from cutover.aws.requirements.packages import packages
 from cutover.aws.requirements.requirement import REGISTRY, Requirement
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
@@ -36,18 +37,21 @@ def check_stack(stack: Stack, *, services: Iterable[str] | None = None, progress
 
     Args:
         stack: an account, or the recorded responses of an earlier look.
-        services: names of the requirement modules to run (`rds`, `network`, `cross`, …); all when None.
+        services: names of the requirement modules to run (`rds`, `network`, `cross`, …), or of packages that the
+            parameters name under `requirements`; all when None.
         progress: told of each view that was read (from the thread that read it).
 
     Raises:
-        UsageError: an unknown service.
+        UsageError: an unknown service; a package that cannot be taken (`packages`).
     """
-    known = list(dict.fromkeys(r.service for r in REGISTRY.values()))
+    own = stack.migration.requirements
+    known = [*dict.fromkeys(r.service for r in REGISTRY.values()), *own]
     wanted = list(known if services is None else services)
     strange = sorted(set(wanted) - set(known))
     if strange:
         raise UsageError(f"There are no requirements of {', '.join(strange)}.", todo=f"known: {', '.join(known)}")
     chosen = in_order(r for r in REGISTRY.values() if r.service in wanted)
+    chosen += [r for package in packages(n for n in own if n in wanted) for r in package.rules]
     stack.closed = why_closed(stack)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="requirements") as pool:
         kinds = list(dict.fromkeys(k for r in chosen if r.due.reached(stack.phase) for k in r.views))
