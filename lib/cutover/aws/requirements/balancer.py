@@ -46,6 +46,8 @@ class Balancer(View):
 class BalancerAttributes(View):
     """The balancer's attributes, by key."""
 
+    needs = (Balancer,)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """All of them."""
@@ -258,6 +260,8 @@ def is_attached(group: TargetGroup, alb: Balancer) -> Outcome:
 class TargetHealth(View):
     """The health of every registered target."""
 
+    needs = (TargetGroup,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """No target is MISSING: an empty list is not healthy."""
@@ -292,6 +296,7 @@ def targets_are_healthy(health: TargetHealth, expect: EcsExpectation) -> Outcome
 class TargetGroupAttributes(View):
     """The target group's attributes, by key."""
 
+    needs = (TargetGroup,)
     group: type[TargetGroup] = TargetGroup
 
     @classmethod

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import dis
-import inspect
 import logging
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from itertools import count
 
 from cutover.aws.account import Account
@@ -91,11 +89,9 @@ def _read(stack: Stack, total: int, done: Iterator[int], progress: Told | None, 
         progress(Read(next(done), total, kind.__name__))
 
 
-@cache
 def _depth(kind: type[View]) -> int:
-    """How many other views one needs: those that need none come first, for on their calls the most hangs."""
-    methods = [getattr(m, "__func__", m) for m in vars(kind).values()]
-    return sum(i.argval == "view" for m in methods if inspect.isfunction(m) for i in dis.get_instructions(m))
+    """How many views are read one after the other before this one: those on which others wait come first."""
+    return max((_depth(needed) + 1 for needed in kind.needs), default=0)
 
 
 _CHAPTERS = {

@@ -68,6 +68,8 @@ def container_insights(cluster: Cluster) -> Outcome:
 class Service(View):
     """The ECS service."""
 
+    needs = (Cluster,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """An absent service comes back as a failure or as INACTIVE."""
@@ -87,6 +89,8 @@ class Service(View):
 
 class TaskDefinition(View):
     """The task definition that the service runs; the family's newest, where there is no service yet."""
+
+    needs = (Service,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
@@ -115,6 +119,8 @@ class TaskDefinition(View):
 
 class Container(View):
     """The application's container in the task definition."""
+
+    needs = (TaskDefinition,)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:
@@ -255,6 +261,8 @@ def smtp(container: Container, expect: EcsExpectation) -> Outcome:
 
 class InjectedSecrets(View):
     """What stands behind each `valueFrom`."""
+
+    needs = (Container,)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:

@@ -45,6 +45,8 @@ def image_id(image: str) -> dict[str, str]:
 class ReleaseImage(View):
     """The image that the migration releases."""
 
+    needs = (Repository,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """By the tag or digest of `release.image`."""
@@ -106,6 +108,8 @@ def image_is_pushed(image: ReleaseImage) -> Outcome:
 class Scan(View):
     """The scan of the release's image."""
 
+    needs = (Repository, ReleaseImage)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
@@ -139,6 +143,8 @@ def scan_is_clean(scan: Scan) -> Outcome:
 
 class Lifecycle(View):
     """The repository's lifecycle policy."""
+
+    needs = (Repository,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:

@@ -118,6 +118,8 @@ def imds(machine: Machine) -> Outcome:
 class Volumes(View):
     """The instance's volumes."""
 
+    needs = (Machine,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """Those that are attached to it."""
@@ -141,6 +143,8 @@ def volumes_are_encrypted(volumes: Volumes) -> Outcome:
 
 class Image(View):
     """The AMI that the instance was made from."""
+
+    needs = (Machine,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
@@ -185,6 +189,8 @@ def ebs_default(default: EbsDefault) -> Outcome:
 class MachineStatus(View):
     """The instance's status checks."""
 
+    needs = (Machine,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """An instance that does not run has none."""
@@ -203,6 +209,8 @@ def status_is_ok(status: MachineStatus) -> Outcome:
 
 class UserData(View):
     """What the instance does when it is first started, as text."""
+
+    needs = (Machine,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:

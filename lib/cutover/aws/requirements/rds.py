@@ -240,6 +240,8 @@ def parameter_group(rds: Instance) -> Outcome:
 class Parameters(View):
     """The parameters of the instance's group, by name."""
 
+    needs = (Instance,)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """All pages of the group."""

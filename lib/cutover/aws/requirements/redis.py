@@ -164,6 +164,8 @@ def zones_differ(redis: ReplicationGroup) -> Outcome:
 class Members(View):
     """The member clusters, each described."""
 
+    needs = (ReplicationGroup,)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """One call for each member."""
@@ -211,6 +213,8 @@ def security_group(members: Members, group: RedisGroup) -> Outcome:
 
 class CacheParameters(View):
     """The parameters of the members' group."""
+
+    needs = (Members,)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:
@@ -260,6 +264,8 @@ def subnet_group_spans_zones(group: CacheSubnetGroup, subnets: Subnets) -> Outco
 class UpdateActions(View):
     """What AWS wants to update in the replication group."""
 
+    needs = (ReplicationGroup,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """An empty list for a group that exists is an answer."""
@@ -290,6 +296,8 @@ def no_update_waits(updates: UpdateActions, redis: ReplicationGroup) -> Outcome:
 
 class EngineVersions(View):
     """Whether the members' version is still offered."""
+
+    needs = (Members,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:

@@ -166,6 +166,8 @@ def execute_command(service: Service, expect: EcsExpectation) -> Outcome:
 class Tasks(View):
     """The running tasks, each described."""
 
+    needs = (Cluster, Service)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """No running task is MISSING."""
@@ -209,6 +211,8 @@ def tasks_are_healthy(tasks: Tasks, service: Service) -> Outcome:
 class Revisions(View):
     """The active revisions of the task definition's family."""
 
+    needs = (TaskDefinition,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
@@ -226,6 +230,8 @@ def older_revision(revisions: Revisions) -> Outcome:
 
 class ServiceDeployments(View):
     """The service's deployments, as ECS keeps them."""
+
+    needs = (Service,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
