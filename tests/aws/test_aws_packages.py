@@ -48,10 +48,10 @@ class Zones(View):
         return Ask("ec2", "describe_availability_zones", rows="AvailabilityZones", many=True, name="the zones")
 
 
-@REQUIREMENTS.requirement("{prefix}-01", title="The instance has the port of the house", severity=HIGH)
-def port(rds: Instance) -> Outcome:
-    """The firewall of the house knows no other."""
-    return holds(rds.number("Endpoint.Port"), expected={port}, remedy="aws rds modify-db-instance …")
+REQUIREMENTS.field(
+    "{prefix}-01", Instance, "Endpoint.Port", equals={port}, severity=HIGH,
+    title="The instance has the port of the house", why="The firewall of the house knows no other.",
+)
 
 
 @REQUIREMENTS.requirement("{prefix}-02", title="The region has zones", severity=LOW)
@@ -136,8 +136,10 @@ def test_a_prefix_of_another_package_is_refused_and_both_are_named(install: Inst
     [
         ("REQUIREMENTS = {}", "of type dict, not a RequirementSet"),
         ("import no_such_module_anywhere", "cannot be loaded: ModuleNotFoundError"),
-        (ACME.replace("{prefix}-02", "RDS-02"), "RDS-02 does not begin with ACME-"),
+        (ACME.replace("{prefix}-02", "RDS-02"), "RDS-02 of acme-checks.* does not begin with ACME-"),
         (ACME.replace("{prefix}-02", "{prefix}-01"), "two requirements are called ACME-01"),
+        (ACME.replace("equals={port}, ", ""), "ACME-01 is compared with nothing"),
+        (ACME.replace("equals={port}", "equals=1, at_most=2"), "compared with equals, at_most: give one"),
         (ACME.replace('"""Nothing runs elsewhere."""', ""), "ACME-02 does not say why"),
         (
             "from cutover.aws.requirements import RequirementSet\nREQUIREMENTS = RequirementSet('ACME')",
@@ -228,10 +230,10 @@ def test_a_run_names_them_and_judges_them_again(
 def test_the_example_of_the_docs_works(install: Install, account: Account) -> None:
     """It is copied before it is read."""
     page = (Path(__file__).parents[2] / "docs" / "own-requirements.md").read_text()
-    install("acme-checks", source=page.split("```python\n")[1].split("```")[0])
+    install("acme-checks", source="\n".join(re.findall(r"```python\n(.*?)```", page, re.S)))
     account.migration = account.migration.model_copy(update={"requirements": ("acme-checks",)})
-    (finding,) = check_requirements(account, services=["acme-checks"])
-    assert (finding.id, finding.status) == ("ACME-01", Status.FAIL)
+    found = check_requirements(account, services=["acme-checks"])
+    assert [(f.id, f.status) for f in found] == [("ACME-01", Status.FAIL), ("ACME-02", Status.FAIL)]
 
 
 def test_every_prefix_of_our_findings_is_reserved() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from typing import Any
 
+from cutover.aws.requirements.field import Rows
 from cutover.aws.requirements.requirement import PREPARE, UNKNOWN, Check, Requirement
 from cutover.aws.requirements.stack import Phase
 from cutover.errors import UsageError
@@ -27,19 +28,19 @@ RESERVED = frozenset((
 _PREFIX = re.compile(r"[A-Z][A-Z0-9]{1,15}")
 
 
-class RequirementSet:
-    """The requirements of one package, each with an id of this set's prefix.
+class RequirementSet(Rows):
+    """The requirements of one package, each with an id of this set's prefix; `field` adds one as a row.
 
     Attributes:
         prefix: capital letters and digits; `ACME` makes ids such as `ACME-01`.
-        rules: by id, in the order of their declaration.
+        registry: the requirements by id, in the order of their declaration.
     """
 
     def __init__(self, prefix: str) -> None:
         if not _PREFIX.fullmatch(prefix):
             raise ValueError(f"the prefix {prefix!r} is not 2 to 16 capital letters and digits")
+        super().__init__({}, prefix)
         self.prefix = prefix
-        self.rules: dict[str, Requirement] = {}
 
     def requirement(
         self,
@@ -52,11 +53,9 @@ class RequirementSet:
         absent: Status = UNKNOWN,
     ) -> Callable[[Check], Check]:
         """Add a predicate to the set; the arguments are those of `cutover.aws.requirements.requirement.requirement`."""
-        if not re.fullmatch(rf"{self.prefix}-[A-Za-z0-9-]+", identifier):
-            raise ValueError(f"{identifier} does not begin with {self.prefix}-, the prefix of its set")
 
         def register(check: Check) -> Check:
-            Requirement(identifier, title, severity, guide, due, absent, self.prefix, check).add_to(self.rules)
+            Requirement(identifier, title, severity, guide, due, absent, self.prefix, check).add_to(self.registry)
             return check
 
         return register
@@ -126,7 +125,7 @@ def _load(name: str) -> Package:
             todo="docs/own-requirements.md says how it is declared; or name another package under `requirements`",
         )
     sets = [_set(found, entry) for entry in entries]
-    rules = [rule for one in sets for rule in one.rules.values()]
+    rules = [rule for one in sets for rule in one.registry.values()]
     if not rules:
         raise UsageError(f"The package {name} {found.version} holds no requirement.", todo="docs/own-requirements.md")
     return Package(name, found.version, tuple(s.prefix for s in sets), tuple(rules))
@@ -145,4 +144,10 @@ def _set(package: Distribution, entry: Any) -> RequirementSet:
         raise UsageError(
             f"{where} is of type {type(found).__name__}, not a RequirementSet.", todo="docs/own-requirements.md"
         )
+    for identifier in found.registry:
+        if not re.fullmatch(rf"{found.prefix}-[A-Za-z0-9-]+", identifier):
+            raise UsageError(
+                f"The requirement {identifier} of {where} does not begin with {found.prefix}-.",
+                todo=f"give it an id such as {found.prefix}-01",
+            )
     return found
