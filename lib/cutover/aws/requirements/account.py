@@ -107,6 +107,8 @@ def region_answers(zones: Zones) -> Outcome:
 class Rights(View):
     """What IAM's simulation says of the caller: `lacking` is not allowed, `unasked` has no resource yet."""
 
+    needs = (Caller, Zone)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """All reads that Cutover makes in one simulation, each change on the resources that it needs."""

@@ -62,6 +62,8 @@ class Alarms(View):
 class CpuAlarm(View):
     """The alarm on the service's CPU."""
 
+    needs = (Alarms,)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """By name."""
@@ -71,6 +73,8 @@ class CpuAlarm(View):
 
 class ConnectionsAlarm(View):
     """The alarm on the database's connections."""
+
+    needs = (Alarms,)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:

@@ -100,6 +100,8 @@ def dr_replica(replica: DrReplica, expect: RdsExpectation) -> Outcome:
 class PreMigrationSnapshot(View):
     """The newest manual snapshot with the planned prefix."""
 
+    needs = (Instance,)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """None of today is judged by the requirement; none at all is MISSING."""
@@ -137,6 +139,8 @@ def snapshot_of_the_day(snapshot: PreMigrationSnapshot, stack: Stack, expect: Rd
 class AutomatedBackup(View):
     """The instance's automated backup."""
 
+    needs = (Instance,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
@@ -169,6 +173,8 @@ def automated_backup(backup: AutomatedBackup, rds: Instance, stack: Stack) -> Ou
 
 class PendingMaintenance(View):
     """What AWS wants to do to the instance."""
+
+    needs = (Instance,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
