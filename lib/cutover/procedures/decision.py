@@ -14,12 +14,12 @@ from cutover.action import Change
 from cutover.errors import CutoverError
 from cutover.finding import Finding
 from cutover.judgement import Diagnosis, diagnose
-from cutover.procedures.overview import _lines
 from cutover.procedures.rollback_commands import Known, WayBack, fault_began, way_back_of
 from cutover.procedures.symptoms import look_around
 from cutover.procedures.tables import tabulate
 from cutover.secrets import is_reference, running_stage
 from cutover.step import RunFolder, Step
+from cutover.step.evidence import read_findings
 
 _KEY = "target-position-at-cutover"
 
@@ -61,7 +61,7 @@ def _failing(run: Path) -> list[Finding]:
 
 
 def _latest(run: Path) -> list[Finding]:
-    lines = _lines(run / "findings.jsonl")
+    lines = read_findings(run)
     latest = {(line.get("step"), line["id"], line.get("subject")): Finding.from_dict(line) for line in lines}
     return list(latest.values())
 
