@@ -146,11 +146,22 @@ def queues_change(step: Context) -> Action | None:
     migration = step.migration
     if migration.transfer == "replicate":
         return None
-    # A queue that any freeze of ours found running was paused by us, and is to run again.
-    found = [e["plan"]["before"]["paused"] for e in _begun(step.journal, queue.PauseQueues.name)]
-    before = {name: all(one.get(name, True) for one in found) for one in found for name in one} if found else None
     source, target = _redis(migration)
-    return queue.CarryQueues(source, target, paused_before=before)
+    return queue.CarryQueues(source, target, paused_before=paused_before(step.journal))
+
+
+def paused_before(journal: Journal) -> dict[str, bool] | None:
+    """Which queues stood still before the freeze, by name; None where none was begun since the last was undone.
+
+    A queue that any attempt at the freeze found running was paused by us, and is to run again.
+    """
+    found: list[Mapping[str, bool]] = []
+    for entry in journal.entries():
+        if entry.get("kind") == "change-begun" and entry["plan"]["action"] == queue.PauseQueues.name:
+            found.append(entry["plan"]["before"]["paused"])
+        elif entry.get("kind") == "undo" and entry["action"] == queue.PauseQueues.name:
+            found.clear()
+    return {name: all(one.get(name, True) for one in found) for one in found for name in one} if found else None
 
 
 def _redis(migration: Migration) -> tuple[str, str]:

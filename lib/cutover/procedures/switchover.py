@@ -9,19 +9,20 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from cutover import aws, objects, postgres, queue
 from cutover.action import Action, Change, Plan
-from cutover.errors import ActionRefused, CutoverError
+from cutover.errors import ActionRefused, CutoverError, DatabaseError
 from cutover.finding import Finding
 from cutover.postgres import replication
 from cutover.postgres.position import movement
 from cutover.postgres.progress import Listener
 from cutover.procedures.decision import remember_cutover
-from cutover.procedures.freeze import POSITION_KEY, maintenance, report_locations
+from cutover.procedures.freeze import POSITION_KEY, maintenance, paused_before, report_locations
 from cutover.procedures.switchover_findings import (
     PROVEN_KEY,
     REFUSAL_KEY,
@@ -214,6 +215,7 @@ class SwitchOver:
         """Everything up to the point where the new home may take writes; raises TakenBack when it may not."""
         step, link = self._step, self._link
         run.from_at = datetime.now(UTC).isoformat()
+        replication.resume_replication(link)  # an attempt that was killed may have paused it
         for action, plan in self._parts[:-1]:
             if action.name == queue.PauseQueues.name:
                 redis = self._redis()[0]
@@ -281,8 +283,7 @@ class SwitchOver:
 
     def _carry(self) -> queue.CarryQueues:
         source, goal = self._redis()
-        paused = next(plan for action, plan in self._parts if action.name == queue.PauseQueues.name)
-        return queue.CarryQueues(source, goal, paused_before=paused.before["paused"])
+        return queue.CarryQueues(source, goal, paused_before=paused_before(self._step.journal))
 
     def _redis(self) -> tuple[str, str]:
         migration = self._step.migration
@@ -342,6 +343,8 @@ class SwitchOver:
                 continue
             self._step.journal.write("undo", action=action.name, subject=change.plan.subject, result=dict(result))
             self._keep(action, change.plan, "taken back", change=change.to_dict(), error=str(error))
+        with suppress(DatabaseError):  # it goes on following where it can; notebook 08 tells when it does not
+            replication.resume_replication(self._link)
         run.mark("taken back")
 
     def _as_begun(self, action: Action, change: Change) -> Change | None:

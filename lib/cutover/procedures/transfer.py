@@ -32,6 +32,8 @@ from cutover.step.phases import notebooks_of
 
 _START = replication.StartReplication.name
 _WATCH_S = 1.0
+_PAUSED = ("REP-tables", "REP-lag")
+"""What a paused copy fails by."""
 FINGERPRINT = "source.fingerprint.json.gz"
 """Beside the dump: the digests of the source's every row at the dump's own instant."""
 
@@ -168,11 +170,24 @@ def check_ready(step: Context) -> list[Finding]:
     account = aws.Account(step.migration, raw=step.run.raw("aws"))
     at, version = target(step, account), step.migration.release.version
     return [
-        *check_followed(step),
+        *_check_followed_again(step),
         *check_queues(step),
         *app.check_health(str(at["base_url"]), host=at["host"], expected_version=version),
         *aws.check_requirements(account, phase="day", services=["dns"]),
         *check_ttl_lowered(step),
+    ]
+
+
+def _check_followed_again(step: Context) -> list[Finding]:
+    """Whether the copy follows; where an attempt that was killed has paused it, the next one lets it go on."""
+    link, found = link_of(step.migration), check_followed(step)
+    if not proven_at_fence(step.journal, link) or not any(f.id in _PAUSED and f.closes_gate for f in found):
+        return found
+    if replication.link_state(link).enabled:
+        return found
+    why = "an attempt that broke off has paused the copy; this one lets it go on first, and waits for it"
+    return [
+        replace(f, status=Status.NOT_DUE, why=why, remedy="") if f.id in _PAUSED and f.closes_gate else f for f in found
     ]
 
 
