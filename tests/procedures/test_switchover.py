@@ -28,6 +28,11 @@ def test_everybody_is_moved_and_nothing_is_lost(night: Night) -> None:
     assert context.journal.recall(REFUSAL_KEY)["seconds"] > 0
     kept = transfer.compare_databases(night.context("13_data_integrity"))
     assert {f.id: f.status for f in kept.findings}["SWO-03"] is Status.PASS
+    (refused,) = transfer.check_refusal(night.context("15_validation"), night.account(context))
+    assert refused.status is Status.PASS
+    again = night.switch_over()
+    assert again.plan.empty
+    assert night.closing() == set()
 
 
 def test_a_difference_lets_users_back_in(night: Night) -> None:
@@ -43,16 +48,24 @@ def test_a_difference_lets_users_back_in(night: Night) -> None:
     night.assert_users_are_at_the_target()
 
 
-@pytest.mark.parametrize("longest", [0.001, 1.5])
-def test_writes_are_refused_no_longer_than_allowed(night: Night, longest: float) -> None:
-    """The limit runs out at once, or while the copy has not come to the fence: something holds a table of it."""
+def test_writes_are_refused_no_longer_than_allowed(night: Night) -> None:
+    """The limit runs out while the copy has not come to the switchover LSN: something holds a table of it."""
     night.follow()
     with psycopg.connect(night.root[1]) as holding:
         holding.execute("LOCK TABLE public.users")
         sql(night.source, "INSERT INTO public.users (email) VALUES ('on its way')")
-        assert not night.switch_over(longest=longest).result["switched"]
+        assert not night.switch_over(longest=1.5).result["switched"]
     assert night.closing() == {"SWO-01"}
     night.assert_users_are_at_the_source()
+
+
+def test_no_time_at_all_lets_users_back_in_at_once(night: Night) -> None:
+    """Before anything but the maintenance mode was switched."""
+    night.follow()
+    assert not night.switch_over(longest=0.0001).result["switched"]
+    assert "the most that was allowed" in night.findings["SWO-01"].observed
+    assert not night.old.closed
+    assert takes_writes(night.source)
 
 
 def test_jobs_of_the_targets_own_are_found_before_users_are_let_in(night: Night) -> None:
@@ -98,45 +111,32 @@ def test_a_write_behind_the_fence_is_named(night: Night) -> None:
     assert rows(night.target, "SELECT FROM public.users WHERE email = 'too late'") == []
 
 
-BEFORE = {
-    "the queues pause": (['"change"', "pause-queues"], False),
-    "the freeze is on record": (['"change"', "freeze-database"], False),
-    "the proof is on record": (["replication-proven"], False),
-    "the copy is let go": (["replication-proven", "released"], False),
+KILLED = {
+    "users are refused": (['"change"', "freeze-database"], False),
+    "the copy is paused": (["replication-proven", "released"], False),
+    "users may be at the target": (["replication-proven", "released"], True),
+    "jobs are carried": (['"change-begun"', "switch-dns"], False),
 }
-"""Where a switch-over is killed while users cannot be at the target yet."""
-
-AFTER = {
-    "the copy was let go": (["replication-proven", "released"], True),
-    "jobs are carried": (['"change-begun"', "carry-queues"], False),
-    "the name is switched": (['"change-begun"', "switch-dns"], False),
-    "the switch is on record": (["target-position-at-cutover"], False),
-    "the refusal is on record": ([REFUSAL_KEY], False),
-}
-"""Where it is killed when users may be there already."""
+"""Where a switch-over is killed: before, or after a line of the journal that says all of this."""
 
 
-@pytest.mark.parametrize("where", [*BEFORE, *AFTER])
+@pytest.mark.parametrize("where", KILLED)
 def test_killed_and_run_again_everybody_is_moved(night: Night, where: str) -> None:
-    """Before: it is ready to begin again, and goes all the way. After: it only ends what was begun."""
+    """Before users are let in it is ready to begin again; after that it only ends what was begun."""
     night.follow()
-    said, after = (BEFORE | AFTER)[where]
+    said, after = KILLED[where]
     night.killed_switch_over(*said, after=after)
     ready = transfer.check_ready(night.context())
     assert [f.id for f in ready if f.closes_gate and f.id.startswith(("REP", "QUE", "APP"))] == []
     assert night.switch_over().result["switched"], night.findings
     assert night.closing() == set()
     night.assert_users_are_at_the_target()
-    again = night.switch_over()
-    assert again.plan.empty
-    assert night.closing() == set()
 
 
-@pytest.mark.parametrize("where", BEFORE)
-def test_killed_and_run_again_users_are_let_back_in(night: Night, where: str) -> None:
+def test_killed_and_run_again_users_are_let_back_in(night: Night) -> None:
     """What the killed attempt did is undone by the next one, when that finds a difference."""
     night.follow()
-    night.killed_switch_over(*BEFORE[where][0])
+    night.killed_switch_over(*KILLED["the copy is paused"][0])
     sql(night.target, "DELETE FROM public.users WHERE id = 7")
     assert not night.switch_over().result["switched"]
     assert {"SWO-01", "INT-rows:public.users"} <= night.closing()

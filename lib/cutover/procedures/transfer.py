@@ -15,7 +15,7 @@ import pandas as pd
 
 from cutover import app, aws, objects, postgres
 from cutover.action import Action, Change, Plan
-from cutover.errors import CutoverError, UsageError
+from cutover.errors import CutoverError, DatabaseError, UsageError
 from cutover.finding import Finding, Severity, Status
 from cutover.migration import Migration
 from cutover.postgres import replication
@@ -180,14 +180,17 @@ def check_ready(step: Context) -> list[Finding]:
 
 def _check_followed_again(step: Context) -> list[Finding]:
     """Whether the copy follows; where an attempt that was killed has paused it, the next one lets it go on."""
-    link, found = link_of(step.migration), check_followed(step)
-    if not proven_at_fence(step.journal, link) or not any(f.id in _PAUSED and f.closes_gate for f in found):
-        return found
-    if replication.link_state(link).enabled:
-        return found
+    link, paused = link_of(step.migration), False
+    if proven_at_fence(step.journal, link):
+        with suppress(DatabaseError):  # told by what follows
+            state = replication.link_state(link)
+            paused = state.subscription and not state.enabled
+    if not paused:
+        return check_followed(step)
     why = "an attempt that broke off has paused the copy; this one lets it go on first, and waits for it"
     return [
-        replace(f, status=Status.NOT_DUE, why=why, remedy="") if f.id in _PAUSED and f.closes_gate else f for f in found
+        replace(f, status=Status.NOT_DUE, why=why, remedy="") if f.id in _PAUSED and f.closes_gate else f
+        for f in check_followed(step, settle_s=0.0)
     ]
 
 
