@@ -21,6 +21,8 @@ import pytest
 from cutover.engine import Event, execute
 from cutover.progress import Show, Stage, html, line_in, progress
 
+pytestmark = pytest.mark.usefixtures("home")
+
 
 @dataclass
 class Told:
