@@ -21,8 +21,7 @@ from xml.etree import ElementTree as ET
 import psycopg
 import pytest
 
-from cutover.cli import main, watching
-from cutover.postgres.progress import Progress
+from cutover.cli import main
 from cutover.rehearsal.postgres import Server
 
 SCHEMA = """
@@ -398,55 +397,3 @@ def test_a_fingerprint_stands_for_the_source_as_it_was(
         assert (damaged.returncode, "cannot be read" in damaged.stderr) == (1, True)
     finally:
         pg17.drop_database(name)
-
-
-def _progress(**more: int) -> Progress:
-    return Progress("digest", 3, 12, "pieces", started=100.0, at=110.0, **more)
-
-
-@pytest.mark.parametrize(
-    ("progress", "says"),
-    [
-        (_progress(rows=50_000, rows_total=200_000), "50,000 of about 200,000 rows, 5,000 rows/s, 30 s left"),
-        (_progress(), "3 of 12 pieces, 0 pieces/s, 30 s left"),
-        (_progress(rows=9, rows_total=4), "9 of about 9 rows, 1 rows/s"),
-        (Progress("locate", 0, 3, "tables"), "0 of 3 tables"),
-    ],
-)
-def test_progress_has_rows_a_second_and_the_time_left(progress: Progress, says: str) -> None:
-    """Where rows are counted; an estimate that was too low is not shown as more than all."""
-    assert watching.describe(progress).startswith(says)
-
-
-def test_without_a_terminal_progress_is_a_line_now_and_then(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """No more often than agreed, and nothing at all when it is to be quiet."""
-    monkeypatch.setattr(watching, "EVERY_S", 3600.0)
-    with watching.watch() as listener:
-        listener(_progress())
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(watching, "EVERY_S", 0.0)
-    with watching.watch() as listener:
-        listener(_progress(rows=5, rows_total=10))
-    assert capsys.readouterr().err.startswith("Reading: 5 of about 10 rows")
-    with watching.watch(quiet=True) as listener:
-        listener(_progress())
-    assert capsys.readouterr().err == ""
-
-
-class _Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_on_a_terminal_progress_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the share that is done, and gone at the end."""
-    terminal = _Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(watching, "AFTER_S", 0.0)
-    with watching.watch() as listener:
-        listener(_progress(rows=50, rows_total=200))
-    assert "25 %" in terminal.getvalue()
-    assert "50 of about 200 rows" in terminal.getvalue()
-    assert terminal.getvalue().rstrip(" ").endswith("\r")

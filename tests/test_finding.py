@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutover.errors import CutoverError, ExitCode, GateClosed, Interrupted, Message, raised, worst
+from cutover.errors import CutoverError, ExitCode, GateClosed, Message, raised, worst
 from cutover.finding import Finding, Severity, Status, Verdict, deciding, verdict
 
 CLOSING = {
@@ -23,6 +23,50 @@ CLOSING = {
 def finding(status: Status, severity: Severity = Severity.BLOCKER, **more: object) -> Finding:
     """A finding of this status."""
     return Finding("T-1", "something holds", status, severity, **more)  # type: ignore[arg-type]
+
+
+def checked(bad: object, **more: object) -> Finding:
+    """A check with a word for each field that depends on what was seen."""
+    words = {"observed": "3 rows", "why": "rows are lost", "remedy": "load them again"}
+    return Finding.check("T-1", "nothing is missing", bad, **(words | more))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", [["users", "orders"], "no TLS", 3, True, Status.FAIL, {"users": 3}])
+def test_what_is_bad_fails_with_why_and_remedy(bad: object) -> None:
+    """Whatever says that something is wrong, all of it is told."""
+    expected = Finding(
+        "T-1", "nothing is missing", Status.FAIL, observed="3 rows", why="rows are lost", remedy="load them again"
+    )
+    assert checked(bad) == checked(bad, good="none", note="rows are money") == expected
+
+
+@pytest.mark.parametrize("bad", [[], (), "", 0, False, None, Status.PASS, {}])
+def test_what_is_good_passes_without_why_and_remedy(bad: object) -> None:
+    """Neither a reason to worry nor anything to do; what was observed stays, unless good things are said otherwise."""
+    assert checked(bad) == Finding("T-1", "nothing is missing", Status.PASS, observed="3 rows")
+    assert checked(bad, good="none").observed == "none"
+    assert checked(bad, note="rows are money").why == "rows are money"
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s is not Status.PASS])
+def test_a_look_with_more_than_two_answers_gives_its_status(status: Status) -> None:
+    """Any status but PASS keeps why and remedy: what is not known is no pass."""
+    found = checked(status, good="none", severity=Severity.BLOCKER)
+    assert (found.status, found.observed, found.why) == (status, "3 rows", "rows are lost")
+    assert found.remedy == "load them again"
+    assert checked(status, why="", note="rows are money").why == "rows are money"
+
+
+@pytest.mark.parametrize("bad", [True, False])
+def test_a_check_carries_the_other_fields_of_a_finding(bad: bool) -> None:
+    """They say the same of what is good and of what is bad."""
+    fields = {"severity": Severity.LOW, "subject": "db", "expected": "none", "guide": 912, "evidence": ("a.json",)}
+    found = checked(bad, **fields, data={"rows": 3})
+    assert found == Finding(
+        "T-1", "nothing is missing", found.status, observed="3 rows", why=found.why, remedy=found.remedy,
+        data={"rows": 3}, **fields,  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert checked(bad).data == {}
 
 
 @pytest.mark.parametrize(("status", "severity"), list(itertools.product(Status, Severity)))
@@ -97,8 +141,6 @@ def test_the_worst_of_several_endings_wins() -> None:
         (GateClosed("closed", verdict="NO_GO"), 3),
         (GateClosed("closed", verdict="ROLLBACK"), 3),
         (GateClosed("closed", verdict="INCONCLUSIVE"), 5),
-        (Interrupted("stopped", signal_number=2), 130),
-        (Interrupted("stopped", signal_number=15), 143),
         (CutoverError("broke"), 1),
     ],
 )

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cutover.errors import SecretError, UsageError
-from cutover.secrets import MASK, Redactor, resolve, running_stage
+from cutover.secrets import MASK, Redactor, resolve
+from cutover.stage_file import running_stage
 
 
 def test_an_environment_variable_is_resolved(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,7 @@ CutoverError                    1  something broke
 │   └── StageError              1  the rehearsal stage did not come up
 ├── ActionRefused               2  a change that may not be made here
 ├── ApprovalNeeded              4  a change waits for a person
-├── GateClosed                  3 or 5  the verdict of a notebook closes its gate
-└── Interrupted                 130 or 143  stopped by a signal
+└── GateClosed                  3 or 5  the verdict of a notebook closes its gate
 
 The number is the exit code of the command that ends with the error.
 """
@@ -183,13 +182,3 @@ class GateClosed(CutoverError):
         self.verdict = verdict
         if verdict == "INCONCLUSIVE":
             self.exit_code = ExitCode.INCONCLUSIVE
-
-
-class Interrupted(CutoverError):
-    """Stopped by SIGINT (130) or SIGTERM (143)."""
-
-    exit_code = ExitCode.INTERRUPTED
-
-    def __init__(self, what: str, *, signal_number: int, why: str = "", todo: str = "") -> None:
-        super().__init__(what, why=why, todo=todo)
-        self.exit_code = ExitCode(128 + signal_number)

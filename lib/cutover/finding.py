@@ -99,6 +99,43 @@ class Finding:
         object.__setattr__(self, "severity", Severity(self.severity))
         object.__setattr__(self, "evidence", tuple(self.evidence))
 
+    @classmethod
+    def check(
+        cls,
+        id: str,
+        title: str,
+        bad: object,
+        *,
+        severity: Severity = Severity.MEDIUM,
+        subject: str = "",
+        expected: str = "",
+        observed: str = "",
+        good: str = "",
+        why: str = "",
+        note: str = "",
+        remedy: str = "",
+        guide: int = 0,
+        evidence: tuple[str, ...] = (),
+        data: Mapping[str, Any] | None = None,
+    ) -> Finding:
+        """What was looked at, and is good or bad: PASS, without `why` and `remedy`, when it is good.
+
+        Args:
+            id, title, severity, subject, expected, guide, evidence, data: as of any finding.
+            bad: what is wrong, FAIL unless it is false, empty or None; or, where a look has more than two answers, its
+                status, good when that is PASS.
+            observed: what is.
+            good: what is observed instead when nothing is bad; without it `observed` holds for both.
+            why: why it matters, said only when it is bad.
+            note: why it matters, said also when it is good, and wherever there is no `why`.
+            remedy: what to do, said only when it is bad.
+        """
+        status = bad if isinstance(bad, Status) else Status.FAIL if bad else Status.PASS
+        if status is Status.PASS:
+            observed, why, remedy = good or observed, "", ""
+        why, data = why or note, data or {}
+        return cls(id, title, status, severity, subject, expected, observed, why, remedy, guide, evidence, data=data)
+
     @property
     def closes_gate(self) -> bool:
         """Whether this finding keeps the gate shut (CONTRACTS, table of statuses)."""

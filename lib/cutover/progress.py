@@ -1,7 +1,7 @@
-"""How far a long piece of work is: a bar in a notebook or on a terminal, plain lines where nobody watches.
+"""How far a long piece of work is: one shape for all who tell, and one who shows it.
 
-What tells of itself is anything with `stage`, `done`, `total` and `unit` (and, where it knows them, `bytes`, `rows` and
-their totals): a dump, a comparison, a copy of files. Every stage keeps its line, with what it took once it is done.
+A bar in a notebook or on a terminal, plain lines where nobody watches. Every stage keeps its line, with what it took
+once it is done.
 """
 
 from __future__ import annotations
@@ -9,64 +9,65 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from html import escape
-from typing import Any, Protocol
+from typing import Any
 
 from cutover.secrets import redact
+from cutover.text import duration, size
 
 EVERY_S = 5.0
 """Plain lines come so often, in seconds, and at the end of what took two or more; bars are drawn ten times as often."""
+AFTER_S = 0.5
+"""Seconds before a command's bar is drawn: short work draws none."""
 MIME = "application/vnd.cutover.progress+json"
 """Marks the output that `cutover run` repeats as a line."""
 
 
-class Told(Protocol):
-    """The least that a listener is told."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one stage of a long piece of work is.
 
-    @property
-    def stage(self) -> str:
-        """What goes on: `dump`, `restore`, `digest`, `copy`."""
-        ...
+    Attributes:
+        stage: what goes on: `dump`, `restore`, `digest`, `copy`, `load`.
+        done: units done so far.
+        total: units in all, 0 when unknown.
+        unit: what is counted: `tables`, `pieces`, `objects`, `seconds`.
+        note: what was just finished or begun, such as a table's name.
+        rows, rows_total: rows done and in all; the total is an estimate, 0 when unknown.
+        bytes, bytes_total: bytes done and in all; the same.
+        started: when the stage began, on the monotonic clock in seconds; 0 when nobody said.
+        at: when this was told, on the same clock.
+    """
 
-    @property
-    def done(self) -> int:
-        """Units done."""
-        ...
-
-    @property
-    def total(self) -> int:
-        """Units in all; 0 when nobody knows."""
-        ...
-
-    @property
-    def unit(self) -> str:
-        """What is counted: `tables`, `pieces`, `objects`."""
-        ...
-
-
-@dataclass(slots=True)
-class Stage:
-    """One stage, as far as it has come."""
-
-    name: str
-    began: float
-    told: float
-    done: int = 0
-    total: int = 0
-    unit: str = ""
-    bytes: int = 0
-    bytes_total: int = 0
+    stage: str
+    done: float
+    total: float
+    unit: str
+    note: str = ""
     rows: int = 0
     rows_total: int = 0
-    note: str = ""
+    bytes: int = 0
+    bytes_total: int = 0
+    started: float = 0.0
+    at: float = field(default_factory=time.monotonic)
 
     @property
-    def seconds(self) -> float:
-        """Since it began."""
-        return max(0.0, self.told - self.began)
+    def elapsed_s(self) -> float:
+        """Seconds since the stage began; 0 when nobody said when."""
+        return max(0.0, self.at - self.started) if self.started else 0.0
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of its units are done."""
+        return self.total > 0 and self.done >= self.total
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes a second where they are counted, else rows, else units; None when not known yet."""
+        return (self.bytes or self.rows or self.done) / self.elapsed_s if self.elapsed_s else None
 
     @property
     def share(self) -> float | None:
@@ -79,28 +80,33 @@ class Stage:
         return None
 
     @property
-    def ended(self) -> bool:
-        """Whether all of its units are done."""
-        return self.total > 0 and self.done >= self.total
+    def seconds_left(self) -> float | None:
+        """About how long it will still take at the rate so far; None when not known yet."""
+        share = self.share
+        return self.elapsed_s * (1 - share) / share if share and (self.elapsed_s or share == 1) else None
 
     @property
     def line(self) -> str:
         """All of it in words: how much, how fast, how long still."""
-        parts = [f"{self.done:,} of {self.total:,} {self.unit}" if self.total else f"{self.done:,} {self.unit}"]
+        of = f" of {self.total:,.0f}" if self.total else ""
+        parts = [f"{self.done:,.0f}{of} {self.unit}"]
         if self.bytes:
-            of = f" of {_size(self.bytes_total)}" if self.bytes_total and not self.ended else ""
-            parts.append(f"{_size(self.bytes)}{of}")
+            of = f" of {size(self.bytes_total)}" if self.bytes_total and not self.ended else ""
+            parts.append(f"{size(self.bytes)}{of}")
         if self.rows:
             parts.append(f"{self.rows:,} rows")
         if self.ended:
-            return f"{self.name}: {', '.join(parts)} in {_time(self.seconds)}"
-        if self.seconds > 1 and (moved := self.bytes or self.rows):
-            rate = moved / self.seconds
-            parts.append(f"{_size(rate)}/s" if self.bytes else f"{rate:,.0f} rows/s")
-        share = self.share
-        if share and self.seconds > 1:
-            parts.append(f"about {_time(self.seconds * (1 - share) / share)} left")
-        return f"{self.name}: {', '.join(parts)}" + (f" · {self.note}" if self.note else "")
+            return f"{self.stage}: {', '.join(parts)} in {duration(self.elapsed_s)}"
+        if self.elapsed_s > 1:
+            if self.rate and (self.bytes or self.rows):
+                parts.append(f"{size(self.rate)}/s" if self.bytes else f"{self.rate:,.0f} rows/s")
+            if self.seconds_left:
+                parts.append(f"about {duration(self.seconds_left)} left")
+        return f"{self.stage}: {', '.join(parts)}" + (f" · {self.note}" if self.note else "")
+
+
+Listener = Callable[[Progress], None]
+"""Called from the thread that works (one at a time); it must be quick and must not raise."""
 
 
 @dataclass(slots=True)
@@ -109,28 +115,32 @@ class Show:
 
     Attributes:
         draw: called with all stages, and whether it is time for a plain line.
-        stages: by name.
+        every_s: seconds between two plain lines.
+        after_s: seconds before anything is drawn.
         clock: seconds, monotonic.
+        stages: how far each is, by name.
     """
 
-    draw: Callable[[list[Stage], bool], None]
+    draw: Callable[[list[Progress], bool], None]
     every_s: float = EVERY_S
+    after_s: float = 0.0
     clock: Callable[[], float] = time.monotonic
-    stages: dict[str, Stage] = field(default_factory=dict)
+    stages: dict[str, Progress] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _drawn: float = float("-inf")
-    _said: float | None = None
+    _began: float | None = None
+    _said: float = 0.0
 
-    def __call__(self, told: Told) -> None:
+    def __call__(self, told: Progress) -> None:
         """Take it in; a failure to draw never disturbs the work."""
         now = self.clock()
         with self._lock:
-            stage = self._stage(told, now)
-            first, over = stage.told == stage.began, stage.ended
-            if self._said is None:
-                self._said = now
-            line = (over and stage.seconds >= 0.4 * self.every_s) or now - self._said >= self.every_s
-            if not (first or over or line or now - self._drawn >= self.every_s / 10):
+            first, stage = self._take(told, now)
+            if self._began is None:
+                self._began = self._said = now
+            line = (stage.ended and stage.elapsed_s >= 0.4 * self.every_s) or now - self._said >= self.every_s
+            due = first or stage.ended or line or now - self._drawn >= self.every_s / 10
+            if not due or now - self._began < self.after_s:
                 return
             self._drawn = now
             if line:
@@ -138,20 +148,18 @@ class Show:
             with suppress(Exception):
                 self.draw(list(self.stages.values()), line)
 
-    def _stage(self, told: Told, now: float) -> Stage:
-        stage = self.stages.get(told.stage)
-        if stage is None or (stage.ended and told.done < stage.total):
-            began = float(getattr(told, "started", 0.0) or now)
-            if stage is not None:  # a second round: the first keeps its line
+    def _take(self, told: Progress, now: float) -> tuple[bool, Progress]:
+        """Whether this is the first word of a stage, and the stage."""
+        before = self.stages.get(told.stage)
+        again = before is not None and before.ended and told.done < before.total
+        if before is None or again:
+            if before is not None:  # a second round: the first keeps its line
                 self.stages[f"{told.stage} {len(self.stages)}"] = self.stages.pop(told.stage)
-            name = told.stage if stage is None else f"{told.stage}, again"
-            stage = self.stages[told.stage] = Stage(name, began, began)
-        stage.told = max(now, stage.told)
-        stage.done, stage.total, stage.unit = told.done, told.total, told.unit
-        for name in ("bytes", "bytes_total", "rows", "rows_total"):
-            setattr(stage, name, int(getattr(told, name, 0) or 0))
-        stage.note = str(getattr(told, "note", ""))
-        return stage
+            name, began = f"{told.stage}, again" if again else told.stage, told.started or now
+        else:
+            name, began = before.stage, before.started
+        stage = self.stages[told.stage] = replace(told, stage=name, started=began, at=max(now, began))
+        return before is None or again, stage
 
 
 def progress(step: Any = None, *, every_s: float = EVERY_S) -> Show:
@@ -161,21 +169,32 @@ def progress(step: Any = None, *, every_s: float = EVERY_S) -> Show:
         step: the notebook's step, or None outside of one.
         every_s: seconds between two plain lines.
     """
-    if _in_kernel():
+    if in_kernel():
         return Show(_Notebook(), every_s)
-    if sys.stderr.isatty():
-        return Show(_Terminal(), every_s)
-    return Show(_plain, every_s)
+    return Show(_Terminal() if sys.stderr.isatty() else _plain, every_s)
 
 
-def html(stages: list[Stage]) -> str:
+@contextmanager
+def transient(quiet: bool = False) -> Iterator[Listener]:
+    """A listener for the length of a command's block; its bar is gone at the end, so that what follows stands alone."""
+    if quiet or not sys.stderr.isatty():
+        yield (lambda _: None) if quiet else Show(_plain, EVERY_S)
+        return
+    terminal = _Terminal(leave=False)
+    try:
+        yield Show(terminal, EVERY_S, AFTER_S)
+    finally:
+        terminal.close()
+
+
+def html(stages: list[Progress]) -> str:
     """Every stage as a row: a bar that needs no script, and its line."""
     rows = ""
     for stage in stages:
         value = "" if stage.share is None else f'value="{stage.share:.4f}" '
         rows += (
             f'<tr><td style="text-align:left;padding-right:1em"><progress max="1" {value}'
-            f'aria-label="{escape(stage.name, quote=True)}"></progress></td>'
+            f'aria-label="{escape(stage.stage, quote=True)}"></progress></td>'
             f'<td style="text-align:left">{escape(redact(stage.line))}</td></tr>'
         )
     return f'<table role="presentation">{rows}</table>'
@@ -187,13 +206,22 @@ def line_in(output: Mapping[str, Any]) -> str:
     return str(data[MIME].get("line", "")) if isinstance(data.get(MIME), Mapping) else ""
 
 
+def in_kernel() -> bool:
+    """Whether this process is a notebook's kernel."""
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython  # noqa: PLC0415
+
+    return getattr(get_ipython(), "kernel", None) is not None
+
+
 class _Notebook:
     """One output that is drawn over again; the notebook that is saved holds the last."""
 
     def __init__(self) -> None:
         self._handle: Any = None
 
-    def __call__(self, stages: list[Stage], line: bool) -> None:
+    def __call__(self, stages: list[Progress], line: bool) -> None:
         from IPython.display import display  # noqa: PLC0415 - not there outside of a kernel
 
         show: Any = display
@@ -210,49 +238,36 @@ class _Notebook:
 
 
 class _Terminal:
-    """A tqdm bar for each stage."""
+    """A tqdm bar for each stage; with `leave`, what is done stays."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, leave: bool = True) -> None:
+        self._leave = leave
         self._bars: dict[str, Any] = {}
 
-    def __call__(self, stages: list[Stage], line: bool) -> None:
+    def __call__(self, stages: list[Progress], line: bool) -> None:
         from tqdm import tqdm  # noqa: PLC0415
 
         stage = stages[-1]
-        bar = self._bars.get(stage.name)
+        bar = self._bars.get(stage.stage)
         if bar is None:
+            if not self._leave:
+                self.close()
             form = "{percentage:3.0f}%|{bar:12}| {desc}"
-            bar = self._bars[stage.name] = tqdm(total=1.0, bar_format=form, leave=True, dynamic_ncols=True)
+            bar = self._bars[stage.stage] = tqdm(
+                total=1.0, bar_format=form, leave=self._leave, file=sys.stderr, dynamic_ncols=True
+            )
         bar.set_description_str(redact(stage.line), refresh=False)
         bar.n = stage.share or 0.0
         bar.refresh()
         if stage.ended:
-            self._bars.pop(stage.name).close()
+            self._bars.pop(stage.stage).close()
+
+    def close(self) -> None:
+        """The bars that are still drawn."""
+        while self._bars:
+            self._bars.popitem()[1].close()
 
 
-def _plain(stages: list[Stage], line: bool) -> None:
+def _plain(stages: list[Progress], line: bool) -> None:
     if line:
         print(redact(stages[-1].line), file=sys.stderr, flush=True)
-
-
-def _in_kernel() -> bool:
-    if "IPython" not in sys.modules:
-        return False
-    from IPython import get_ipython  # noqa: PLC0415
-
-    return getattr(get_ipython(), "kernel", None) is not None
-
-
-def _size(amount: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024 or unit == "GiB":
-            return f"{amount:,.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:,.1f} {unit}"
-        amount /= 1024
-    raise AssertionError("unreachable")
-
-
-def _time(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -18,12 +18,13 @@ import os
 import re
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from cutover.errors import SecretError, UsageError
+from cutover import aws_session
+from cutover.errors import SecretError
+from cutover.stage_file import running_stage
 from cutover.urls import (
     HOW_TO_WRITE,
     password_in,  # noqa: F401 - known by this name too
@@ -161,62 +162,6 @@ redact = _process_redactor()
 """This process's redactor. The environment variable CUTOVER_REDACTIONS names the file that a run's processes share."""
 
 
-@dataclass(frozen=True, slots=True)
-class StageLink:
-    """A running rehearsal stage, as its descriptor file tells.
-
-    Attributes:
-        path: the descriptor (`stage.json`, readable by its owner only).
-        pid: the process that keeps the stage.
-        values: endpoints and dummy credentials by dotted name, `source.database_url`.
-        migration: the `migration` mapping that the stage was started with.
-    """
-
-    path: Path
-    pid: int
-    values: dict[str, str]
-    migration: dict[str, Any]
-
-
-def stages_folder() -> Path:
-    """Where running stages keep their descriptors: `$XDG_CACHE_HOME/cutover/stages`."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "cutover" / "stages"
-
-
-def running_stage() -> StageLink:
-    """The stage that CUTOVER_STAGE names, or else the only one that is running.
-
-    Raises:
-        UsageError: none is running, or several are and CUTOVER_STAGE does not choose.
-    """
-    named = os.environ.get("CUTOVER_STAGE")
-    paths = [Path(named)] if named else sorted(stages_folder().glob("*/stage.json"))
-    alive = [link for link in map(_read_stage, paths) if link is not None]
-    if len(alive) == 1:
-        return alive[0]
-    if not alive:
-        raise UsageError(
-            "No rehearsal stage is running." if not named else f"The stage of CUTOVER_STAGE={named} is not running.",
-            why="without one there is nothing to look at, and a rehearsal that quietly starts itself could be "
-            "mistaken for the real thing.",
-            todo="start one with `make lab` or `cutover stage`, or give parameters: -f params/staging.yml",
-        )
-    raise UsageError(
-        f"{len(alive)} rehearsal stages are running.",
-        todo="choose one: export CUTOVER_STAGE=" + str(alive[-1].path),
-    )
-
-
-def _read_stage(path: Path) -> StageLink | None:
-    try:
-        raw = json.loads(path.read_text())
-        os.kill(raw["pid"], 0)
-        return StageLink(path, raw["pid"], raw["values"], raw["migration"])
-    except (OSError, ValueError, KeyError):
-        return None
-
-
 def resolve(reference: str, *, region: str | None = None, endpoint: str | None = None) -> str:
     """The value behind a reference; a text that is no reference is returned as it is.
 
@@ -285,19 +230,11 @@ def _from_file(path: Path) -> str:
 
 
 def _from_secrets_manager(name: str, region: str | None, endpoint: str | None) -> str:
-    import boto3  # noqa: PLC0415 - slow to import, and most commands need no AWS
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow to import
 
     name, _, key = name.partition("#")
     try:
-        dummy = "rehearsal" if endpoint else None  # the emulator gets no real credentials
-        client = boto3.client(
-            "secretsmanager",
-            region_name=region,
-            endpoint_url=endpoint,
-            aws_access_key_id=dummy,
-            aws_secret_access_key=dummy,
-        )
+        client = aws_session.client("secretsmanager", region=region, endpoint=endpoint)
         value = str(client.get_secret_value(SecretId=name)["SecretString"])
     except (BotoCoreError, ClientError, KeyError) as error:
         raise SecretError(

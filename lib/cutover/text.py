@@ -1,4 +1,4 @@
-"""How numbers, durations and text that cannot be seen are written for a person, in every room alike."""
+"""How numbers, sizes, durations and long or invisible text are written for a person, in every room alike."""
 
 from __future__ import annotations
 
@@ -21,12 +21,27 @@ def visible(text: str) -> str:
     return _CONTROL.sub(lambda m: chr(0x2400 + ord(m[0])) if ord(m[0]) < 0x20 else f"⟨U+{ord(m[0]):04X}⟩", text)
 
 
+def cut(text: str, most: int) -> str:
+    """`text` in at most so many characters; an ellipsis stands for what is left out."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
 def count(number: Any, noun: str = "", plural: str = "") -> str:
     """`312408` as `312,408`; with a noun as `312,408 rows`, `1 row`."""
     value = int(number)
     if not noun:
         return f"{value:,}"
     return f"{value:,} {noun if value == 1 else plural or noun + 's'}"
+
+
+def size(octets: float) -> str:
+    """Bytes in powers of 1024, as servers and AWS count them: `812 B`, `4.1 KiB`, `12.0 MiB`, `340 GiB`."""
+    value = float(octets)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            return f"{value:,.0f} {unit}" if unit == "B" or value >= 100 else f"{value:,.1f} {unit}"
+        value /= 1024
+    raise AssertionError("unreachable")
 
 
 def duration(seconds: float | None) -> str:

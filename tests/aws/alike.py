@@ -26,6 +26,7 @@ NOT_BUILT = {
     "iam.simulate_principal_policy": "the stage's deployer",
     "lambda.get_function_configuration": "a person's",
     "logs.filter_log_events": "what runs",
+    "rds.describe_db_log_files": "what runs",
     "rds.describe_db_snapshots": "the day's",
     "sts.get_caller_identity": "who asks",
 }

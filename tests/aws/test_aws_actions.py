@@ -122,6 +122,18 @@ def test_another_deployment_of_the_same_revision_is_not_ours(changing_account: A
     action.undo(change)
 
 
+def test_a_release_whose_deployer_was_killed_is_judged_by_what_runs(changing_account: Account) -> None:
+    """Nothing is on record of it, or an older release alone: what runs is found by its task definition."""
+    action = DeployService(changing_account, IMAGE.format("1.1.0"), "1.1.0", timeout_s=60)
+    change, _ = carry_out(action)
+    plan = action.plan()
+    assert plan.empty
+    for recorded in ({}, {"deployment": "ecs-svc/1", "task_definition": "shadowtwin:1"}):
+        assert {f.status for f in action.verify(Change(plan, recorded, "", 0.0))} == {Status.PASS}
+    action.undo(change)
+    assert Status.FAIL in {f.status for f in action.verify(Change(plan, {}, "", 0.0))}
+
+
 def test_a_plan_that_the_world_has_left_behind_is_refused(changing_account: Account) -> None:
     """The approval was given for another change."""
     action = DeployService(changing_account, IMAGE.format("1.1.0"), "1.1.0", timeout_s=60)

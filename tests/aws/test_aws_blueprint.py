@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -21,7 +23,7 @@ from cutover.aws.blueprint.data import storage_limit_gib
 from cutover.aws.blueprint.operation import Demand, Each, Node, Wait, filled, variables
 from cutover.aws.checks import check_remedied
 from cutover.aws.problem import Problem
-from cutover.aws.remedy import fill, runnable
+from cutover.aws.remedy import fill, runnable, script
 from cutover.aws.requirements import REGISTRY, Stack, judge
 from cutover.expectations import Expectations
 from cutover.finding import Finding, Status
@@ -147,6 +149,15 @@ def test_every_proposed_command_is_one_of_the_cli(recorded: Recorded) -> None:
                 found[finding.id] = f"{command}: {wrong}"
     assert found == {}
     assert mended > 60
+
+
+def test_every_script_is_bash(recorded: Recorded, tmp_path: Path) -> None:
+    """Whatever is wrong, alone: the quoting and nesting of each command, as `bash -n` reads it."""
+    file = tmp_path / "all.sh"
+    stack = recorded.stack()
+    file.write_text("\n".join(script([finding], stack).text for finding in broken(recorded)))
+    read = subprocess.run(["bash", "-n", str(file)], capture_output=True, text=True, check=False)
+    assert (read.returncode, read.stderr) == (0, "")
 
 
 def test_a_partial_look_proposes_what_a_full_one_does(recorded: Recorded) -> None:

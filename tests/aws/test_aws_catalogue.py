@@ -7,6 +7,7 @@ import importlib
 import pytest
 
 from cutover.aws.requirements import REGISTRY
+from cutover.aws.requirements.drift import SOURCES
 
 ROWS = {
     "ACC": 7, "NET": 11, "SG": 9, "RDS": 45, "RED": 23, "SEC": 15, "ECR": 8, "ACM": 5, "ALB": 10, "TG": 13, "LSN": 7,
@@ -51,3 +52,8 @@ def test_what_needs_another_instrument_has_its_place(identifier: str, module: st
     assert path is not None
     with open(path) as file:
         assert f'"{identifier}"' in file.read()
+
+
+def test_the_trail_is_asked_about_modules_that_there_are() -> None:
+    """A module under another name would have its changes made by nobody."""
+    assert set(SOURCES) <= {rule.service for rule in REGISTRY.values()}

@@ -93,7 +93,7 @@ def test_the_real_emulator_says_the_same(furnished: Cloud, tmp_path: Path, varia
         ),
         "LOG-02": lambda on: logs.put_retention_policy(logGroupName="/ecs/shadowtwin", retentionInDays=30 if on else 7),
     }
-    services = ["rds", "balancer", "cross", "storage", "watching"]
+    services = ["rds", "balancer", "cross", "storage", "observability"]
     for identifier, change in sample.items():
         change(False)
         live = {f.id: f.status for f in _look(furnished, tmp_path, services)}

@@ -12,7 +12,7 @@ from aws_recordings import Recorded
 
 from cutover.aws import Call, Problem, Response
 from cutover.aws.cost import GUIDE, Assumptions, Estimate, check_cost, estimate
-from cutover.aws.prices import HOURS, Listing, Price, Prices, known_price
+from cutover.aws.cost.prices import HOURS, Listing, Price, Prices, known_price
 from cutover.errors import UsageError
 from cutover.finding import Status
 
@@ -139,7 +139,7 @@ def test_the_api_is_believed_before_the_table(recorded: Recorded) -> None:
 
 def test_every_price_has_its_source_and_its_day() -> None:
     """A number without a source is a rumour."""
-    from cutover.aws.prices import _TABLE
+    from cutover.aws.cost.prices import _TABLE
 
     for key in _TABLE:
         price = known_price(key)

@@ -152,7 +152,7 @@ def test_a_listing_that_breaks_off_is_unknown(patient: Cloud, tmp_path: Path) ->
         assert len(pages) >= 2
         assert not answer.ok
         assert answer.data == {}
-        findings = {f.id: f for f in check_requirements(account, services=["watching"], source_major=17)}
+        findings = {f.id: f for f in check_requirements(account, services=["observability"], source_major=17)}
         assert findings["LOG-01"].status is Status.UNKNOWN
     finally:
         for number in range(60):

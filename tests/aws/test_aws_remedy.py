@@ -233,6 +233,42 @@ def look_offline() -> Stack:
     return Stack(Nothing(migration), migration, datetime.now(UTC), Phase.PREPARE, 17)
 
 
+def test_what_is_set_wrong_is_set_right_by_the_script(mended: list[Round], built: Cloud, tmp_path: Path) -> None:
+    """Settings of ten services, changed by hand: the script names real ids and changes each back."""
+    assert mended
+    client = Hands(built.endpoint, Plan()).client
+    elb = client("elbv2")
+    group = elb.describe_target_groups(Names=["shadowtwin-tg"])["TargetGroups"][0]["TargetGroupArn"]
+    balancer = elb.describe_load_balancers(Names=["shadowtwin-alb"])["LoadBalancers"][0]["LoadBalancerArn"]
+    target = {"ServiceNamespace": "ecs", "ResourceId": "service/shadowtwin-cluster/shadowtwin-service",
+              "ScalableDimension": "ecs:service:DesiredCount"}  # fmt: skip
+    client("rds").modify_db_instance(DBInstanceIdentifier="shadowtwin-prod", DeletionProtection=False,
+                                     ApplyImmediately=True)  # fmt: skip
+    client("s3").delete_bucket_lifecycle(Bucket="shadowtwin-reports")
+    client("s3").put_bucket_versioning(Bucket="shadowtwin-reports", VersioningConfiguration={"Status": "Suspended"})
+    client("logs").put_retention_policy(logGroupName="/ecs/shadowtwin", retentionInDays=7)
+    client("application-autoscaling").register_scalable_target(**target, MinCapacity=2, MaxCapacity=4)
+    client("ecr").put_image_tag_mutability(repositoryName="shadowtwin", imageTagMutability="MUTABLE")
+    client("cloudwatch").put_metric_alarm(
+        AlarmName="shadowtwin-high-cpu", Namespace="AWS/ECS", MetricName="CPUUtilization", Statistic="Average",
+        Period=300, EvaluationPeriods=2, Threshold=99, ComparisonOperator="GreaterThanThreshold")  # fmt: skip
+    elb.modify_target_group(TargetGroupArn=group, HealthCheckPath="/")
+    elb.modify_load_balancer_attributes(
+        LoadBalancerArn=balancer, Attributes=[{"Key": "deletion_protection.enabled", "Value": "false"}]
+    )
+    wrong = {"RDS-13", "S3-04", "S3-06", "LOG-02", "ASG-01", "ECR-04", "ALM-01", "ALM-02", "ALM-03", "ALM-09", "TG-03",
+             "ALB-07"}  # fmt: skip
+    before, stack = look(built)
+    assert {i for i in wrong if before[i].status not in OPEN} == set()
+    script = remedy.script([before[i] for i in before if i in wrong], stack)
+    assert (set(script.mends), script.by_hand) == (wrong, {})
+    with command_line(built.endpoint) as (_, function):
+        ran = run_script(script.text, function, tmp_path / "set")
+    assert ran.returncode == 0, ran.stderr
+    after, _ = look(built)
+    assert {i: after[i].sentence() for i in wrong if after[i].status is not Status.PASS} == {}
+
+
 @pytest.mark.parametrize(
     ("text", "commands"),
     [
@@ -264,7 +300,7 @@ def test_what_is_there_but_wrong_is_mended_with_its_own_command(tmp_path: Path) 
     identity = "aws() { echo 123456789012; }; export -f aws"
     ran = run_script(remedy.script([vague], present).text, identity, tmp_path)
     assert ran.returncode == 3
-    assert "XYZ-01: rebuild the 'image 'now'" in ran.stderr
+    assert "XYZ-01: rebuild the ’image ’now’" in ran.stderr
 
 
 def test_a_run_is_mended_from_its_own_folder(recorded: Recorded, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cutover.aws.sizing import EC2, LoadResult, Real, check_size, suited, table
+from cutover.aws.cost.sizing import EC2, LoadResult, Real, check_size, suited, table
 from cutover.finding import Finding, Status
 
 LOAD = LoadResult(arrivals_per_s=50, answered_per_s=50, p95_s=0.4, error_rate=0.0, passed=True, tasks=2)

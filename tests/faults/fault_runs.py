@@ -21,6 +21,7 @@ from cutover import load
 from cutover.finding import Status
 from cutover.judgement import Judgement, LoadWatch, judge_load
 from cutover.migration import Load, Triggers
+from cutover.progress import Listener, Progress
 from cutover.rehearsal import postgres as pg
 from cutover.rehearsal import valkey as vk
 from cutover.rehearsal.data import load as fill
@@ -63,7 +64,7 @@ def send(
     folder: Path,
     rules: Triggers,
     *,
-    progress: Callable[[float, float], None] | None = None,
+    progress: Listener | None = None,
     login: str = LOGIN,
     locustfile: Path = VISITORS,
     **more: object,
@@ -110,9 +111,9 @@ class Killer:
     at_s: float
     killed_at: float = 0.0
 
-    def __call__(self, done_s: float, _: float) -> None:
+    def __call__(self, told: Progress) -> None:
         """Told how many seconds of load are done."""
-        if not self.killed_at and done_s >= self.at_s:
+        if not self.killed_at and told.done >= self.at_s:
             self.killed_at = time.time()
             self.kill()
 

@@ -24,6 +24,7 @@ from cutover.finding import Verdict
 from cutover.judgement import LoadWatch, judge_load
 from cutover.load.driver import LOCUSTFILE
 from cutover.migration import Load, Triggers
+from cutover.progress import Progress
 
 TRIGGERS = Triggers.model_validate(
     {
@@ -182,7 +183,7 @@ def test_a_killed_group_leaves_a_log_that_reads_to_the_last_second(tmp_path: Pat
     """SIGKILL to Locust and its workers: the run ends by itself, the log says that it is cut."""
     killed: list[float] = []
 
-    def kill(_: float, __: float) -> None:
+    def kill(_: Progress) -> None:
         if not killed and sum(p.stat().st_size for p in tmp_path.glob("*.arrows")) > 4000:
             group = os.getpgid(_processes_of(tmp_path)[0].pid)
             assert group != os.getpgid(0)
@@ -242,17 +243,18 @@ def test_an_error_in_the_callers_judge_stops_the_load(tmp_path: Path) -> None:
 
 def test_a_run_from_a_thread_sees_errors_and_wrong_content_and_reports_progress(tmp_path: Path) -> None:
     """500, and 200 with a page instead of a PDF; a notebook may run the load beside something else."""
-    seen: list[tuple[float, float]] = []
+    seen: list[Progress] = []
     with serve(Behaviour(wrong_pdf=True, fail_every=5)) as url:
         thread = threading.Thread(
             target=load.run,
             args=(url, _load(3, per_s=80), tmp_path),
-            kwargs={"login": LOGIN, "seed": 4, "progress": lambda done, planned: seen.append((done, planned))},
+            kwargs={"login": LOGIN, "seed": 4, "progress": seen.append},
         )
         thread.start()
         thread.join(30)
     assert seen
-    assert all(0 <= done <= planned == 3 for done, planned in seen)
+    assert all(0 <= told.done <= told.total == 3 for told in seen)
+    assert seen[-1].line.startswith("load: ")
     frame = load.read_log(tmp_path)
     pdf = frame[frame.endpoint == "GET /api/reports/ID/pdf"]
     assert len(pdf)

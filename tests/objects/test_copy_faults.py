@@ -17,11 +17,12 @@ from standin import client, emulator
 
 from cutover.action import Change
 from cutover.finding import Status
-from cutover.objects import CopyObjects, Progress, compare, copy, inventory
+from cutover.objects import CopyObjects, compare, copy, inventory
 from cutover.objects import bucket as in_s3
 from cutover.objects.bucket import PART, Bucket
 from cutover.objects.copy import _Watched
 from cutover.objects.folder import Folder
+from cutover.progress import Progress
 
 ODD = (
     "with space & plus+percent%20.pdf",

@@ -18,7 +18,7 @@ from cutover.errors import DatabaseError, ExitCode
 from cutover.postgres import Comparison, compare, connection
 from cutover.postgres.integrity import digest, opening
 from cutover.postgres.integrity.answer import Answer
-from cutover.postgres.progress import Progress
+from cutover.progress import Progress
 from cutover.rehearsal import postgres as pg
 from cutover.rehearsal.postgres import Server
 

@@ -15,9 +15,10 @@ import pytest
 
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Status, verdict
-from cutover.postgres import Comparison, Fingerprint, Politeness, Progress, Selection, audit, compare, fingerprint
+from cutover.postgres import Comparison, Fingerprint, Politeness, Selection, audit, compare, fingerprint
 from cutover.postgres.integrity import digest, locate, matching, rowhash
 from cutover.postgres.integrity.digest import Digest
+from cutover.progress import Progress
 from cutover.rehearsal.postgres import Server
 
 OnBoth = Callable[[str, str], tuple[str, str]]

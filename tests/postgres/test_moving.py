@@ -13,8 +13,9 @@ import pytest
 
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Status, verdict
-from cutover.postgres import Comparison, Progress, Selection, compare_moving
+from cutover.postgres import Comparison, Selection, compare_moving
 from cutover.postgres.integrity.ranges import ByRange
+from cutover.progress import Progress
 from cutover.rehearsal.postgres import Server
 
 OnBoth = Callable[[str, str], tuple[str, str]]

@@ -17,7 +17,6 @@ from cutover.postgres import (
     BackUp,
     EmptyDatabase,
     Fingerprint,
-    Progress,
     Transfer,
     TrialTransfer,
     check_unmarked,
@@ -29,6 +28,7 @@ from cutover.postgres import (
     trial_transfer,
 )
 from cutover.postgres.actions import _refuse_other_rows
+from cutover.progress import Progress
 from cutover.rehearsal.postgres import Server
 
 Fresh = Callable[..., str]

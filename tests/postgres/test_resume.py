@@ -14,7 +14,8 @@ import pytest
 
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Status, Verdict, verdict
-from cutover.postgres import Progress, Restore, Transfer, check_restore, compare, dump, restore
+from cutover.postgres import Restore, Transfer, check_restore, compare, dump, restore
+from cutover.progress import Progress
 from cutover.rehearsal.postgres import Server
 
 Fresh = Callable[..., str]

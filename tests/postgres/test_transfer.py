@@ -18,7 +18,6 @@ from psycopg.conninfo import make_conninfo
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Status, verdict
 from cutover.postgres import (
-    Progress,
     Restore,
     check_restore,
     compare,
@@ -32,6 +31,7 @@ from cutover.postgres import (
 )
 from cutover.postgres.connection import parameters
 from cutover.postgres.transfer.errors import read_errors
+from cutover.progress import Progress
 from cutover.rehearsal.postgres import Server
 
 Fresh = Callable[..., str]

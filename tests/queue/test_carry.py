@@ -17,6 +17,7 @@ from standin import closed_port
 from cutover.action import Action, Change
 from cutover.errors import ActionRefused
 from cutover.finding import Finding, Severity, Status
+from cutover.progress import Progress
 from cutover.queue import CarryQueues, PauseQueues, compare_queues, read_contents
 from cutover.rehearsal import valkey as vk
 from cutover.rehearsal.data import fill_queues
@@ -390,7 +391,7 @@ def test_a_copy_that_broke_off_is_held_still_and_taken_up_again(homes: Homes) ->
     homes.fill()
     before = homes.freeze()
 
-    def break_off(name: str, copied: int) -> None:
+    def break_off(_: Progress) -> None:
         raise redis.ConnectionError("the network is gone")
 
     with pytest.raises(ActionRefused, match="the network is gone"):

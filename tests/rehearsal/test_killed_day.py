@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,16 +31,21 @@ def day(stage: Stage, outputs: Path, *more: str) -> subprocess.Popen[str]:
     )
 
 
-def killed(stage: Stage, outputs: Path, step: str, after_s: float, *more: str) -> str:
-    """A day that is killed so many seconds after a step began; the run's name."""
+def deployments(stage: Stage) -> int:
+    """How often the service was told to run something."""
+    return (stage.folder / "cloud" / "calls.jsonl").read_text().count('"UpdateService"')
+
+
+def killed(stage: Stage, outputs: Path, step: str, *more: str, when: Callable[[Stage], bool] = lambda _: True) -> str:
+    """A day that is killed a moment after a step began, and after `when` holds; the run's name."""
     known = set(outputs.glob("20*"))
     running = day(stage, outputs, *more)
     while running.poll() is None:
         new = [path for path in outputs.glob("20*") if path not in known]
-        if new and (new[0] / "steps" / f"{step}.json").exists():
+        if new and (new[0] / "steps" / f"{step}.json").exists() and when(stage):
             break
         time.sleep(0.05)
-    time.sleep(after_s)
+    time.sleep(0.3)
     running.kill()
     _, said = running.communicate()
     (folder,) = (path for path in outputs.glob("20*") if path not in known)
@@ -54,9 +60,13 @@ def test_a_day_that_is_killed_in_13_14_and_15_goes_on_where_it_was_and_ends_with
     outputs.mkdir()
     migration = yaml.safe_load(PARAMS.read_text())["migration"]
     with start_stage(rows=20_000, visitors_per_s=6.0, migration=migration) as stage:
-        runs = [killed(stage, outputs, "13_data_integrity", 0.2)]
-        for step, after_s in (("14_deploy", 0.5), ("15_dns_cutover", 4.0)):
-            runs.append(killed(stage, outputs, step, after_s, "--resume", runs[-1]))
+        runs = [killed(stage, outputs, "13_data_integrity")]
+        so_far = deployments(stage)
+        rolls_out = killed(
+            stage, outputs, "14_deploy", "--resume", runs[-1], when=lambda stage: deployments(stage) > so_far
+        )
+        runs.append(rolls_out)
+        runs.append(killed(stage, outputs, "15_dns_cutover", "--resume", runs[-1]))
         last = day(stage, outputs, "--resume", runs[-1])
         _, said = last.communicate()
         assert last.returncode == 0, said[-4000:]

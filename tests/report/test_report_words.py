@@ -2,37 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from cutover.report import wording
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (None, "–"),
-        (math.nan, "–"),
-        (math.inf, "–"),
-        (-1.0, "–"),
-        (0.0, "0 s"),
-        (0.0002, "< 1 ms"),
-        (0.036, "36 ms"),
-        (0.42, "0.4 s"),
-        (6.0, "6 s"),
-        (9.96, "10 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min"),
-        (192, "3 min 12 s"),
-        (3599.7, "1 h"),
-        (3840, "1 h 04 min"),
-        (360_000, "100 h"),
-    ],
-)
-def test_a_duration_reads_as_it_is_said(seconds, said):
-    """Rounded to what matters, with its unit."""
-    assert wording.duration(seconds) == said
 
 
 @pytest.mark.parametrize(
@@ -41,14 +13,6 @@ def test_a_duration_reads_as_it_is_said(seconds, said):
 def test_a_small_share_is_never_rounded_to_nothing(share, said):
     """An error in a thousand requests is not none."""
     assert wording.percent(share) == said
-
-
-@pytest.mark.parametrize(
-    ("octets", "said"), [(0, "0 B"), (812, "812 B"), (4100, "4.1 kB"), (12e6, "12 MB"), (5e13, "50000 GB")]
-)
-def test_a_size_reads_as_it_is_said(octets, said):
-    """Decimal units."""
-    assert wording.size(octets) == said
 
 
 def test_a_gate_that_is_closed_for_want_of_knowledge_is_not_painted_as_wrong():
@@ -78,11 +42,6 @@ def test_commands_stand_apart_from_the_sentences_around_them():
     kinds = wording.blocks(text)
     assert [kind for kind, _ in kinds] == ["text", "code", "text"]
     assert kinds[1][1].endswith("--region eu-central-1")
-
-
-def test_what_cannot_be_seen_is_made_visible():
-    """Escape sequences, NUL, direction marks, half surrogates; line breaks and tabs stay."""
-    assert wording.visible("a\x1b[0m\x00\u202e\ud800\r\nb\tc") == "a␛[0m␀⟨U+202E⟩\ufffd\nb\tc"
 
 
 def test_a_text_that_is_cut_says_how_much_is_left_out():

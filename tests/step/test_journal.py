@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 from moto import mock_aws
 
 from cutover.action import Approval
@@ -29,6 +32,14 @@ def state(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.Monkey
     with mock_aws():
         import boto3
 
+        # S3 looks and puts in one step; moto does not, so its calls are made one after the other.
+        one, make = threading.Lock(), BaseClient._make_api_call
+
+        def alone(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+            with one:
+                return make(client, operation, arguments)
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", alone)
         boto3.client("s3").create_bucket(Bucket="runs")
         yield "s3://runs/state"
 

@@ -248,16 +248,16 @@ def _timed(name: str, walk: Callable[[], None]) -> FlowResult:
 def _finding(base_url: str, result: FlowResult) -> Finding:
     status = {True: Status.PASS, False: Status.FAIL, None: Status.UNKNOWN}[result.ok]
     observed = f"done in {result.seconds:.2f} s" if result.ok else f"{result.step}: {result.problem}".lstrip(": ")
-    return Finding(
-        id=f"FLOW-{result.name}",
-        title=_TITLES[result.name],
-        status=status,
+    return Finding.check(
+        f"FLOW-{result.name}",
+        _TITLES[result.name],
+        status,
         severity=Severity.HIGH if result.name == "admin" else Severity.BLOCKER,
         subject=base_url,
         expected="every step answers as a user needs it",
         observed=observed,
-        why="broken critical functionality is a reason to roll back" if result.ok is not None else result.problem,
-        remedy="" if result.ok else _HINTS[result.name],
+        note="broken critical functionality is a reason to roll back" if result.ok is not None else result.problem,
+        remedy=_HINTS[result.name],
         guide=GUIDE_LINE,
         data={"seconds": round(result.seconds, 3), "step": result.step},
     )

@@ -132,19 +132,19 @@ def _problems_of_timestamp(raw: Any, now: datetime) -> list[str]:
 def _contract(base_url: str, health: Health, timeout_s: float) -> Finding:
     status = Status.UNKNOWN if health.unknown else Status.PASS if health.ok else Status.FAIL
     told = ", ".join(f"{name} {word}" for name, word in health.checks.items())
-    return Finding(
-        id="APP-01",
-        title="The health check answers the whole contract",
-        status=status,
+    return Finding.check(
+        "APP-01",
+        "The health check answers the whole contract",
+        status,
         severity=Severity.BLOCKER,
         subject=base_url.rstrip("/") + PATH,
         expected=f"HTTP 200 within {timeout_s:g} s, JSON with status healthy, a version, a timestamp of now, and "
         "healthy checks of database and redis",
         observed="; ".join(health.problems) if health.problems else f"HTTP 200 in {health.seconds:.2f} s, {told}",
-        why="the load balancer and the container decide by this answer whom to keep alive"
+        note="the load balancer and the container decide by this answer whom to keep alive"
         if not health.unknown
         else "the name leads nowhere from here, so nothing was looked at",
-        remedy="" if health.ok else _remedy(base_url, health),
+        remedy=_remedy(base_url, health),
         guide=GUIDE_LINE,
         data={
             "seconds": round(health.seconds, 3),
@@ -171,20 +171,18 @@ def _remedy(base_url: str, health: Health) -> str:
 def _release(base_url: str, health: Health, expected: str) -> Finding:
     seen = health.version is not None
     status = Status.UNKNOWN if not seen else Status.PASS if health.version == expected else Status.FAIL
-    return Finding(
-        id="APP-06",
-        title="The release that answers is the one that was tested",
-        status=status,
+    return Finding.check(
+        "APP-06",
+        "The release that answers is the one that was tested",
+        status,
         severity=Severity.BLOCKER,
         subject=base_url.rstrip("/") + PATH,
         expected=expected,
         observed=health.version or "no version was told",
-        why="an old task, or another image under the same tag, answers just as readily"
+        note="an old task, or another image under the same tag, answers just as readily"
         if seen
         else "; ".join(health.problems),
-        remedy=""
-        if status is Status.PASS
-        else "compare the running task definition's image with the release: aws ecs describe-services, then "
+        remedy="compare the running task definition's image with the release: aws ecs describe-services, then "
         "aws ecs describe-task-definition; APP_VERSION must be set by the release",
         guide=GUIDE_LINE,
     )

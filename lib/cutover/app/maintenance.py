@@ -74,21 +74,19 @@ class MaintenanceMode:
             status = Status.PASS if _is_maintenance(reply) == wanted else Status.FAIL
             observed = reply.words
         return [
-            Finding(
-                id="MNT-01",
-                title=f"Maintenance mode is {'on' if wanted else 'off'}",
-                status=status,
+            Finding.check(
+                "MNT-01",
+                f"Maintenance mode is {'on' if wanted else 'off'}",
+                status,
                 severity=Severity.BLOCKER,
                 subject=f"{self._base_url}/api/twins",
                 expected="HTTP 503, Retry-After and the maintenance body"
                 if wanted
                 else "any answer but the maintenance body",
                 observed=observed,
-                why="what users write during the transfer is lost" if wanted else "users are still locked out",
-                remedy=""
-                if status is Status.PASS
-                else f"curl -sv {self._base_url}/api/twins; is another instance "
-                "behind the same address on another Redis?",
+                note="what users write during the transfer is lost" if wanted else "users are still locked out",
+                remedy=f"curl -sv {self._base_url}/api/twins; is another instance behind the same address on another "
+                "Redis?",
                 guide=GUIDE_LINE,
             )
         ]
@@ -170,20 +168,18 @@ def _refusal(probe: _Probe, base_url: str, timeout_s: float) -> Finding:
         problems = _problems(reply)
         status = Status.FAIL if problems else Status.PASS
         observed = "; ".join(problems) or f"HTTP 503, Retry-After {reply.headers['retry-after']}"
-    return Finding(
-        id=probe.id,
-        title=probe.title,
-        status=status,
+    return Finding.check(
+        probe.id,
+        probe.title,
+        status,
         severity=Severity.BLOCKER,
         subject=f"{probe.method} {base_url.rstrip('/')}{probe.path}",
         expected='HTTP 503, a Retry-After header and {"error": "maintenance"}',
         observed=observed,
-        why="a write that is accepted after the export began is in the old database only, and lost"
+        note="a write that is accepted after the export began is in the old database only, and lost"
         if status is not Status.UNKNOWN
         else "no answer came, so nothing is proven",
-        remedy=""
-        if status is Status.PASS
-        else "switch maintenance mode on, and look for instances or paths that do not know the switch",
+        remedy="switch maintenance mode on, and look for instances or paths that do not know the switch",
         guide=GUIDE_LINE,
     )
 
@@ -191,16 +187,16 @@ def _refusal(probe: _Probe, base_url: str, timeout_s: float) -> Finding:
 def _health(base_url: str, timeout_s: float) -> Finding:
     health = probe_health(base_url, timeout_s=timeout_s)
     status = Status.UNKNOWN if health.unknown else Status.PASS if health.ok else Status.FAIL
-    return Finding(
-        id="MNT-05",
-        title="The health check answers during maintenance",
-        status=status,
+    return Finding.check(
+        "MNT-05",
+        "The health check answers during maintenance",
+        status,
         severity=Severity.HIGH,
         subject=f"{base_url.rstrip('/')}/api/health",
         expected="HTTP 200, healthy",
         observed="; ".join(health.problems) or f"HTTP 200 in {health.seconds:.2f} s",
-        why="a health check that fails during maintenance makes the platform restart the application",
-        remedy="" if health.ok else "exempt /api/health from maintenance mode",
+        note="a health check that fails during maintenance makes the platform restart the application",
+        remedy="exempt /api/health from maintenance mode",
         guide=GUIDE_LINE,
     )
 

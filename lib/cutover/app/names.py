@@ -101,18 +101,16 @@ def _finding(answer: DnsAnswer, target: DnsAnswer, expected: str, most_ttl_s: in
         status, told = Status.FAIL, f"{told}, more than {most_ttl_s} s"
     else:
         status = Status.PASS
-    return Finding(
-        id="APP-04",
-        title="The public name leads to the expected home",
-        status=status,
+    return Finding.check(
+        "APP-04",
+        "The public name leads to the expected home",
+        status,
         severity=Severity.HIGH,
         subject=f"{answer.hostname} as {answer.resolver} answers",
         expected=expected + (f", TTL at most {most_ttl_s} s" if most_ttl_s is not None else ""),
         observed=told,
-        why=why,
-        remedy=""
-        if status is Status.PASS
-        else f"dig +trace {answer.hostname}; wait for the old TTL to run out; then compare with the record: "
+        note=why,
+        remedy=f"dig +trace {answer.hostname}; wait for the old TTL to run out; then compare with the record: "
         "aws route53 list-resource-record-sets",
         guide=GUIDE_LINE,
         data={"addresses": list(answer.addresses), "ttl_s": answer.ttl_s, "resolver": answer.resolver},

@@ -5,29 +5,26 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import ReadTimeoutError
-from botocore.loaders import create_loader
 
+from cutover import aws_session
 from cutover.aws.patience import OutOfTime, Patience
 from cutover.aws.problem import Problem, describe_error
 from cutover.aws.scrub import scrub
 from cutover.errors import AwsError
 from cutover.files import write_json
 from cutover.migration import Migration
+from cutover.text import cut
 
 WORKERS = 8
 """Concurrent calls in all: 132 calls with 80 ms each take 1.9 s with 8 threads, 1.1 s with 16, 33.9 s one by one."""
@@ -42,8 +39,6 @@ READ_TIMEOUT_S = 20.0
 PAGES = 60
 """A listing that is longer than this is refused rather than judged on its beginning."""
 
-_LOADER = create_loader()
-"""Shared by every session of the process: reading the services' models is what makes clients slow to make."""
 _EMULATOR = re.compile(r"\bmoto/([\w.+-]+)", re.I)
 
 
@@ -63,7 +58,7 @@ class Call:
         return f"{self.service}.{self.operation}.{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     def __str__(self) -> str:
-        arguments = ", ".join(f"{k}={_shorten(str(v), 60)}" for k, v in self.arguments.items())
+        arguments = ", ".join(f"{k}={cut(str(v), 60)}" for k, v in self.arguments.items())
         return f"{self.service}.{self.operation}({arguments})"
 
 
@@ -160,7 +155,7 @@ class Account:
         self.raw = raw
         self.limit_s = limit_s
         self.calls: Counter[str] = Counter()
-        self._session = _session(migration, self.endpoint)
+        self._session = aws_session.session(self.region, self.endpoint)
         self._patience = Patience(limit_s)
         self._silent: dict[str, str] = {}
         self._workers = threading.BoundedSemaphore(WORKERS)
@@ -176,11 +171,15 @@ class Account:
         key = (service, region or self.region)
         with self._making:  # not the lock of the answers: whoever has one need not wait for a client
             if key not in self._clients:
-                client = self._session.client(
-                    service,  # type: ignore[call-overload]
-                    region_name=key[1],
-                    endpoint_url=self.endpoint,
-                    config=_config(self.endpoint, self.limit_s),
+                client = aws_session.client(
+                    service,
+                    region=key[1],
+                    endpoint=self.endpoint,
+                    connect_s=min(10.0, self.limit_s),
+                    read_s=min(READ_TIMEOUT_S, self.limit_s),
+                    attempts=3 if self.endpoint else 8,  # what the emulator has not got is a 500 that stays one
+                    connections=WORKERS * 2,
+                    within=self._session,
                 )
                 self._patience.watch(client)
                 self._clients[key] = client
@@ -233,11 +232,6 @@ class Account:
             f"look at what is there now before trying again: {service}.{operation} may have been carried out"
         )
         return response
-
-    def prefetch(self, calls: Iterable[Call]) -> None:
-        """Ask many things at once (8 at a time, 4 of one service), so that later `call`s find them in the cache."""
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="aws") as pool:
-            list(pool.map(lambda c: self.call(c.service, c.operation, region=c.region, **c.arguments), calls))
 
     def forget(self, service: str | None = None) -> None:
         """Drop what is cached (of one service), after something was changed."""
@@ -292,7 +286,7 @@ class Account:
                     {},
                     problem,
                     code,
-                    _shorten(str(scrub(message))),
+                    cut(str(scrub(message)), 300),
                     str(metadata.get("RequestId", "")),
                     at,
                     server=str(metadata.get("HTTPHeaders", {}).get("server", "")),
@@ -344,10 +338,6 @@ def _raw_name(key: str, number: int) -> str:
     return f"{key}.json" if number == 1 else f"{key}-{number:03d}.json"
 
 
-def _shorten(text: str, most: int = 300) -> str:
-    return text if len(text) <= most else text[:most] + "…"
-
-
 def _is_limited(call: Call) -> bool:
     """Whether the call itself says how much it wants: then one page is what it gets."""
     return any(k in call.arguments for k in ("MaxItems", "limit", "MaxRecords", "maxResults", "MaxResults"))
@@ -359,41 +349,3 @@ def _extend(whole: dict[str, Any], path: str, more: list[Any]) -> None:
     for key in outer:
         part = part.setdefault(key, {})
     part[last] = [*(part.get(last) or []), *more]
-
-
-def _session(migration: Migration, endpoint: str | None) -> boto3.Session:
-    if endpoint is None:
-        core = botocore.session.Session()
-        core.register_component("data_loader", _LOADER)
-        return boto3.Session(region_name=migration.region, botocore_session=core)
-    # Nothing of the user's own set-up: no profile, no files, no endpoint or credentials from the environment.
-    core = botocore.session.Session(
-        session_vars={
-            "profile": (None, None, None, None),
-            "config_file": (None, None, os.devnull, None),
-            "credentials_file": (None, None, os.devnull, None),
-        }
-    )
-    core.register_component("data_loader", _LOADER)
-    return boto3.Session(
-        aws_access_key_id="rehearsal",
-        aws_secret_access_key="rehearsal",  # noqa: S106 - a dummy, on purpose
-        region_name=migration.region,
-        botocore_session=core,
-    )
-
-
-def _config(endpoint: str | None, limit_s: float) -> Config:
-    """Standard retries with 8 attempts; against the emulator 3, for its "not implemented" is a 500 that stays one."""
-    common: dict[str, Any] = {
-        "connect_timeout": min(10.0, limit_s),
-        "read_timeout": min(READ_TIMEOUT_S, limit_s),
-        "max_pool_connections": WORKERS * 2,
-        "ignore_configured_endpoint_urls": True,
-        "user_agent_extra": "cutover",
-    }
-    if endpoint is None:
-        return Config(retries={"mode": "standard", "total_max_attempts": 8}, **common)
-    return Config(
-        retries={"mode": "standard", "total_max_attempts": 3}, proxies={}, s3={"addressing_style": "path"}, **common
-    )

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from cutover.aws.account import Account
 from cutover.aws.remedy import fill
 from cutover.aws.requirements import Phase, Stack, check_stack
-from cutover.aws.requirements.look import Told, keep_look
+from cutover.aws.requirements.look import keep_look
 from cutover.errors import UsageError
 from cutover.finding import Finding
+from cutover.progress import Listener
 
 
 def check_requirements(
@@ -20,7 +21,7 @@ def check_requirements(
     services: Iterable[str] | None = None,
     source_major: int | None = None,
     now: datetime | None = None,
-    progress: Told | None = None,
+    progress: Listener | None = None,
 ) -> list[Finding]:
     """Every requirement of the architecture, looked at now: exactly one Finding each, in the guide's order.
 
@@ -52,7 +53,7 @@ def check_requirements(
 
 
 def check_remedied(
-    stack: Stack, *, services: Iterable[str] | None = None, progress: Told | None = None
+    stack: Stack, *, services: Iterable[str] | None = None, progress: Listener | None = None
 ) -> list[Finding]:
     """As `check_requirements`, over any reader: an account, or the recorded responses of an earlier look."""
     return fill(check_stack(stack, services=services, progress=progress), stack)

@@ -9,8 +9,8 @@ import typer
 
 from cutover.cli.output import print_out, say
 from cutover.cli.root import AsJson, app
-from cutover.cli.watching import watch
 from cutover.errors import ExitCode, UsageError
+from cutover.progress import transient
 
 if TYPE_CHECKING:
     from cutover.postgres import Politeness, Selection
@@ -75,7 +75,7 @@ def compare(
 
     sides = [_database(source, "source"), _database(target, "target")]
     kept = postgres.Fingerprint.read(fingerprint) if fingerprint else None
-    with watch(quiet) as progress:
+    with transient(quiet) as progress:
         comparison = postgres.compare(
             *sides,
             jobs=jobs,
@@ -122,7 +122,7 @@ def fingerprint_(
     from cutover import postgres  # noqa: PLC0415
     from cutover.text import duration  # noqa: PLC0415
 
-    with watch(quiet) as progress:
+    with transient(quiet) as progress:
         taken = postgres.fingerprint(
             _database(source, "database"),
             jobs=jobs,

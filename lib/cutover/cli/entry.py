@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import traceback
 
@@ -12,6 +11,7 @@ from cutover.cli import comparing, evidence, joining, params, rehearsing, remedy
 from cutover.cli.output import say
 from cutover.cli.root import app
 from cutover.errors import CutoverError, ExitCode, UsageError
+from cutover.signals import way_out
 
 GROUPS = (rehearsing, running, evidence, comparing, params, remedy, joining, requirements)
 """The modules that register their commands with `app`; a new group is added here."""
@@ -22,8 +22,11 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
-    signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGHUP, _terminate)
+    with way_out():
+        _run(debug)
+
+
+def _run(debug: bool) -> None:
     from cutover.secrets import redact  # noqa: PLC0415
 
     redact.register_environment()
@@ -79,9 +82,3 @@ def _joined(words: list[str]) -> list[str]:
                 raise UsageError(f"-p {rest[0]} has no value.", todo="a key and a value, for instance: -p jobs 4")
             joined.append(f"{rest.pop(0)}={rest.pop(0)}")
     return joined
-
-
-def _terminate(number: int, frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.stderr.write("Terminated: stopping what was started …\n")
-    raise SystemExit(128 + number)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cutover import aws_session
 from cutover.cli.output import conclude, print_out, say
 from cutover.cli.root import AsJson, Knobs, Outputs, ParamsFile, RunName, app
 from cutover.errors import ExitCode, UsageError
@@ -153,10 +154,9 @@ def _caller(folder: Any) -> str:
     named = os.environ.get("CUTOVER_APPROVER")
     if named and os.environ.get("CI"):
         return named
-    import boto3  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     try:
-        return str(boto3.client("sts", region_name="us-east-1").get_caller_identity()["Arn"])
+        return str(aws_session.client("sts", region="us-east-1").get_caller_identity()["Arn"])
     except (BotoCoreError, ClientError) as error:
         raise UsageError(f"STS does not say who you are: {error}.", todo="sign in to AWS, then approve") from error

@@ -20,7 +20,7 @@ from cutover.engine.session import Session, session
 from cutover.errors import CutoverError, ExitCode, UsageError
 from cutover.finding import Verdict
 from cutover.params import LoadedParams, from_dict, load_params
-from cutover.secrets import running_stage
+from cutover.stage_file import running_stage
 from cutover.step import Journal
 from cutover.step.evidence import RunFolder, project_root
 from cutover.step.facts import run_facts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import json
 import os
 import queue
 import secrets
@@ -19,9 +20,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cutover.engine import guard
+from cutover import processes
 from cutover.errors import InstrumentError, UsageError
 
+MARK = "CUTOVER_KERNEL"
+"""The environment variable by which all that a kernel starts is known."""
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _LONGEST_SOCKET = (
@@ -41,13 +44,13 @@ class Kernels:
         self.redactions = self.folder / "redactions.jsonl"
         self._alive: list[Kernel] = []
         self._guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", guard.__file__],
+            [sys.executable, "-I", "-S", processes.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
             text=True,
         )
-        self._tell(f"folder {self.folder}")
+        self._tell(folder=str(self.folder))
 
     def __enter__(self) -> Self:
         return self
@@ -88,12 +91,12 @@ class Kernels:
         """Nothing of this kernel is left."""
         if kernel in self._alive:
             self._alive.remove(kernel)
-            self._tell(f"- {kernel.mark}")
+            self._tell(unmark=f"{MARK}={kernel.mark}")
 
-    def _tell(self, line: str) -> None:
+    def _tell(self, **entry: str) -> None:
         if self._guard.stdin:
             with contextlib.suppress(OSError):
-                self._guard.stdin.write(line + "\n")
+                self._guard.stdin.write(json.dumps(entry) + "\n")
                 self._guard.stdin.flush()
 
 
@@ -117,9 +120,9 @@ class Kernel:
         self._words = owner.folder / f"{self.mark[:8]}.log"
         command, extra = _command(name, self._file, preload)
         env = os.environ | extra | dict(environment)
-        env |= {guard.MARK: self.mark, "CUTOVER_REDACTIONS": str(owner.redactions), "JPY_PARENT_PID": str(os.getpid())}
+        env |= {MARK: self.mark, "CUTOVER_REDACTIONS": str(owner.redactions), "JPY_PARENT_PID": str(os.getpid())}
         _write_connection(self._file, name)
-        owner._tell(f"+ {self.mark}")
+        owner._tell(mark=f"{MARK}={self.mark}")
         with self._words.open("wb") as words:
             self.process = subprocess.Popen(
                 command,
@@ -183,7 +186,7 @@ class Kernel:
 
     async def stop(self, *, polite_s: float = 3.0) -> None:
         """Ask the kernel to leave, wait `polite_s` at most, then end it and everything it ever started."""
-        tree = self._descendants()
+        tree = processes.family(self.process.pid)
         if self.client is not None:
             if self.alive and polite_s > 0:
                 await self._leave(polite_s)
@@ -200,36 +203,18 @@ class Kernel:
 
     def kill(self) -> None:
         """End the kernel and everything it ever started, now."""
-        self._end(self._descendants())
+        self._end(processes.family(self.process.pid))
 
-    def _end(self, tree: dict[int, float]) -> None:
+    def _end(self, tree: dict[int, str]) -> None:
         with contextlib.suppress(OSError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        orphans = {pid for pid, born in tree.items() if _born(pid) == born}
-        guard.end(orphans | set(guard.marked(self.mark)))
+        orphans = [pid for pid, begun in tree.items() if processes.started(pid) == begun]
+        processes.end(dict.fromkeys(orphans + processes.marked(f"{MARK}={self.mark}"), signal.SIGTERM))
         self._owner.forget(self)
         for path in self._owner.folder.glob(f"{self.mark[:8]}*"):
             if path != self._words:
                 path.unlink(missing_ok=True)
-
-    def _descendants(self) -> dict[int, float]:
-        """The processes below the kernel, with the time each was born; orphans too, where the kernel adopts them."""
-        import psutil  # noqa: PLC0415 - imported while the kernel works
-
-        try:
-            return {p.pid: p.create_time() for p in psutil.Process(self.process.pid).children(recursive=True)}
-        except psutil.Error:
-            return {}
-
-
-def _born(pid: int) -> float | None:
-    import psutil  # noqa: PLC0415
-
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return None
 
 
 def _adopt_orphans() -> None:

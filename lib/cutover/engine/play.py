@@ -16,8 +16,8 @@ from nbformat import NotebookNode
 
 from cutover.engine.kernel import Kernel
 from cutover.engine.record import Ending, NotebookRecord, State
-from cutover.engine.stopping import StopRequest
 from cutover.errors import InstrumentError, Message, raised
+from cutover.signals import StopRequest
 
 GRACE_S = 2.0
 """After a stop or a timeout the cell is interrupted as by Ctrl-C and has this long to clean up."""

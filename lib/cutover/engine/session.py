@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cutover.engine.kernel import Kernels
-from cutover.engine.stopping import StopRequest
 from cutover.secrets import Redactor, redact
+from cutover.signals import StopRequest
 
 
 @dataclass(frozen=True, slots=True)

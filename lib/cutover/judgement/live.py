@@ -120,17 +120,15 @@ def _sight(table: pd.DataFrame) -> Finding:
     unseen = [words for name, words in _SIGHT.items() if not len(table) or table[name].isna().all()]
     period = float(table.attrs["period_s"])
     never = f"requests in flight, anything shorter than {period:g} s, and exact percentiles"
-    return Finding(
-        id="LIVE-metrics",
-        title="CloudWatch tells what the triggers are judged by",
-        status=Status.UNKNOWN if unseen else Status.PASS,
+    return Finding.check(
+        "LIVE-metrics",
+        "CloudWatch tells what the triggers are judged by",
+        Status.UNKNOWN if unseen else Status.PASS,
         severity=Severity.LOW,
         expected="points of every metric",
         observed=f"no point of: {', '.join(unseen)}" if unseen else "points of every metric",
-        why=f"CloudWatch never knows {never}; the probes of flows and health stand in for them",
-        remedy="aws cloudwatch list-metrics --namespace AWS/ApplicationELB   # is it there, with these dimensions?"
-        if unseen
-        else "",
+        note=f"CloudWatch never knows {never}; the probes of flows and health stand in for them",
+        remedy="aws cloudwatch list-metrics --namespace AWS/ApplicationELB   # is it there, with these dimensions?",
         data={"unseen": unseen, "period_s": period},
     )
 

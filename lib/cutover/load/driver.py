@@ -28,6 +28,8 @@ from cutover.load.log import SUFFIX, LogReader, read_log
 from cutover.load.settings import Settings
 from cutover.load.shapes import schedule
 from cutover.migration import Load
+from cutover.processes import end
+from cutover.progress import Listener, Progress
 from cutover.urls import read_url, shown
 
 LOCUSTFILE = Path(cutover.__file__).resolve().parents[2] / "locustfiles" / "shadowtwin.py"
@@ -73,7 +75,7 @@ def run(
     login: str,
     admin_login: str | None = None,
     stop_when: Callable[[pd.DataFrame], bool] | None = None,
-    progress: Callable[[float, float], None] | None = None,
+    progress: Listener | None = None,
     timeout_s: float = 30.0,
     concurrency: int = 1000,
     seed: int | None = None,
@@ -91,7 +93,7 @@ def run(
         login: `email:password` of the visitors.
         admin_login: `email:password` of the administrator; without one no administrator visits.
         stop_when: called about twice a second with everything recorded so far; True ends the load.
-        progress: called about twice a second with the seconds of load done and planned.
+        progress: called about twice a second with the seconds of load done and planned (stage `load`).
         timeout_s: a request is given up after this; keep it well above the p95 threshold.
         concurrency: requests at once over all workers; an arrival beyond it is recorded as never sent.
         seed: makes the arrivals repeatable.
@@ -226,7 +228,7 @@ def _watch(
     reader: LogReader,
     settings: Settings,
     stop_when: Callable[[pd.DataFrame], bool] | None,
-    progress: Callable[[float, float], None] | None,
+    progress: Listener | None,
     within_s: float,
 ) -> str:
     """Look until the load is over; returns why it is."""
@@ -238,7 +240,8 @@ def _watch(
         if first is None and reader.workers >= settings.workers:
             first = looked
         if progress is not None:
-            progress(min(looked - (first or looked), settings.duration_s), settings.duration_s)
+            done_s = min(looked - (first or looked), settings.duration_s)
+            progress(Progress("load", done_s, settings.duration_s, "seconds", started=first or looked))
         if stop_when is not None and reader.workers and stop_when(reader.frame()):
             return "stopped early"
         if reader.workers and reader.ended:
@@ -296,32 +299,11 @@ class _Group:
         return "Locust's last words: " + (" | ".join(text.strip().splitlines()[-8:]) or "none")
 
     def stop(self) -> int:
-        """SIGINT, then SIGKILL, to the whole group, each within bounds; returns Locust's exit code."""
+        """SIGINT, then SIGKILL, to Locust and all its workers, each within bounds; returns Locust's exit code."""
         try:
-            # The group outlives its first process: workers are waited for even when that one has ended.
-            if self._signal(signal.SIGINT) and not self._gone_within(STOP_WITHIN_S):
-                self._signal(signal.SIGKILL)
-                self._gone_within(STOP_WITHIN_S)
-        except BaseException:
-            self._signal(signal.SIGKILL)
-            raise
+            end({self._process.pid: signal.SIGINT}, timeout_s=STOP_WITHIN_S)
         finally:
             os.close(self._lifeline)
-        code = self._process.poll()
-        return -signal.SIGKILL if code is None else code
-
-    def _signal(self, number: int) -> bool:
-        """Whether anything was there to be signalled; 0 only asks."""
-        try:
-            os.killpg(self._process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            return False
-        return True
-
-    def _gone_within(self, seconds: float) -> bool:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if self._process.poll() is not None and not self._signal(0):
-                return True
-            time.sleep(0.05)
-        return False
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(STOP_WITHIN_S)
+        return -signal.SIGKILL

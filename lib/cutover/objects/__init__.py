@@ -3,6 +3,6 @@
 from cutover.objects.actions import CopyObjects
 from cutover.objects.compare import compare
 from cutover.objects.copy import CopyResult, copy
-from cutover.objects.inventory import Entry, Inventory, Listener, Progress, inventory
+from cutover.objects.inventory import Entry, Inventory, inventory
 
-__all__ = ["CopyObjects", "CopyResult", "Entry", "Inventory", "Listener", "Progress", "compare", "copy", "inventory"]
+__all__ = ["CopyObjects", "CopyResult", "Entry", "Inventory", "compare", "copy", "inventory"]

@@ -10,9 +10,10 @@ from cutover.errors import ActionRefused
 from cutover.finding import Finding
 from cutover.objects.compare import compare
 from cutover.objects.copy import copy
-from cutover.objects.inventory import WORKERS, Inventory, Listener, inventory, list_objects
+from cutover.objects.inventory import WORKERS, Inventory, inventory, list_objects
 from cutover.objects.location import shown
 from cutover.objects.opening import open_location
+from cutover.progress import Listener
 
 
 class CopyObjects:

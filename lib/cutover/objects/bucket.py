@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
+from cutover import aws_session
 from cutover.objects.location import PIECE, Listed, Reader, Summary, fill
 
 PART = 8 * 1024 * 1024
@@ -99,24 +100,8 @@ class Bucket:
     def _s3(self) -> Any:
         with self._lock:
             if self._client is None:
-                import boto3  # noqa: PLC0415 - slow to import, and a folder needs none
-                from botocore.config import Config  # noqa: PLC0415
-
-                settings = Config(
-                    connect_timeout=5,
-                    read_timeout=30,
-                    max_pool_connections=16,
-                    retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-                    s3={"addressing_style": "path"} if self._endpoint else {},
-                )
-                dummy = "rehearsal" if self._endpoint else None  # an emulator gets no real credentials
-                self._client = boto3.client(
-                    "s3",
-                    region_name=self._region,
-                    endpoint_url=self._endpoint,
-                    aws_access_key_id=dummy,
-                    aws_secret_access_key=dummy,
-                    config=settings,
+                self._client = aws_session.client(
+                    "s3", region=self._region, endpoint=self._endpoint, attempts=_ATTEMPTS, connections=16
                 )
             return self._client
 

@@ -46,16 +46,16 @@ def compare(source: Inventory, target: Inventory, *, show: int = SHOWN) -> list[
         unproven = nothing and identifier in ("OBJ-01", "OBJ-02")
         status = Status.FAIL if wrong else Status.UNKNOWN if unproven else Status.PASS
         why, remedy = _WORDS[identifier]
-        return Finding(
-            id=identifier,
-            title=title,
-            status=status,
+        return Finding.check(
+            identifier,
+            title,
+            status,
             severity=Severity.BLOCKER if identifier in ("OBJ-01", "OBJ-02") else Severity.MEDIUM,
             subject=subject,
             expected="none",
             observed=_named(wrong, show) if wrong else "the source holds no report" if unproven else good,
-            why="nothing was there to compare: is this the right address?" if status is Status.UNKNOWN else why,
-            remedy=remedy if status is not Status.PASS else "",
+            note="nothing was there to compare: is this the right address?" if status is Status.UNKNOWN else why,
+            remedy=remedy,
             guide=GUIDE_LINE,
             data={"count": len(wrong), "names": [shown(name) for name in wrong[:show]], "compared": len(both)},
         )
@@ -76,16 +76,16 @@ def compare(source: Inventory, target: Inventory, *, show: int = SHOWN) -> list[
 
 
 def _unread(subject: str, names: Sequence[str], why: dict[str, str], show: int) -> Finding:
-    return Finding(
-        id="OBJ-04",
-        title="Every report could be read",
-        status=Status.NOT_COMPARED if names else Status.PASS,
+    return Finding.check(
+        "OBJ-04",
+        "Every report could be read",
+        Status.NOT_COMPARED if names else Status.PASS,
         severity=Severity.BLOCKER,
         subject=subject,
         expected="every object is read on both sides",
         observed=_named(names, show) if names else "all of them",
-        why=f"not compared: {why[names[0]]}" if names else "what was not read was not compared",
-        remedy="check the rights (s3:GetObject, kms:Decrypt; the files' owner), then compare again" if names else "",
+        note=f"not compared: {why[names[0]]}" if names else "what was not read was not compared",
+        remedy="check the rights (s3:GetObject, kms:Decrypt; the files' owner), then compare again",
         guide=GUIDE_LINE,
         data={"count": len(names), "names": [shown(name) for name in names[:show]]},
     )

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from cutover.errors import InstrumentError
 from cutover.objects.bucket import PART
-from cutover.objects.inventory import WORKERS, Listener, Progress, each, list_objects
+from cutover.objects.inventory import WORKERS, each, list_objects
 from cutover.objects.location import Listed, Location, Reader, Summary, faults, shown, told
 from cutover.objects.opening import open_location
+from cutover.progress import Listener, Progress
 
 LARGE_AT_ONCE = 3
 """Objects of more than one part that go at the same time: each holds a part or two in memory."""
@@ -105,7 +106,8 @@ def copy(
             if outcome == "failed":
                 failed[shown(item.name)] = why
             if progress is not None:
-                progress(Progress("copy", done, len(listed), done_bytes, total, shown(item.name)))
+                note = shown(item.name)
+                progress(Progress("copy", done, len(listed), "objects", note, bytes=done_bytes, bytes_total=total))
     finally:
         stop.set()  # interrupted: what is under way breaks off at its next piece
     return CopyResult(

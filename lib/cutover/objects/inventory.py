@@ -11,35 +11,11 @@ from typing import Any, TypeVar
 from cutover.errors import InstrumentError
 from cutover.objects.location import Listed, Location, faults, shown, told
 from cutover.objects.opening import open_location
+from cutover.progress import Listener, Progress
 
 WORKERS = 8
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far it has come.
-
-    Attributes:
-        stage: `copy`, `read`, or what the reading was called.
-        done, total: objects.
-        bytes, bytes_total: of the objects that are done, and of all.
-        note: the name of the last one.
-        unit: `objects`.
-    """
-
-    stage: str
-    done: int
-    total: int
-    bytes: int = 0
-    bytes_total: int = 0
-    note: str = ""
-    unit: str = "objects"
-
-
-Listener = Callable[[Progress], None]
-"""Called after each object, one at a time; it must be quick and must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +103,8 @@ def inventory(
             unread[one.name] = problem
         read_bytes += one.size
         if progress is not None:
-            progress(Progress(stage, done, len(listed), read_bytes, total, shown(one.name)))
+            note = shown(one.name)
+            progress(Progress(stage, done, len(listed), "objects", note, bytes=read_bytes, bytes_total=total))
     return Inventory(place.address, entries, unread)
 
 

@@ -32,11 +32,11 @@ from cutover.postgres.integrity import (
 )
 from cutover.postgres.position import WritePosition, check_no_writes, write_position
 from cutover.postgres.preflight import preflight, scratch_catalog, scratch_restore
-from cutover.postgres.progress import Progress
 from cutover.postgres.snapshot import Snapshot, exported_snapshot
 from cutover.postgres.tools import Tools, find_tools
 from cutover.postgres.transfer import Restore, check_unmarked, dump, restore
-from cutover.postgres.transfer.errors import RestoreError, check_restore
+from cutover.postgres.transfer.errors import RestoreError
+from cutover.postgres.transfer.findings import check_restore
 from cutover.postgres.trial import EmptyDatabase, Trial, TrialTransfer, trial_transfer
 
 __all__ = [
@@ -53,7 +53,6 @@ __all__ = [
     "Freeze",
     "Measured",
     "Politeness",
-    "Progress",
     "Restore",
     "RestoreError",
     "Restored",

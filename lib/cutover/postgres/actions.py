@@ -13,7 +13,6 @@ from cutover.postgres.archive import Dump, read_dump, verify_dump
 from cutover.postgres.connection import describe, session
 from cutover.postgres.forecast import measured
 from cutover.postgres.integrity import Fingerprint, fingerprint
-from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import exported_snapshot
 from cutover.postgres.transfer import (
     MARKER,
@@ -26,7 +25,8 @@ from cutover.postgres.transfer import (
     refuse_used,
     restore,
 )
-from cutover.postgres.transfer.errors import check_restore
+from cutover.postgres.transfer.findings import check_restore
+from cutover.progress import Listener
 
 
 class BackUp:
@@ -236,19 +236,20 @@ class Transfer:
     def _check_kept(self) -> Finding:
         """`RST-kept`: the target still is the database that an earlier transfer filled, as it left it."""
         dumped, wrong = self._earlier["dump"], self._not_kept()
-        return Finding(
+        return Finding.check(
             "RST-kept",
             "The target holds the whole copy that was restored before",
             Status.UNKNOWN if wrong else Status.PASS,
-            Severity.BLOCKER,
-            describe(self._target),
-            "the same server, database and tables by their ids, and no mark",
-            wrong
+            severity=Severity.BLOCKER,
+            subject=describe(self._target),
+            expected="the same server, database and tables by their ids, and no mark",
+            observed=wrong
             or f"restored {self._earlier['restore']['started']} from the dump as of {dumped['at']} in "
             f"{dumped['folder']}; the ids of server, database and {self._earlier['filled']['relations']} relations are "
             "the same",
-            "What is in it may not be what was restored." if wrong else "It is not moved again; 13 compares every row.",
-            "Drop and create the target database, then run 12_data_migration again." if wrong else "",
+            why="What is in it may not be what was restored.",
+            note="It is not moved again; 13 compares every row.",
+            remedy="Drop and create the target database, then run 12_data_migration again.",
         )
 
     def _interrupted(self) -> tuple[Dump, int] | None:

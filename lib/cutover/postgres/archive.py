@@ -151,37 +151,32 @@ def verify_dump(folder: Path) -> list[Finding]:
 
     Finding ids: DMP-finished, DMP-files, DMP-contents.
     """
-    again = "Dump again into a new folder; keep this one until the new one is verified."
+    title, again = "The dump was finished", "Dump again into a new folder; keep this one until the new one is verified."
     try:
         held = read_dump(folder)
     except DatabaseError as error:
-        return [
-            _finding(
-                "finished", "The dump was finished", Status.MISSING, folder, "dump.json", error.what, error.why, again
-            )
-        ]
-    title = "The dump was finished"
+        words = (error.what, error.why, again)
+        return [Finding("DMP-finished", title, Status.MISSING, Severity.BLOCKER, str(folder), "dump.json", *words)]
     when = f"{held.tool} at {held.at}, WAL position {held.lsn}"
     if held.left_out:
         when += f"; left out of the schema, as the server's own: {', '.join(held.left_out)}"
-    findings = [_finding("finished", title, Status.PASS, folder, "dump.json", when)]
     wrong = _wrong_files(held)
-    findings.append(
-        _finding(
-            "files",
+    return [
+        Finding("DMP-finished", title, Status.PASS, Severity.BLOCKER, str(folder), "dump.json", when),
+        Finding.check(
+            "DMP-files",
             "Every file of the dump is as it was written",
-            Status.FAIL if wrong else Status.PASS,
-            folder,
-            f"{len(held.files)} files, {held.size_bytes:,} bytes, SHA-256 equal",
-            "; ".join(wrong[:10]) or f"{len(held.files)} files read back, all equal",
-            "A changed or cut file loses rows in the restore, or all of it." if wrong else "",
-            again if wrong else "",
-            files=len(held.files),
-            bytes=held.size_bytes,
-        )
-    )
-    findings.append(_check_contents(held, again))
-    return findings
+            wrong,
+            severity=Severity.BLOCKER,
+            subject=str(folder),
+            expected=f"{len(held.files)} files, {held.size_bytes:,} bytes, SHA-256 equal",
+            observed="; ".join(wrong[:10]) or f"{len(held.files)} files read back, all equal",
+            why="A changed or cut file loses rows in the restore, or all of it.",
+            remedy=again,
+            data={"files": len(held.files), "bytes": held.size_bytes},
+        ),
+        _check_contents(held, again),
+    ]
 
 
 def refuse_damaged(held: Dump) -> None:
@@ -307,27 +302,26 @@ def _check_contents(held: Dump, again: str) -> Finding:
     try:
         entries = [e.text for e in read_entries(held.folder, held.tool_major) if e.text.startswith(_DATA)]
     except (DatabaseError, subprocess.SubprocessError) as error:
-        text = str(error)
-        return _finding("contents", title, Status.FAIL, held.folder, expected, text, "It cannot be restored.", again)
+        words = (str(error), "It cannot be restored.", again)
+        return Finding("DMP-contents", title, Status.FAIL, Severity.BLOCKER, str(held.folder), expected, *words)
     absent = [
         f"{schema}.{name}"
         for schema, name in held.tables
         if not any(line.startswith(f"TABLE DATA {schema} {name} ") for line in entries)
     ]
-    good = not absent and len(entries) == len(held.tables)
     rows = f", {held.rows:,} rows" if held.data else ""
     observed = f"{len(entries)} tables{rows}" + (f"; without the rows of {', '.join(absent[:10])}" if absent else "")
-    return _finding(
-        "contents",
+    return Finding.check(
+        "DMP-contents",
         title,
-        Status.PASS if good else Status.FAIL,
-        held.folder,
-        expected,
-        observed,
-        "" if good else "Rows that are not in the dump cannot arrive.",
-        "" if good else again,
-        tables=len(entries),
-        rows=held.rows,
+        absent or len(entries) != len(held.tables),
+        severity=Severity.BLOCKER,
+        subject=str(held.folder),
+        expected=expected,
+        observed=observed,
+        why="Rows that are not in the dump cannot arrive.",
+        remedy=again,
+        data={"tables": len(entries), "rows": held.rows},
     )
 
 
@@ -347,28 +341,3 @@ def _look(path: Path, name: str, entry: Mapping[str, Any]) -> str:
     if path.stat().st_size != entry["bytes"]:
         return f"{name} has {path.stat().st_size:,} bytes, not {entry['bytes']:,}"
     return "" if sha256(path) == entry["sha256"] else f"{name} has another SHA-256"
-
-
-def _finding(
-    key: str,
-    title: str,
-    status: Status,
-    folder: Path,
-    expected: str,
-    observed: str,
-    why: str = "",
-    remedy: str = "",
-    **data: int,
-) -> Finding:
-    return Finding(
-        id=f"DMP-{key}",
-        title=title,
-        status=status,
-        severity=Severity.BLOCKER,
-        subject=str(folder),
-        expected=expected,
-        observed=observed,
-        why=why,
-        remedy=remedy,
-        data=data,
-    )

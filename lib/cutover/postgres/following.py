@@ -28,7 +28,7 @@ from cutover.postgres.position import (
     quiet,
     write_position,
 )
-from cutover.postgres.progress import Listener
+from cutover.progress import Listener
 
 SHOWN = 10
 TITLE = "Nothing was written to the source that the copy does not have"

@@ -12,6 +12,7 @@ from cutover.finding import Finding, Severity, Status
 from cutover.postgres.archive import Dump
 from cutover.postgres.facts import ServerFacts
 from cutover.postgres.transfer import Restore
+from cutover.text import size
 
 _RESAMPLES = 400
 _RUN_TO_RUN = 0.25
@@ -261,7 +262,7 @@ def _basis(trial: Measured, scale: float, earlier: Sequence[Measured]) -> str:
         "the range of the trials" if earlier else f"±{_RUN_TO_RUN:.0%} between runs, assumed for want of a second trial"
     )
     return (
-        f"{runs}: {trial.rows:,} rows, {trial.bytes / 2**20:,.1f} MiB of data in {len(trial.tables)} tables, "
+        f"{runs}: {trial.rows:,} rows, {size(trial.bytes)} of data in {len(trial.tables)} tables, "
         f"{trial.total_s:.1f} s with {trial.jobs} jobs; the day's database is {scale:.2f} times as large. "
         f"The interval: {between}, times the spread among tables, times 10 % for each doubling of the size."
     )
@@ -272,7 +273,7 @@ def _thin(trial: Measured, scale: float) -> tuple[str, ...]:
     if trial.total_s < _ENOUGH_S:
         reasons.append(f"the trial took only {trial.total_s:.1f} s, so start-up and chance weigh more than the data")
     if trial.bytes < _ENOUGH_BYTES:
-        reasons.append(f"it moved only {trial.bytes / 2**20:,.1f} MiB, which fit into every cache")
+        reasons.append(f"it moved only {size(trial.bytes)}, which fit into every cache")
     if not 1 / _FAR < scale < _FAR:
         reasons.append(f"the day's database is {scale:.1f} times as large: beyond caches, it may behave otherwise")
     if trial.resumed:

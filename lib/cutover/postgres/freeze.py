@@ -119,18 +119,16 @@ class Freeze:
     def _old_sessions(self, since: str, unseen: list[int]) -> Finding:
         with session(self.url) as connection:
             old = [str(row[1]) for row in connection.execute(_OTHERS, (unseen, since or "infinity"))]
-        return Finding(
-            id="FRZ-old-sessions",
-            title="No session from before the freeze is still open",
-            status=Status.FAIL if old else Status.PASS,
+        return Finding.check(
+            "FRZ-old-sessions",
+            "No session from before the freeze is still open",
+            old,
             severity=Severity.HIGH,
             subject=describe(self.url),
             expected="none: such a session may go on writing",
             observed="; ".join(old[:10]) or "none",
-            why="The setting holds for new sessions only." if old else "",
-            remedy="Stop that program, or as its own role or a superuser: SELECT pg_terminate_backend(pid);"
-            if old
-            else "",
+            why="The setting holds for new sessions only.",
+            remedy="Stop that program, or as its own role or a superuser: SELECT pg_terminate_backend(pid);",
         )
 
 
@@ -153,16 +151,16 @@ def _prepared(connection: psycopg.Connection[Any], url: str) -> Finding:
         "ORDER BY prepared"
     ).fetchall()
     end = "\n".join(sql.SQL("ROLLBACK PREPARED {};").format(sql.Literal(gid)).as_string(None) for gid, *_ in rows)
-    return Finding(
-        id="FRZ-prepared",
-        title="No prepared transaction waits to be committed",
-        status=Status.FAIL if rows else Status.PASS,
+    return Finding.check(
+        "FRZ-prepared",
+        "No prepared transaction waits to be committed",
+        rows,
         severity=Severity.HIGH,
         subject=describe(url),
         expected="none: it can be committed in the middle of the copy",
         observed="; ".join(f"{gid} of {owner}, since {since}" for gid, owner, since in rows[:10]) or "none",
-        why="No session holds it and no freeze ends it." if rows else "",
-        remedy=f"Ask its transaction manager how it ended, then COMMIT PREPARED it, or:\n{end}" if rows else "",
+        why="No session holds it and no freeze ends it.",
+        remedy=f"Ask its transaction manager how it ended, then COMMIT PREPARED it, or:\n{end}",
     )
 
 
@@ -184,15 +182,15 @@ def _exempt(connection: psycopg.Connection[Any], url: str) -> Finding:
     told += [f"subscription {name} writes what another server sends" for (name,) in subscriptions]
     mend = [sql.SQL("ALTER ROLE {} RESET {};").format(sql.Identifier(n), sql.SQL(SETTING)) for n in names]
     mend += [sql.SQL("ALTER SUBSCRIPTION {} DISABLE;").format(sql.Identifier(str(name))) for (name,) in subscriptions]
-    return Finding(
-        id="FRZ-exempt",
-        title="Nobody is exempt from the freeze",
-        status=Status.FAIL if told else Status.PASS,
+    return Finding.check(
+        "FRZ-exempt",
+        "Nobody is exempt from the freeze",
+        told,
         severity=Severity.HIGH,
         subject=describe(url),
         expected="no role with a setting of its own, no subscription that writes",
         observed="; ".join(told[:10]) or "none",
-        why="It goes on writing while the database refuses everybody else." if told else "",
+        why="It goes on writing while the database refuses everybody else.",
         remedy="\n".join(statement.as_string(None) for statement in mend),
     )
 
@@ -221,18 +219,16 @@ def check_refused(url: str) -> Finding:
         finally:
             connection.rollback()
             connection.close()
-    return Finding(
-        id="FRZ-refused",
-        title="A write in a new session is refused",
-        status=status,
+    return Finding.check(
+        "FRZ-refused",
+        "A write in a new session is refused",
+        status,
         severity=Severity.BLOCKER,
         subject=describe(url),
         expected="cannot execute … in a read-only transaction",
         observed=observed,
-        why="" if status is Status.PASS else "Rows written from now on would be lost.",
-        remedy=""
-        if status is Status.PASS
-        else "As the owner: ALTER DATABASE … SET default_transaction_read_only = on; then end the open sessions.",
+        why="Rows written from now on would be lost.",
+        remedy="As the owner: ALTER DATABASE … SET default_transaction_read_only = on; then end the open sessions.",
     )
 
 

@@ -9,18 +9,18 @@ from typing import Any
 
 from cutover.action import Change, Plan
 from cutover.errors import ActionRefused
-from cutover.finding import Finding
+from cutover.finding import Finding, Severity
 from cutover.postgres.actions import fresh, summary_of
 from cutover.postgres.archive import Dump, verify_dump
 from cutover.postgres.catalog import Restored
 from cutover.postgres.connection import describe, same_database, session
 from cutover.postgres.forecast import measured
 from cutover.postgres.integrity import Comparison, compare
-from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import exported_snapshot
 from cutover.postgres.transfer import Restore, dump, restore
-from cutover.postgres.transfer.errors import check_restore
+from cutover.postgres.transfer.findings import check_restore
 from cutover.postgres.transfer.resuming import drop_everything
+from cutover.progress import Listener
 
 _USER_SCHEMAS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 
@@ -69,16 +69,16 @@ class EmptyDatabase:
         """Nothing of a user's is left."""
         left = self._held()
         return [
-            Finding(
+            Finding.check(
                 "TRF-00",
                 "The staging database is empty",
-                "FAIL" if left else "PASS",  # type: ignore[arg-type]
-                "blocker",  # type: ignore[arg-type]
-                describe(self._url),
-                "no relation in any schema",
-                ", ".join(f"{schema}: {count}" for schema, count in left.items()) or "none",
-                "what an older trial left could hide a loss",
-                "drop and create the staging database",
+                left,
+                severity=Severity.BLOCKER,
+                subject=describe(self._url),
+                expected="no relation in any schema",
+                observed=", ".join(f"{schema}: {count}" for schema, count in left.items()) or "none",
+                note="what an older trial left could hide a loss",
+                remedy="drop and create the staging database",
             )
         ]
 

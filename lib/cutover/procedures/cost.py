@@ -10,12 +10,14 @@ from typing import Any
 import pandas as pd
 
 from cutover import aws
-from cutover.aws import cost, sizing
+from cutover.aws import cost
+from cutover.aws.cost import sizing
 from cutover.aws.requirements import Stack
+from cutover.aws.requirements.answers import Absent, NotApplicable, NotThere, Unreadable
 from cutover.aws.requirements.ecs import TaskDefinition
 from cutover.aws.requirements.instances import Machine
 from cutover.aws.requirements.scaling import ScalableTarget
-from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Unreadable, View
+from cutover.aws.requirements.view import View
 from cutover.finding import Finding, Status
 from cutover.judgement import Judgement
 from cutover.procedures.tables import columns_of, tabulate

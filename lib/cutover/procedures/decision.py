@@ -17,7 +17,8 @@ from cutover.judgement import Diagnosis, diagnose
 from cutover.procedures.rollback_commands import Known, WayBack, fault_began, way_back_of
 from cutover.procedures.symptoms import look_around
 from cutover.procedures.tables import tabulate
-from cutover.secrets import is_reference, running_stage
+from cutover.secrets import is_reference
+from cutover.stage_file import running_stage
 from cutover.step import Context, RunFolder
 from cutover.step.context import attach
 from cutover.step.evidence import read_findings

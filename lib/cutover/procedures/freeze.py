@@ -14,8 +14,8 @@ from cutover.action import Action
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
 from cutover.migration import Migration
-from cutover.postgres.progress import Listener
 from cutover.procedures.switchover_findings import PROVEN_KEY
+from cutover.progress import Listener
 from cutover.step import Context, Journal
 from cutover.step.context import attach
 
@@ -188,7 +188,7 @@ def _not_carried(why: str) -> Finding:
     return Finding("QUE-05", title, Status.UNKNOWN, Severity.BLOCKER, "the job queues", why=why, remedy=why)
 
 
-def compare_reports(step: Context, *, progress: objects.Listener | None = None) -> list[Finding]:
+def compare_reports(step: Context, *, progress: Listener | None = None) -> list[Finding]:
     """The PDF reports on both sides, by content; both inventories are kept as evidence."""
     where = report_locations(step.migration)
     found: dict[str, objects.Inventory] = {}

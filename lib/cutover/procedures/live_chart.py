@@ -20,7 +20,7 @@ import pandas as pd
 from cutover.finding import Finding, Status
 from cutover.judgement import Judgement
 from cutover.migration import Triggers
-from cutover.progress import _in_kernel
+from cutover.progress import in_kernel
 from cutover.report import charts
 from cutover.secrets import redact
 
@@ -105,7 +105,7 @@ class Growing:
 
 
 def _display() -> Callable[..., Any] | None:
-    if os.environ.get("CUTOVER_RUN") or not _in_kernel():
+    if os.environ.get("CUTOVER_RUN") or not in_kernel():
         return None
     from IPython.display import display  # noqa: PLC0415 - not there outside of a kernel
 

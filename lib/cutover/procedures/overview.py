@@ -21,6 +21,7 @@ from cutover.finding import Finding, Severity, Status
 from cutover.procedures.tables import columns_of, tabulate
 from cutover.step import Step
 from cutover.step.phases import WHEN, find_notebooks
+from cutover.text import cut
 
 
 def map_of(step: Step) -> pd.DataFrame:
@@ -220,7 +221,7 @@ def lessons(text: str) -> list[Finding]:
 
 def _short(value: Any, most: int = 160) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return cut(text, most)
 
 
 def planned_changes(folder: Path) -> list[dict[str, Any]]:

@@ -20,7 +20,6 @@ from cutover.errors import ActionRefused, CutoverError, DatabaseError
 from cutover.finding import Finding
 from cutover.postgres import replication
 from cutover.postgres.position import movement
-from cutover.postgres.progress import Listener
 from cutover.procedures.decision import remember_cutover
 from cutover.procedures.freeze import POSITION_KEY, maintenance, paused_before, report_locations
 from cutover.procedures.switchover_findings import (
@@ -38,6 +37,7 @@ from cutover.procedures.switchover_findings import (
     views_not_filled,
 )
 from cutover.procedures.watch import first_accepted_write
+from cutover.progress import Listener
 from cutover.step import Context
 
 _APPROVER = "as a part of the switch-over"

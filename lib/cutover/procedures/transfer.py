@@ -19,13 +19,13 @@ from cutover.errors import CutoverError, DatabaseError, UsageError
 from cutover.finding import Finding, Severity, Status
 from cutover.migration import Migration
 from cutover.postgres import replication
-from cutover.postgres.progress import Listener
 from cutover.procedures.freeze import check_queues, fingerprint_of, report_locations, transfer_made
 from cutover.procedures.switchover import Limits, SwitchOver
 from cutover.procedures.switchover_findings import REFUSAL_KEY, proven_at_fence, refusal_finding
 from cutover.procedures.tables import columns_of, tabulate
 from cutover.procedures.ttl import check_ttl_lowered
 from cutover.procedures.watch import first_accepted_write, logins, target
+from cutover.progress import Listener
 from cutover.step import Context, Journal
 from cutover.step.context import attach, backup_folder
 from cutover.step.phases import notebooks_of
@@ -126,7 +126,7 @@ def identity_change(step: Context) -> Action | None:
     return replication.GiveReplicaIdentity(link_of(step.migration).source_url) if replicates(step.migration) else None
 
 
-def reports_change(step: Context, *, progress: objects.Listener | None = None) -> Action | None:
+def reports_change(step: Context, *, progress: Listener | None = None) -> Action | None:
     """What copies the PDF reports; None for a replicated copy, whose switch-over does it before and in the freeze."""
     if replicates(step.migration):
         return None

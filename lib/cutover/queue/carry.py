@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ import redis
 from cutover.action import Change, Plan
 from cutover.errors import ActionRefused, InstrumentError
 from cutover.finding import Finding
+from cutover.progress import Listener, Progress
 from cutover.queue.compare import SHOWN, by_state, compare_queues, differences
 from cutover.queue.contents import PARTS, Contents, keys_of, part_of, read_contents, transient
 from cutover.queue.copying import Copier
@@ -36,7 +37,7 @@ class CarryQueues:
         target_url: the new home's.
         prefix: BullMQ's key prefix, the same on both sides.
         paused_before: which queues stood still before the freeze; those that are paused now when left out.
-        progress: called with the queue's name and how many of its keys are copied.
+        progress: told how many keys of each queue are copied (stage `carry`).
     """
 
     name = "carry-queues"
@@ -48,7 +49,7 @@ class CarryQueues:
         *,
         prefix: str = "bull",
         paused_before: Mapping[str, bool] | None = None,
-        progress: Callable[[str, int], None] | None = None,
+        progress: Listener | None = None,
     ) -> None:
         self._source, self._target, self._prefix = source_url, target_url, prefix
         self._before, self._progress = paused_before, progress
@@ -277,7 +278,7 @@ class CarryQueues:
             later += [k for k in batch if part_of(k, self._prefix, name) in PARTS and self._wanted(k, name)]
             copied += copier.copy(first)
             if self._progress is not None:
-                self._progress(name, copied)
+                self._progress(Progress("carry", copied, 0, "keys", name))
         copied += copier.copy(later)
         fields: dict[Any, Any] = {k: v for k, v in here.hgetall(meta).items() if k != b"paused"}
         if fields:

@@ -197,16 +197,16 @@ _WORDS = {
 def _judge(identifier: str, wrong: list[str], good: str, subject: str, show: int) -> Finding:
     title, why, remedy = _WORDS[identifier]
     more = f"; and {len(wrong) - show} more" if len(wrong) > show else ""
-    return Finding(
-        id=identifier,
-        title=title,
-        status=Status.FAIL if wrong else Status.PASS,
+    return Finding.check(
+        identifier,
+        title,
+        wrong,
         severity=Severity.HIGH if identifier in ("QUE-07", "QUE-09") else Severity.BLOCKER,
         subject=subject,
         expected="none" if identifier == "QUE-07" else "the same on both sides",
         observed=f"{len(wrong)}: {'; '.join(wrong[:show])}{more}" if wrong else good,
-        why=why,
-        remedy=remedy if wrong else "",
+        note=why,
+        remedy=remedy,
         guide=GUIDE_LINE,
         data={"count": len(wrong), "named": wrong[:show]} if wrong else {},
     )

@@ -9,7 +9,8 @@ import redis
 
 from cutover.errors import InstrumentError
 from cutover.queue.contents import text, values_of
-from cutover.queue.memory import SHARE, BoundedReader, TooLittleRoom, Weighed, mib
+from cutover.queue.memory import SHARE, BoundedReader, TooLittleRoom, Weighed
+from cutover.text import size
 
 _FOR_EVER = -1
 """What PTTL answers for a key without an end; -2 is one that is gone, 0 one that ends now."""
@@ -53,7 +54,7 @@ class Copier:
         room, needed = self._there.memory().room, room_for(portion)
         if room is not None and room < needed:
             raise TooLittleRoom(
-                f"The target's Redis has {mib(room)} left, and the next {len(portion)} keys need {mib(needed)}.",
+                f"The target's Redis has {size(room)} left, and the next {len(portion)} keys need {size(needed)}.",
                 todo="give it more memory (maxmemory, a larger node), then run this step again",
             )
 

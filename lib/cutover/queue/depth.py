@@ -152,21 +152,19 @@ def _active(redis_url: str, prefix: str, queues: Sequence[QueueDepth], timeout_s
     busy = [q for q in queues if q.active]
     stalled = sum(q.stalled for q in busy)
     told = ", ".join(f"{q.name}: {q.active} active" + (f" ({q.stalled} stalled)" if q.stalled else "") for q in busy)
-    remedy = ""
-    if busy:
-        example = busy[0].name
-        remedy = f"redis-cli -u … LRANGE {prefix}:{example}:active 0 {SHOWN_JOBS - 1}; then wait for their workers"
-        if stalled:
-            remedy += "; a stalled job has lost its worker and moves back only when some worker of its queue runs"
-    return Finding(
-        id="QUE-01",
-        title="No job is being worked on",
-        status=Status.FAIL if busy else Status.PASS,
+    example = "".join(q.name for q in busy[:1])
+    remedy = f"redis-cli -u … LRANGE {prefix}:{example}:active 0 {SHOWN_JOBS - 1}; then wait for their workers"
+    if stalled:
+        remedy += "; a stalled job has lost its worker and moves back only when some worker of its queue runs"
+    return Finding.check(
+        "QUE-01",
+        "No job is being worked on",
+        busy,
         severity=Severity.BLOCKER,
         subject=shown(redis_url),
         expected=f"0 active jobs within {timeout_s:g} s",
         observed=told or f"0 active in {len(queues)} queues: {', '.join(q.name for q in queues)}",
-        why="a worker that is still running writes into the database while it is exported",
+        note="a worker that is still running writes into the database while it is exported",
         remedy=remedy,
         guide=GUIDE_LINE,
         data={"queues": [asdict(q) for q in queues]},

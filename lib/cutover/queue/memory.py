@@ -13,6 +13,7 @@ from typing import Any
 import redis
 
 from cutover.errors import InstrumentError
+from cutover.text import size
 
 MOST = 4 * 2**20
 """Bytes of values that are asked for in one round trip at most."""
@@ -202,8 +203,8 @@ def _fitting(waiting: list[Weighed], memory: Memory) -> int:
     first = waiting[0]
     if memory.room is not None and first.reply is not None and first.reply > memory.room // SHARE:
         raise TooLittleRoom(
-            f"{first.key.decode('utf-8', 'backslashreplace')} takes {mib(first.reply)}, and this Redis has room for "
-            f"{mib(memory.room)} more.",
+            f"{first.key.decode('utf-8', 'backslashreplace')} takes {size(first.reply)}, and this Redis has room for "
+            f"{size(memory.room)} more.",
             why="its reply counts as the server's memory: other clients' writes would be refused, or keys evicted.",
             todo="give that Redis more memory (maxmemory, a larger plan or node), or remove what nobody wants any more",
         )
@@ -215,8 +216,3 @@ def _fitting(waiting: list[Weighed], memory: Memory) -> int:
             return taken
         total += one.reply
     return len(waiting)
-
-
-def mib(size: float) -> str:
-    """Bytes in MiB."""
-    return f"{size / 2**20:,.1f} MiB"

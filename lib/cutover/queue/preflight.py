@@ -25,7 +25,8 @@ from cutover.queue.layout import (
     queue_names,
     shown,
 )
-from cutover.queue.memory import KEYS, SHARE, BoundedReader, Memory, mib
+from cutover.queue.memory import KEYS, SHARE, BoundedReader, Memory
+from cutover.text import size
 
 SHOWN = 20
 _LEAST = 64 * 2**10
@@ -124,21 +125,17 @@ def lost_data(hollow: Mapping[str, Sequence[Job]], prefix: str, subject: str, sh
     named = [f"{job.called(queue)}, {job.where}" for queue, job in lost[:show]]
     more = f"; and {len(lost) - show} more" if len(lost) > show else ""
     remedy = [f"redis-cli -u … {_removal(prefix, queue, job)}" for queue, job in lost[:show]]
-    return Finding(
-        id="QUE-14",
-        title=_DATA,
-        status=Status.FAIL if lost else Status.PASS,
+    return Finding.check(
+        "QUE-14",
+        _DATA,
+        lost,
         severity=Severity.BLOCKER if wanted or not lost else Severity.MEDIUM,
         subject=subject,
         expected="a hash for each id",
         observed=f"{len(lost)} without: {'; '.join(named)}{more}" if lost else "a hash for each id",
         why="a worker that takes such an id has neither the job's name nor its data; nothing can be compared. Redis "
-        "has evicted the hashes, or somebody deleted them."
-        if lost
-        else "",
-        remedy="\n".join(["What they were is lost; once somebody has noted the ids, remove them:", *remedy])
-        if lost
-        else "",
+        "has evicted the hashes, or somebody deleted them.",
+        remedy="\n".join(["What they were is lost; once somebody has noted the ids, remove them:", *remedy]),
         data={"count": len(lost), "named": named} if lost else {},
     )
 
@@ -219,7 +216,7 @@ _NO_QUEUE = "there is no queue, so nothing is drained, paused or copied"
 
 def _source_room(side: _Side) -> Finding:
     largest, key = side.largest
-    seen = _free(side.memory) + ("" if side.full else f"; the largest value takes {mib(largest)} ({key})")
+    seen = _free(side.memory) + ("" if side.full else f"; the largest value takes {size(largest)} ({key})")
     why = (
         "what is asked for counts as the server's memory until it is received: its users' writes would be refused, or "
         "jobs evicted"
@@ -233,7 +230,7 @@ def _target_room(source: _Side, target: _Side) -> Finding:
     if target.error is not None:
         return Finding("QUE-12", title, Status.UNKNOWN, Severity.BLOCKER, shown(target.url), why=target.error.what)
     needed = _needed(source, target)
-    seen = f"{_free(target.memory)}; the source's queues take {'?' if source.whole is None else mib(source.whole)}"
+    seen = f"{_free(target.memory)}; the source's queues take {'?' if source.whole is None else size(source.whole)}"
     why = "a Redis that is full refuses the rest of the jobs, or evicts"
     exact = not (source.unweighed or source.full or target.unweighed)
     return _room("QUE-12", title, target, needed, seen, why, exact=exact)
@@ -257,16 +254,16 @@ def _room(identifier: str, title: str, side: _Side, needed: int | None, seen: st
         status = Status.FAIL if room is not None and needed is not None and exact else Status.UNKNOWN
     if status is Status.UNKNOWN:
         why = f"{why}. Not all of it can be asked: memory and sizes are what this server does not tell".lstrip(". ")
-    return Finding(
+    return Finding.check(
         identifier,
         title,
         status,
-        Severity.BLOCKER,
-        shown(side.url),
-        "enough room" if needed is None else f"at least {mib(needed)} free",
-        seen,
-        "" if status is Status.PASS else why,
-        {Status.FAIL: _ROOM, Status.UNKNOWN: _RIGHTS}.get(status, ""),
+        severity=Severity.BLOCKER,
+        subject=shown(side.url),
+        expected="enough room" if needed is None else f"at least {size(needed)} free",
+        observed=seen,
+        why=why,
+        remedy=_ROOM if status is Status.FAIL else _RIGHTS,
         data={"room": room, "needed": needed, "used": side.memory.used, "limit": side.memory.limit},
     )
 
@@ -282,16 +279,16 @@ def _policy(side: _Side, needed: int | None) -> Finding:
     )
     status = Status.FAIL if memory.evicts else Status.PASS if memory.policy else Status.UNKNOWN
     lost = f"; {side.evicted:,} keys evicted since it started" if side.evicted else ""
-    return Finding(
+    return Finding.check(
         "QUE-13",
         "Redis refuses writes at its limit instead of evicting keys",
         status,
-        Severity.BLOCKER if memory.evicts and not ample else Severity.MEDIUM,
-        shown(side.url),
-        "maxmemory-policy noeviction",
-        f"{memory.policy or 'not told'}; {_free(memory)}{lost}",
-        "" if status is Status.PASS else "jobs, locks and lists of a queue are evicted like any other key",
-        "" if status is Status.PASS else f"CONFIG SET maxmemory-policy noeviction (or the service's setting); {_ROOM}",
+        severity=Severity.BLOCKER if memory.evicts and not ample else Severity.MEDIUM,
+        subject=shown(side.url),
+        expected="maxmemory-policy noeviction",
+        observed=f"{memory.policy or 'not told'}; {_free(memory)}{lost}",
+        why="jobs, locks and lists of a queue are evicted like any other key",
+        remedy=f"CONFIG SET maxmemory-policy noeviction (or the service's setting); {_ROOM}",
     )
 
 
@@ -299,7 +296,7 @@ def _free(memory: Memory) -> str:
     if memory.room is None or memory.limit is None:
         return "how much is free is not told"
     of = "maxmemory" if memory.capped else "no maxmemory; the machine's memory"
-    return f"{mib(memory.room)} free of {mib(memory.limit)} ({of})"
+    return f"{size(memory.room)} free of {size(memory.limit)} ({of})"
 
 
 def closing(findings: Collection[Finding]) -> list[Finding]:

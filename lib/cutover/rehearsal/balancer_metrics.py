@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from cutover import aws_session
+
 NAMESPACE = "AWS/ApplicationELB"
 
 
@@ -92,15 +94,7 @@ class Publisher(threading.Thread):
 
     def _cloudwatch(self) -> Any:
         if self._client is None:
-            import boto3  # noqa: PLC0415 - half a second, in this thread, not before the proxy accepts
-            from botocore.config import Config  # noqa: PLC0415
-
-            self._client = boto3.client(
-                "cloudwatch",
-                endpoint_url=self._endpoint,
-                region_name=self._region,
-                aws_access_key_id="rehearsal",
-                aws_secret_access_key="rehearsal",
-                config=Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 1}),
+            self._client = aws_session.client(
+                "cloudwatch", region=self._region, endpoint=self._endpoint, connect_s=1, read_s=3, attempts=1
             )
         return self._client

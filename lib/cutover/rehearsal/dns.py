@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import signal
 import socket
 import struct
 import sys
@@ -28,6 +27,9 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+
+from cutover import aws_session
+from cutover.signals import stop_event
 
 STALE_S = 0.5
 """Records read from Route 53 serve for this long."""
@@ -114,16 +116,8 @@ class Zone:
 
     def _route53(self) -> Any:
         if self._client is None:
-            import boto3  # noqa: PLC0415 - half a second, after the server listens
-            from botocore.config import Config  # noqa: PLC0415
-
-            self._client = boto3.client(
-                "route53",
-                endpoint_url=self._endpoint,
-                region_name=self._region,
-                aws_access_key_id="rehearsal",
-                aws_secret_access_key="rehearsal",
-                config=Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}),
+            self._client = aws_session.client(
+                "route53", region=self._region, endpoint=self._endpoint, connect_s=1, read_s=2, attempts=1
             )
         return self._client
 
@@ -328,9 +322,7 @@ def main() -> int:
     parser.add_argument("--zone", required=True)
     parser.add_argument("--homes", type=json.loads, default={}, help='{"canonical name": "address:port"}')
     arguments = parser.parse_args()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     try:
         zone = Zone(arguments.aws_endpoint, arguments.zone)
         resolver = Resolver(arguments.host, arguments.port, zone, arguments.homes)

@@ -26,7 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cutover.errors import StageError
-from cutover.rehearsal import places, reaper
+from cutover.processes import POLITE_S, end, reap, started
+from cutover.processes import __file__ as helper
+from cutover.rehearsal import places
 
 _Popen = subprocess.Popen[bytes]
 
@@ -64,7 +66,7 @@ class Process:
             polite: the signal that asks it to end.
         """
         if self.alive:
-            reaper.end({self.pid: self.polite if polite is None else polite}, timeout_s=timeout_s)
+            end({self.pid: self.polite if polite is None else polite}, timeout_s=timeout_s)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.handle.wait(1.0)
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -154,11 +156,11 @@ class Reaper:
         self.owner = os.getpid()
         folder = places.root() / "books"
         folder.mkdir(mode=0o700, exist_ok=True)
-        self.book = folder / f"{self.owner}-{reaper.started(self.owner)}-{_where()}"
+        self.book = folder / f"{self.owner}-{started(self.owner)}-{_where()}"
         self.book.touch(mode=0o600)
         self._file = self.book.open("a", buffering=1)
         self._helper = subprocess.Popen(
-            [sys.executable, "-I", reaper.__file__, str(self.book)],
+            [sys.executable, "-I", helper, str(self.book)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -182,7 +184,7 @@ class Reaper:
 
     def started(self, process: Process) -> None:
         """Enter a process; its whole family ends with this process."""
-        begun = reaper.started(process.pid)
+        begun = started(process.pid)
         if begun:
             self._write({"process": process.pid, "started": begun, "signal": process.polite})
 
@@ -214,7 +216,7 @@ class Reaper:
         if self.owner == os.getpid() and self._helper.stdin:
             self._helper.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._helper.wait(reaper.POLITE_S + 2)
+                self._helper.wait(POLITE_S + 2)
 
 
 def sweep() -> list[Path]:
@@ -223,11 +225,11 @@ def sweep() -> list[Path]:
     done = []
     for book in sorted(folder.glob("*-*-*")) if folder.is_dir() else []:
         owner, begun, where = book.name.split("-", 2)
-        if where != _where() or reaper.started(int(owner)) == begun:
+        if where != _where() or started(int(owner)) == begun:
             continue
         with contextlib.suppress(OSError), book.open() as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            reaper.reap(book)
+            reap(book)
             done.append(book)
     return done
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from cutover.params import load_params
 from cutover.rehearsal.scenarios import SCENARIOS, Scenario
 from cutover.rehearsal.stage import Stage, start_stage
 from cutover.report import hand_over
+from cutover.signals import way_out
 from cutover.step import find_notebooks
 
 ROWS = 300_000
@@ -68,7 +67,7 @@ def rehearse(
     say(f"Rehearsing {scenario.name}: {scenario.title}.")
     visitors = 6.0 if scenario.visitors else 0.0
     with (
-        _signals_raise(),
+        way_out(),
         start_stage(
             rows=rows, empty_cloud=scenario.empty_cloud, visitors_per_s=visitors, migration=raw, say=say
         ) as stage,
@@ -89,7 +88,7 @@ def rehearse(
 
 def keep_stage(params: Path, *, rows: int = ROWS, say: Say = lambda _: None) -> None:
     """Start a stage and keep it until SIGINT or SIGTERM."""
-    with _signals_raise(), start_stage(rows=rows, migration=load_params(params).raw, say=say) as stage:
+    with way_out(), start_stage(rows=rows, migration=load_params(params).raw, say=say) as stage:
         say(f"export CUTOVER_STAGE={stage.descriptor}")
         say(f"papermill notebooks/02_provisioning_checks.ipynb out.ipynb -f {params}")
         say("Ctrl-C stops the stage.")
@@ -108,7 +107,7 @@ def open_lab(
         UsageError: there is no such JupyterLab.
     """
     raw = load_params(params).raw
-    with _signals_raise(), start_stage(rows=rows, migration=raw, say=say) as stage:
+    with way_out(), start_stage(rows=rows, migration=raw, say=say) as stage:
         command = [str(jupyter), "lab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
         command += [
             f"--ServerApp.root_dir={Path.cwd()}",
@@ -162,35 +161,3 @@ def _on_event(event: Event, scenario: Scenario, stage: Stage, say: Say) -> None:
             fault(stage)
     if line := describe(event):
         say(line)
-
-
-@contextmanager
-def _in_environment(name: str, value: str) -> Iterator[None]:
-    """The variable is set for this process and its children while it lasts."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.pop(name)
-        if before is not None:
-            os.environ[name] = before
-
-
-class _signals_raise:  # noqa: N801 - reads as a verb in a with statement
-    """While it lasts, SIGTERM raises SystemExit(143), so that the stage is stopped on the way out."""
-
-    def __enter__(self) -> None:
-        self._before: Any = None
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, _terminated)
-            signal.signal(signal.SIGHUP, _terminated)
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
-def _terminated(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)

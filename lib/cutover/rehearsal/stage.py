@@ -20,7 +20,8 @@ from cutover.files import write_json
 from cutover.migration import REHEARSAL_ACCOUNT
 from cutover.rehearsal import data, places, postgres, processes, valkey
 from cutover.rehearsal.network import Network, choose_network, hold
-from cutover.secrets import redact, stages_folder
+from cutover.secrets import redact
+from cutover.stage_file import stages_folder
 
 HOSTNAME = "app.shadowtwin.example"
 OLD_NAME = "replit.shadowtwin.example"

@@ -17,7 +17,6 @@ import itertools
 import json
 import os
 import random
-import signal
 import sys
 import threading
 import time
@@ -28,6 +27,8 @@ from typing import Any, TextIO
 
 import dns.exception
 import dns.resolver
+
+from cutover.signals import stop_event
 
 TIMEOUT_S = 10.0
 MOST_IN_FLIGHT = 32
@@ -285,9 +286,7 @@ def main() -> int:
     parser.add_argument("--max-seconds", type=float, default=3600.0)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     homes = {name.rstrip(".").lower(): home for name, home in arguments.homes.items()}
     directory = Directory(arguments.hostname, arguments.resolver, homes, longest_s=arguments.longest_cache)
     arguments.log.parent.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from cutover.migration import Triggers
 from cutover.report import wording
 from cutover.report.record import StepEnd, parse_time
+from cutover.text import count, cut, duration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 STYLE = Path(__file__).with_name("cutover.mplstyle")
 WIDTH_IN = 8.8
+LABEL = 34
+"""Characters of a label beside a bar."""
 BLUE, VERMILION, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#8c96a3", "#1c2430"
 _PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
 _MOST_TABLES = 16
@@ -72,7 +75,7 @@ def load_windows(
             latency.set_ylim(max(0.01, (highest(data, "p50_s", least=True) or 0.1) * 0.6), None)
             latency.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         if triggers:
-            hold = wording.duration(triggers.p95.hold.total_seconds())
+            hold = duration(triggers.p95.hold.total_seconds())
             _limit(
                 latency,
                 triggers.p95.above.total_seconds(),
@@ -88,7 +91,7 @@ def load_windows(
         )
         errors.set(ylabel="errors, %", title="Error rate (share of requests)")
         if triggers:
-            hold = wording.duration(triggers.error_rate.hold.total_seconds())
+            hold = duration(triggers.error_rate.hold.total_seconds())
             _limit(errors, triggers.error_rate.above * 100, f"limit {triggers.error_rate.above * 100:g} % for {hold}")
 
         width_s = _window_s(data)
@@ -124,7 +127,7 @@ def load_alt(
     slowest, worst = highest(frame, "p95_s"), highest(frame, "error_rate")
     if slowest is not None:
         limit = f", limit {triggers.p95.above.total_seconds():g} s" if triggers else ""
-        parts.append(f"The slowest window's p95 was {wording.duration(slowest)}{limit}")
+        parts.append(f"The slowest window's p95 was {duration(slowest)}{limit}")
     else:
         parts.append("No response time could be measured")
     if worst is not None:
@@ -136,7 +139,7 @@ def load_alt(
             parts.append(f"only {wording.percent(came / due)} of the scheduled arrivals came")
     parts += [f"{name} fired at {wording.clock(at)} UTC" for at, name in fired]
     ending = "" if fired else ("; no rollback trigger is recorded to have fired" if triggers else "")
-    return f"{'; '.join(parts)}{ending}. {wording.count(len(frame), 'window')}."
+    return f"{'; '.join(parts)}{ending}. {count(len(frame), 'window')}."
 
 
 def tables(comparison: Comparison) -> Figure:
@@ -158,17 +161,17 @@ def tables(comparison: Comparison) -> Figure:
                   hatch=["" if r.differs or r.identical else "////" for r in shown])  # fmt: skip
         widest = max([1, *here, *there])
         for place, row in zip(places, shown, strict=True):
-            text = wording.count(there[place])
+            text = count(there[place])
             if row.differs:
-                off = f"{wording.count(row.off)} differ" if row.off else "differs, not located"
-                text = f"{text} of {wording.count(here[place])}: {off}"
+                off = f"{count(row.off)} differ" if row.off else "differs, not located"
+                text = f"{text} of {count(here[place])}: {off}"
             elif not row.identical:
                 text = f"not on the {row.absent}" if row.absent else "not compared"
             axes.text(
                 max(here[place], there[place]) + widest * 0.012, place, text, va="center", fontsize=9,
                 fontweight="normal" if row.identical else "bold", color="#4a5462" if row.identical else "#a63c00",
             )  # fmt: skip
-        axes.set_yticks(list(places), [_cut(r.name) for r in shown], parse_math=False)
+        axes.set_yticks(list(places), [cut(r.name, LABEL) for r in shown], parse_math=False)
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.set_xlim(0, widest * (1.42 if any(not r.identical for r in shown) else 1.16))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
@@ -214,9 +217,9 @@ def timeline(steps: Sequence[StepEnd]) -> Figure:
             if ran:
                 least = max(taken, total * 0.004)
                 axes.barh(place, least / unit, 0.58, left=begin / unit, color=_TONES[tone], edgecolor="white")
-            text = wording.duration(step.seconds) if step.state == "completed" else f"{word.lower()}"
+            text = duration(step.seconds) if step.state == "completed" else f"{word.lower()}"
             if ran and step.state != "completed" and step.seconds is not None:
-                text = f"{text}, {wording.duration(step.seconds)}"
+                text = f"{text}, {duration(step.seconds)}"
             late = ran and (begin + taken) > total * 0.72
             inside = late and begin < total * 0.3
             edge = begin if late and not inside else begin + taken
@@ -226,7 +229,7 @@ def timeline(steps: Sequence[StepEnd]) -> Figure:
                 va="center", ha="right" if late else "left", fontsize=9, color=colour,
                 fontweight="bold" if tone == "bad" else "normal",
             )  # fmt: skip
-        axes.set_yticks(range(len(steps)), [_cut(wording.step_title(s.name)) for s in steps], parse_math=False)
+        axes.set_yticks(range(len(steps)), [cut(wording.step_title(s.name), LABEL) for s in steps], parse_math=False)
         axes.set_ylim(max(len(steps), 1) - 0.4, -0.6)
         axes.set_xlim(0, total * 1.02 / unit)
         axes.grid(axis="y", visible=False)
@@ -242,7 +245,7 @@ def timeline_alt(steps: Sequence[StepEnd]) -> str:
         return "No step is recorded."
     done = [s for s in steps if s.state == "completed"]
     stopped = [s for s in steps if s.state not in {"completed", "not-run"}]
-    text = f"{len(done)} of {wording.count(len(steps), 'step')} completed"
+    text = f"{len(done)} of {count(len(steps), 'step')} completed"
     if stopped:
         text += "; " + "; ".join(
             f"{wording.step_title(s.name)}: {wording.ending(s.state)[0].lower()}" for s in stopped[:4]
@@ -250,7 +253,7 @@ def timeline_alt(steps: Sequence[StepEnd]) -> str:
     timed = [s for s in steps if s.seconds]
     if timed:
         longest = max(timed, key=lambda s: s.seconds or 0)
-        text += f". The longest was {wording.step_title(longest.name)} with {wording.duration(longest.seconds)}"
+        text += f". The longest was {wording.step_title(longest.name)} with {duration(longest.seconds)}"
     return text + "."
 
 
@@ -332,15 +335,11 @@ def _difference(row: TableComparison) -> str:
     if not row.off:
         return f"{row.name} (rows not located)"
     if row.source_rows == row.target_rows:
-        return f"{row.name} ({wording.count(row.off)} of {wording.count(row.source_rows, 'row')} not equal)"
-    return f"{row.name} ({row.target_rows or 0:,} of {wording.count(row.source_rows or 0, 'row')})"
+        return f"{row.name} ({count(row.off)} of {count(row.source_rows, 'row')} not equal)"
+    return f"{row.name} ({row.target_rows or 0:,} of {count(row.source_rows or 0, 'row')})"
 
 
 def _whole_numbers() -> Any:
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - slow to import
 
     return MaxNLocator(nbins=6, integer=True)
-
-
-def _cut(text: str, limit: int = 34) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from cutover import files
 from cutover.finding import Finding, Status
 from cutover.migration import Triggers
-from cutover.report import wording
 from cutover.report.record import Record, clean, load_json, parse_time
 from cutover.secrets import redact
+from cutover.text import cut, duration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -204,10 +204,10 @@ def _planned(raw: Mapping[str, Any], path: str) -> Planned | None:
         detail.append(f"approved by {approval['approver']}" + (f" at {approval['at']}" if approval.get("at") else ""))
     if applied and change.get("started"):
         seconds = change.get("seconds")
-        took = f", took {wording.duration(seconds)}" if isinstance(seconds, int | float) else ""
+        took = f", took {duration(seconds)}" if isinstance(seconds, int | float) else ""
         detail.append(f"made at {change['started']}{took}")
     if raw.get("error"):
-        detail.append(f"failed: {wording.shorten(str(raw['error']), 300)}")
+        detail.append(f"failed: {cut(str(raw['error']), 300)}")
     before, after = _inner(plan, "before"), _inner(plan, "after")
     differences = tuple(
         (key, _short(before.get(key)), _short(after.get(key)))
@@ -234,7 +234,7 @@ def _inner(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _short(value: Any) -> str:
     text = "–" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return wording.shorten(text, 300)
+    return cut(text, 300)
 
 
 def _accepted(record: Record) -> Iterable[Accepted]:

@@ -20,6 +20,7 @@ from cutover.migration import Triggers
 from cutover.report import architecture, charts, facts, load_pictures, story, wording
 from cutover.report.record import Record, Seen, StepEnd, parse_time, read
 from cutover.secrets import redact
+from cutover.text import count, duration, size
 
 MOST_OPEN = 150
 """Findings of one step that are shown with all they say, and passed ones in the table; the rest is counted."""
@@ -133,7 +134,7 @@ def template_environment() -> jinja2.Environment:
         "planned": planned,
         "ending": wording.ending,
         "stamp": lambda at: wording.moment(parse_time(at)) if parse_time(at) else at,
-        **{f.__name__: f for f in (wording.shorten, wording.blocks, wording.count, wording.duration, wording.size)},
+        **{f.__name__: f for f in (wording.shorten, wording.blocks, count, duration, size)},
         **{f.__name__: f for f in (wording.moment, wording.clock, wording.step_title, wording.phase_title)},
     }
     environment.filters.update(filters)
@@ -173,7 +174,7 @@ def planned(step: StepEnd) -> str:
     """When the plan has the step, and how long the plan gives it."""
     when, seconds = wording.WINDOWS.get(step.name[:2], ("", 0.0))
     seconds = step.planned_s or seconds
-    return ", ".join(part for part in (wording.duration(seconds) if seconds else "", when) if part) or "–"
+    return ", ".join(part for part in (duration(seconds) if seconds else "", when) if part) or "–"
 
 
 def _context(record: Record, backing: facts.Facts) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """JUnit XML for pipelines: a suite for each step, a case for each finding, red where the gate would want to know.
 
-The texts of a Record are printable (`wording.visible`), so nothing that XML cannot hold comes this far.
+The texts of a Record are printable (`text.visible`), so nothing that XML cannot hold comes this far.
 """
 
 from __future__ import annotations

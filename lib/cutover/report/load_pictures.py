@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from cutover.migration import Triggers
 from cutover.report import wording
-from cutover.report.charts import BLUE, GREY, INK, WIDTH_IN, _cut, _legend, _style
+from cutover.report.charts import BLUE, GREY, INK, LABEL, WIDTH_IN, _legend, _style
+from cutover.text import count, cut, duration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,13 +90,11 @@ def percentiles_alt(table: pd.DataFrame, triggers: Triggers | None = None) -> st
     """What `percentiles` shows, in words."""
     if not len(table):
         return "No response time was recorded."
-    said = [f"{name} {wording.duration(_at(table, p))}" for p, name in ((50, "half within"), (95, "95 % within"))]
+    said = [f"{name} {duration(_at(table, p))}" for p, name in ((50, "half within"), (95, "95 % within"))]
     if int(table["requests"].iloc[0]) >= 100:
-        said.append(f"99 % within {wording.duration(_at(table, 99))}")
-    slowest = wording.duration(float(table["response_s"].iloc[-1]))
-    text = (
-        f"Of {wording.count(int(table['requests'].iloc[0]), 'request')} {', '.join(said)}; the slowest waited {slowest}"
-    )
+        said.append(f"99 % within {duration(_at(table, 99))}")
+    slowest = duration(float(table["response_s"].iloc[-1]))
+    text = f"Of {count(int(table['requests'].iloc[0]), 'request')} {', '.join(said)}; the slowest waited {slowest}"
     if triggers:
         limit = triggers.p95.above.total_seconds()
         text += (
@@ -103,7 +102,7 @@ def percentiles_alt(table: pd.DataFrame, triggers: Triggers | None = None) -> st
         )
     apart = _at(table, 95) - _at(table, 95, "service_s")
     if apart > max(0.05, 0.2 * _at(table, 95)):
-        text += f". At 95 % visitors waited {wording.duration(apart)} longer than the platform worked: requests queued"
+        text += f". At 95 % visitors waited {duration(apart)} longer than the platform worked: requests queued"
     return text + "."
 
 
@@ -130,7 +129,7 @@ def endpoints(table: pd.DataFrame, triggers: Triggers | None = None) -> Figure:
         widest = max([*finite, triggers.p95.above.total_seconds() if triggers else 0.0, 1e-3])
         for place, row in zip(places, rows, strict=True):
             share = row["errors"] / row["requests"] if row["requests"] else 0.0
-            text = f"{row['response_p95_s']:.2f} s · {wording.count(int(row['requests']), 'request')}"
+            text = f"{row['response_p95_s']:.2f} s · {count(int(row['requests']), 'request')}"
             text += f" · {wording.percent(share)} failed" if row["errors"] else ""
             edge = max([v for v in (row["response_p95_s"], row["service_p95_s"]) if math.isfinite(v)], default=0.0)
             axes.text(edge + widest * 0.012, place, text, va="center", fontsize=9,
@@ -140,7 +139,7 @@ def endpoints(table: pd.DataFrame, triggers: Triggers | None = None) -> Figure:
             axes.axvline(limit, color="#D55E00", linewidth=1.2, linestyle=(0, (2, 2)), zorder=0)
             axes.annotate(f"limit {limit:g} s", (limit, 0), xycoords=("data", "axes fraction"), xytext=(-4, 4),
                           textcoords="offset points", ha="right", fontsize=9, color="#a63c00")  # fmt: skip
-        axes.set_yticks(list(places), [_cut(str(row["endpoint"])) for row in rows], parse_math=False)
+        axes.set_yticks(list(places), [cut(str(row["endpoint"]), LABEL) for row in rows], parse_math=False)
         axes.set_ylim(max(len(rows), 1) - 0.4, -0.6)
         axes.set_xlim(0, widest * 1.7)
         axes.grid(axis="y", visible=False)
@@ -157,11 +156,11 @@ def endpoints_alt(table: pd.DataFrame) -> str:
     if not rows:
         return "No endpoint was asked."
     slowest = rows[0]
-    text = f"The slowest of {wording.count(len(rows), 'endpoint')} is {slowest['endpoint']}: "
-    text += f"95 % within {wording.duration(slowest['response_p95_s'])}"
+    text = f"The slowest of {count(len(rows), 'endpoint')} is {slowest['endpoint']}: "
+    text += f"95 % within {duration(slowest['response_p95_s'])}"
     apart = slowest["response_p95_s"] - slowest["service_p95_s"]
     if apart > max(0.05, 0.2 * slowest["response_p95_s"]):
-        text += f", of which the platform worked {wording.duration(slowest['service_p95_s'])}"
+        text += f", of which the platform worked {duration(slowest['service_p95_s'])}"
     failing = sorted((row for row in rows if row["errors"]), key=lambda row: -row["errors"])
     named = wording.listing([f"{row['endpoint']} ({int(row['errors']):,})" for row in failing], 4)
     return f"{text}. " + (f"Requests failed at {named}." if failing else "No request failed.")

@@ -13,8 +13,9 @@ from typing import Any
 
 from cutover.errors import ExitCode, UsageError
 from cutover.finding import Finding, Verdict, deciding, verdict
-from cutover.report.wording import step_title, visible
+from cutover.report.wording import step_title
 from cutover.secrets import redact
+from cutover.text import visible
 
 _TEXTS = ("id", "title", "subject", "expected", "observed", "why", "remedy")
 

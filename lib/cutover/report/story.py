@@ -10,6 +10,7 @@ from cutover.finding import Finding, Status
 from cutover.report import charts, wording
 from cutover.report.facts import Facts
 from cutover.report.record import Record, StepEnd
+from cutover.text import count, duration
 
 if TYPE_CHECKING:
     from cutover.postgres import Comparison
@@ -37,7 +38,7 @@ def headline(record: Record, facts: Facts) -> str:
         rest = len(record.deciding) - 1
         return record.deciding[0].sentence() + (f" (and {rest} more)." if rest else ".")
     if not said:
-        said = f"{wording.count(facts.counts.get('PASS', 0), 'check')} passed"
+        said = f"{count(facts.counts.get('PASS', 0), 'check')} passed"
     return f"{same}; {_lower(said)}" if same else said
 
 
@@ -46,13 +47,9 @@ def happened(record: Record, facts: Facts) -> list[str]:
     phase = wording.phase_title(record.phase)
     steps = record.steps
     done = [s for s in steps if s.state == "completed"]
-    taken = f" in {wording.duration(record.seconds)}" if record.seconds is not None else ""
+    taken = f" in {duration(record.seconds)}" if record.seconds is not None else ""
     where = f", {record.environment}" if record.environment and record.environment not in record.phase else ""
-    ran = (
-        f"{len(done)} of {wording.count(len(steps), 'step')} ran to the end{taken}."
-        if steps
-        else "no step is recorded."
-    )
+    ran = f"{len(done)} of {count(len(steps), 'step')} ran to the end{taken}." if steps else "no step is recorded."
     sentences = [f"{phase}{where}: {ran}"]
     lost = [wording.step_title(s.name) for s in steps if s.state == "not-recorded"]
     if lost:
@@ -65,7 +62,7 @@ def happened(record: Record, facts: Facts) -> list[str]:
     if len(record.deciding) > 1:
         kinds = Counter(wording.STATUSES[f.status][0].lower() for f in record.deciding)
         how = wording.listing([f"{many} {kind}" for kind, many in kinds.items()])
-        sentences.append(f"{wording.count(len(record.deciding), 'finding')} keep the gate shut: {how}.")
+        sentences.append(f"{count(len(record.deciding), 'finding')} keep the gate shut: {how}.")
     return [*sentences, *_backing(facts, [s.finding for s in record.standing])]
 
 
@@ -120,11 +117,7 @@ def numbers(record: Record, facts: Facts) -> list[Number]:
         shown.append(Number("Checks passed", f"{passed:,} of {total:,}", ", ".join(others) or "none left open", good))
     if record.seconds is not None:
         done = sum(s.state == "completed" for s in record.steps)
-        shown.append(
-            Number(
-                "Time taken", wording.duration(record.seconds), f"{done} of {wording.count(len(record.steps), 'step')}"
-            )
-        )
+        shown.append(Number("Time taken", duration(record.seconds), f"{done} of {count(len(record.steps), 'step')}"))
     return shown
 
 
@@ -141,8 +134,8 @@ def _rows_compared(comparison: Comparison) -> Number:
     counts = ((same, "identical"), (wrong, "not equal"), (len(tables) - same - wrong, "not compared"))
     state = ", ".join(f"{number:,} {word}" for number, word in counts if number)
     rows = sum(t.source_rows or 0 for t in tables if t.identical or t.differs)
-    meaning = f"in {wording.count(len(tables), 'table')}: {state}"
-    return Number("Rows compared", wording.count(rows), meaning, same == len(tables))
+    meaning = f"in {count(len(tables), 'table')}: {state}"
+    return Number("Rows compared", count(rows), meaning, same == len(tables))
 
 
 def _refusal(record: Record) -> list[Number]:
@@ -151,14 +144,10 @@ def _refusal(record: Record) -> list[Number]:
     if not told or not isinstance(told[-1].get("seconds"), int | float):
         return []
     by_dump = told[-1].get("by_dump_at_least")
-    other = (
-        f"; forecast for dump and restore: at least {wording.duration(by_dump)}"
-        if isinstance(by_dump, int | float)
-        else ""
-    )
+    other = f"; forecast for dump and restore: at least {duration(by_dump)}" if isinstance(by_dump, int | float) else ""
     way = {"dump": "dump and restore", "replicate": "a replicated copy"}.get(str(told[-1].get("way")), "")
     meaning = f"from the first refused to the first accepted write, by {way or 'the chosen way'}{other}"
-    return [Number("Writes refused", wording.duration(told[-1]["seconds"]), meaning)]
+    return [Number("Writes refused", duration(told[-1]["seconds"]), meaning)]
 
 
 def _load_numbers(facts: Facts) -> list[Number]:
@@ -170,7 +159,7 @@ def _load_numbers(facts: Facts) -> list[Number]:
         limit = limits.p95.above.total_seconds() if limits else None
         meaning = "95 of 100 requests were faster, in the slowest window" + (f"; limit {limit:g} s" if limit else "")
         good = max(slow) <= limit if limit else None
-        shown.append(Number("Response time, p95", wording.duration(max(slow)), meaning, good))
+        shown.append(Number("Response time, p95", duration(max(slow)), meaning, good))
     if bad:
         share = limits.error_rate.above if limits else None
         meaning = "of requests in the worst window" + (f"; limit {share * 100:g} %" if share else "")
@@ -187,7 +176,7 @@ def _backing(facts: Facts, stands: list[Finding]) -> list[str]:
     slow = [v for s in facts.load if (v := charts.highest(s.frame, "p95_s")) is not None]
     if slow:
         limit = f"; the limit is {facts.triggers.p95.above.total_seconds():g} s" if facts.triggers else ""
-        sentences.append(f"Under load: 95 of 100 requests took at most {wording.duration(max(slow))}{limit}.")
+        sentences.append(f"Under load: 95 of 100 requests took at most {duration(max(slow))}{limit}.")
     made = sum(c.state == "made" for c in facts.changes)
     if facts.changes:
         same_already = sum(c.state == "nothing to do" for c in facts.changes)

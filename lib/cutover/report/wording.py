@@ -6,10 +6,6 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from cutover.text import count as count  # noqa: PLC0414 - also a word of the report
-from cutover.text import duration as duration  # noqa: PLC0414 - also a word of the report
-from cutover.text import visible as visible  # noqa: PLC0414 - also a word of the report
-
 ENOUGH = 2_000
 """Characters of one text that the report shows; the whole of it stays in findings.jsonl."""
 
@@ -129,16 +125,6 @@ def shorten(text: str, limit: int = ENOUGH) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit].rstrip()} … ({len(text) - limit:,} more characters in findings.jsonl)"
-
-
-def size(octets: float) -> str:
-    """Bytes as `812 B`, `4.1 kB`, `12 MB`."""
-    value = float(octets)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
-        value /= 1000
-    raise AssertionError("unreachable")
 
 
 def percent(share: float) -> str:

@@ -12,6 +12,7 @@ from cutover.action import Plan
 from cutover.finding import Finding, Status, Verdict
 from cutover.secrets import redact
 from cutover.step.conclusion import Conclusion
+from cutover.text import cut
 
 # Okabe and Ito's palette, darkened to a contrast of 4.5:1 against white; the word always stands beside the colour.
 _BLUE, _ORANGE, _VERMILION, _GREY, _PURPLE = "#005a8c", "#8a5a00", "#a83c00", "#595959", "#8f4a72"
@@ -204,4 +205,4 @@ def _short(value: Any, most: int = 200) -> str:
     if isinstance(value, dict):
         value = ", ".join(f"{key}: {one}" for key, one in value.items()) or "none"
     text = "" if value is None else str(value)
-    return escape(text if len(text) <= most else text[: most - 1] + "…")
+    return escape(cut(text, most))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from cutover import aws_session
 from cutover.errors import AwsError
 
 _ATTEMPTS = 50
@@ -22,11 +23,7 @@ class S3Store:
     def __init__(self, location: str, client: Any = None) -> None:
         parts = urlsplit(location)
         self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
-        if client is None:
-            import boto3  # noqa: PLC0415 - slow to import
-
-            client = boto3.client("s3")
-        self._client = client
+        self._client = client or aws_session.client("s3")
         self._known: dict[int, str] = {}
 
     def append(self, line: str) -> None:

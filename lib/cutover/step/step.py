@@ -12,12 +12,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from cutover import aws_session
 from cutover.action import Action, Change
 from cutover.errors import ActionRefused, GateClosed, UsageError
 from cutover.finding import Finding, Severity, Status, deciding
 from cutover.migration import Migration
 from cutover.params import from_dict
-from cutover.secrets import redact, running_stage
+from cutover.secrets import redact
+from cutover.stage_file import running_stage
 from cutover.step import display
 from cutover.step.change import Caller, Changes
 from cutover.step.conclusion import Conclusion, conclude, latest, to_dict
@@ -285,18 +287,10 @@ def _ask_sts(migration: Migration) -> tuple[str, str]:
     Raises:
         ActionRefused: STS does not answer.
     """
-    import boto3  # noqa: PLC0415 - slow to import, and most notebooks look without it
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow to import
 
-    dummy = "rehearsal" if migration.endpoint else None
     try:
-        client = boto3.client(
-            "sts",
-            region_name=migration.region,
-            endpoint_url=migration.endpoint,
-            aws_access_key_id=dummy,
-            aws_secret_access_key=dummy,
-        )
+        client = aws_session.client("sts", region=migration.region, endpoint=migration.endpoint)
         said = client.get_caller_identity()
     except (BotoCoreError, ClientError) as error:
         raise ActionRefused(

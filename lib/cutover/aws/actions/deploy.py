@@ -123,26 +123,32 @@ class DeployService:
         return self._roll_out(target)
 
     def verify(self, change: Change) -> list[Finding]:
-        """The PRIMARY deployment is ours and complete, its container is the release, and its targets are healthy."""
+        """The PRIMARY deployment is ours and complete, its container is the release, and its targets are healthy.
+
+        Where the release was found running and no deployment of it is on record (whoever began it was killed before
+        its end), the PRIMARY one is judged by its task definition.
+        """
         service = self._service()
         primary = _primary(service)
         deployment, target = str(change.result.get("deployment", "")), str(change.result.get("task_definition", ""))
+        if change.plan.empty and target != change.plan.before["task_definition"]:
+            deployment, target = str(primary.get("id", "")), str(change.plan.before["task_definition"])
         definition = self._definition(str(primary.get("taskDefinition") or service["taskDefinition"]))
         release = self._release_of(definition)
         events = [str(e.get("message")) for e in (service.get("events") or [])[:3]]
         look = f"aws ecs describe-services --cluster {self.cluster} --services {self.service}   # its events say why"
 
         def finding(identifier: str, title: str, ok: bool, expected: str, observed: str, why: str) -> Finding:
-            return Finding(
+            return Finding.check(
                 identifier,
                 title,
-                Status.PASS if ok else Status.FAIL,
-                Severity.BLOCKER,
+                not ok,
+                severity=Severity.BLOCKER,
                 subject=change.plan.subject,
                 expected=expected,
                 observed=observed,
-                why=why,
-                remedy="" if ok else f"{look}\nundo this step, or deploy again",
+                note=why,
+                remedy=f"{look}\nundo this step, or deploy again",
             )
 
         failed = int(primary.get("failedTasks") or 0)
@@ -238,16 +244,16 @@ class DeployService:
         healthy = sum(s == "healthy" for s in states or ())
         sick = [s for s in states or () if s not in ("healthy", "draining")]
         good = states is not None and healthy >= wanted > 0 and not sick
-        return Finding(
+        return Finding.check(
             "DEP-04",
             "The balancer finds the new tasks healthy",
             Status.UNKNOWN if states is None else Status.PASS if good else Status.FAIL,
-            Severity.BLOCKER,
+            severity=Severity.BLOCKER,
             subject=subject,
             expected=f"{wanted} healthy targets",
             observed="the target group could not be read" if states is None else ", ".join(states) or "no target",
-            why="a task that ECS calls running answers no visitor until the balancer finds it healthy",
-            remedy="" if good else look,
+            note="a task that ECS calls running answers no visitor until the balancer finds it healthy",
+            remedy=look,
         )
 
     def _state(self, target: str, deployment: str, *, changed: bool) -> dict[str, Any]:

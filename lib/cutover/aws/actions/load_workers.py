@@ -12,8 +12,7 @@ from typing import Any
 from cutover.action import Change, Plan
 from cutover.aws.account import Account
 from cutover.aws.actions.wait import look_until, pause_s
-from cutover.aws.cost import fargate_listings
-from cutover.aws.prices import Prices
+from cutover.aws.cost import Prices, fargate_listings
 from cutover.aws.problem import Problem
 from cutover.errors import ActionRefused, AwsError
 from cutover.finding import Finding, Severity, Status
@@ -139,29 +138,27 @@ class LoadWorkers:
         look = f"aws ecs list-tasks --cluster {self.cluster} --started-by {self.started_by}"
         logs = f"aws logs tail {self.group} --log-stream-name-prefix load --since 10m"
         return [
-            Finding(
+            Finding.check(
                 "LDW-01",
                 "Every load worker runs",
-                Status.PASS if len(up) >= self.count else Status.FAIL,
-                Severity.HIGH,
+                len(up) < self.count,
+                severity=Severity.HIGH,
                 subject=change.plan.subject,
                 expected=f"{self.count} tasks RUNNING",
                 observed=f"{len(up)} RUNNING" + "".join(f"; {_why_stopped(t)}" for t in tasks if t not in up),
-                why="fewer workers send fewer visitors than the schedule says",
-                remedy="" if len(up) >= self.count else f"{look}\n{logs}",
+                note="fewer workers send fewer visitors than the schedule says",
+                remedy=f"{look}\n{logs}",
             ),
-            Finding(
+            Finding.check(
                 "LDW-02",
                 "The load workers run the image that was asked for",
                 Status.PASS if up and same else Status.FAIL if up else Status.UNKNOWN,
-                Severity.HIGH,
+                severity=Severity.HIGH,
                 subject=change.plan.subject,
                 expected=self.fargate.image,
                 observed=", ".join(images) or ("the revision names it" if up else "no task runs"),
-                why="another image may send other visitors",
-                remedy=""
-                if up and same
-                else f"{look}\naws ecs describe-task-definition --task-definition {self.family}",
+                note="another image may send other visitors",
+                remedy=f"{look}\naws ecs describe-task-definition --task-definition {self.family}",
             ),
         ]
 

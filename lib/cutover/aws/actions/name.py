@@ -113,18 +113,17 @@ class _Name:
         now = self._records(zone)
         listed = len(now) == len(wanted) and all(any(_same(r, w) for r in now) for w in wanted)
         identifier = str(change.result.get("change", ""))
-        remedy = f"aws route53 list-resource-record-sets --hosted-zone-id {zone}"
         found = [
-            Finding(
+            Finding.check(
                 "CUT-01",
                 "The zone holds the wanted record",
-                Status.PASS if listed else Status.FAIL,
-                Severity.BLOCKER,
+                not listed,
+                severity=Severity.BLOCKER,
                 subject=self.hostname,
                 expected="; ".join(map(describe, wanted)),
                 observed="; ".join(map(describe, now)) or "no record",
-                why="visitors follow this record",
-                remedy="" if listed else remedy,
+                note="visitors follow this record",
+                remedy=f"aws route53 list-resource-record-sets --hosted-zone-id {zone}",
             ),
         ]
         if not identifier:
@@ -133,16 +132,16 @@ class _Name:
         status = {"INSYNC": Status.PASS, "PENDING": Status.FAIL}.get(state, Status.UNKNOWN)
         return [
             *found,
-            Finding(
+            Finding.check(
                 "CUT-02",
                 "Route 53's servers all answer it",
                 status,
-                Severity.BLOCKER,
+                severity=Severity.BLOCKER,
                 subject=f"{self.hostname}, change {identifier}",
                 expected="INSYNC",
                 observed=state,
-                why="while the change is pending, visitors are sent to either home",
-                remedy="" if status is Status.PASS else f"aws route53 get-change --id {identifier}",
+                note="while the change is pending, visitors are sent to either home",
+                remedy=f"aws route53 get-change --id {identifier}",
             ),
         ]
 

@@ -108,16 +108,16 @@ class TakeSnapshot:
             and found.get("DBInstanceIdentifier") == self.instance
         )
         return [
-            Finding(
+            Finding.check(
                 "SNP-01",
                 "The snapshot can be restored",
                 Status.MISSING if not found else Status.PASS if good else Status.FAIL,
-                Severity.BLOCKER,
+                severity=Severity.BLOCKER,
                 subject=str(found.get("DBSnapshotArn") or self.identifier),
                 expected=f"available, 100 %, encrypted True, of {self.instance}",
                 observed=seen if found else "no such snapshot",
-                why="it is the way back when the import damages what stood there before",
-                remedy="" if good else f"aws rds describe-db-snapshots --db-snapshot-identifier {self.identifier}",
+                note="it is the way back when the import damages what stood there before",
+                remedy=f"aws rds describe-db-snapshots --db-snapshot-identifier {self.identifier}",
             )
         ]
 

@@ -20,6 +20,12 @@ def storage_limit_gib(allocated_gib: float) -> int:
     return int(allocated_gib * 4)
 
 
+def instance_change(name: str, **settings: Any) -> Call:
+    """The call that changes settings of an instance that is there, named as the API names them."""
+    given: dict[str, Any] = {"DBInstanceIdentifier": name, **settings}
+    return call("rds", "modify_db_instance", **given, ApplyImmediately=True)
+
+
 def _db_parameters(site: Site, region: str = "") -> list[Call]:
     force = {"ParameterName": "rds.force_ssl", "ParameterValue": "1", "ApplyMethod": "immediate"}
     mends = "" if region else "RDS-17"

@@ -91,13 +91,20 @@ def balancer(site: Site) -> list[Node]:
         "idle_timeout.timeout_seconds": str(site.expect.alb.idle_timeout_s),
         "routing.http.drop_invalid_header_fields.enabled": "true",
     }
-    group = Change("set_security_groups", {"LoadBalancerArn": "$BALANCER"}, {"ALB-05": "SecurityGroups"})
+    arn: dict[str, Any] = {"LoadBalancerArn": "$BALANCER"}
+    looked_at = {
+        "ALB-07": "deletion_protection.enabled",
+        "ALB-10": "routing.http.drop_invalid_header_fields.enabled",
+    }
+    single = {i: {"Attributes": _attributes({key: attributes[key]})} for i, key in looked_at.items()}
+    group = Change("set_security_groups", arn, {"ALB-05": "SecurityGroups"})
+    attribute = Change("modify_load_balancer_attributes", arn, single)
     return [
         call("elbv2", "create_load_balancer", into="BALANCER", query="LoadBalancers[0].LoadBalancerArn",
              changes=(group,), Name=site.balancer, Subnets=PUBLIC, SecurityGroups=["$ALB_GROUP"],
              Scheme=site.expect.alb.scheme, Type="application", Tags=site.tags),
         Wait("elbv2", "load_balancer_available", {"LoadBalancerArns": ["$BALANCER"]}),
-        call("elbv2", "modify_load_balancer_attributes", mends="ALB-07 ALB-10", LoadBalancerArn="$BALANCER",
+        call("elbv2", "modify_load_balancer_attributes", changes=(attribute,), **arn,
              Attributes=_attributes(attributes)),
     ]  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cutover.aws.blueprint.data import TOKEN
 from cutover.aws.blueprint.operation import ENCODED, Call, Input, Node, Write, call, resource
 from cutover.aws.blueprint.site import Site
@@ -53,25 +55,25 @@ def redis_secret(site: Site) -> list[Node]:
     ]  # fmt: skip
 
 
-@resource("openai-secret", "the secret OPENAI_API_KEY", mends="SEC-03", gives="OPENAI_SECRET",
-          asks=(Input("OPENAI_KEY_FILE", "path of a file with the OpenAI key"),))  # fmt: skip
-def openai_secret(site: Site) -> list[Call]:
-    """From a file: what stands on a command line, every user of the machine can read."""
-    return [_secret(site, site.expect.secrets.openai, "OPENAI_KEY_FILE")]
+def _from_file(row: str, name: str, mends: str, gives: str, asked: Input, secret: Callable[[Site], str]) -> None:
+    """A secret that a person has: from a file, for what stands on a command line, every user of the machine can read.
+
+    In double quotes the shell would eat a hash's `$2b$12$`, too (the guide's line 470).
+    """
+    resource(row, f"the secret {name}", mends=mends, gives=gives, asks=(asked,))(
+        lambda site: [_secret(site, secret(site), asked.name)]
+    )
 
 
-@resource("email-secret", "the secret ADMIN_EMAIL", mends="SEC-04", gives="EMAIL_SECRET",
-          asks=(Input("ADMIN_EMAIL_FILE", "path of a file with the administrator's address"),))  # fmt: skip
-def email_secret(site: Site) -> list[Call]:
-    """The administrator's address."""
-    return [_secret(site, site.expect.secrets.admin_email, "ADMIN_EMAIL_FILE")]
-
-
-@resource("hash-secret", "the secret ADMIN_PASSWORD_HASH", mends="SEC-05 SEC-12", gives="HASH_SECRET",
-          asks=(Input("ADMIN_HASH_FILE", "path of a file with the bcrypt hash, cost 12, no newline"),))  # fmt: skip
-def hash_secret(site: Site) -> list[Call]:
-    """From a file: in double quotes the shell would eat `$2b$12$` (the guide's line 470)."""
-    return [_secret(site, site.expect.secrets.admin_password_hash, "ADMIN_HASH_FILE")]
+_from_file("openai-secret", "OPENAI_API_KEY", "SEC-03", "OPENAI_SECRET",
+           Input("OPENAI_KEY_FILE", "path of a file with the OpenAI key"),
+           lambda site: site.expect.secrets.openai)  # fmt: skip
+_from_file("email-secret", "ADMIN_EMAIL", "SEC-04", "EMAIL_SECRET",
+           Input("ADMIN_EMAIL_FILE", "path of a file with the administrator's address"),
+           lambda site: site.expect.secrets.admin_email)  # fmt: skip
+_from_file("hash-secret", "ADMIN_PASSWORD_HASH", "SEC-05 SEC-12", "HASH_SECRET",
+           Input("ADMIN_HASH_FILE", "path of a file with the bcrypt hash, cost 12, no newline"),
+           lambda site: site.expect.secrets.admin_password_hash)  # fmt: skip
 
 
 @resource(

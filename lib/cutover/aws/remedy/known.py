@@ -8,6 +8,7 @@ from typing import Any
 from cutover.aws.blueprint import Resource
 from cutover.aws.requirements.account import Budgets, Trails
 from cutover.aws.requirements.alarms import Alarms, Topic
+from cutover.aws.requirements.answers import Absent, NotApplicable, NotThere, Unreadable
 from cutover.aws.requirements.backups import DrReplica
 from cutover.aws.requirements.balancer import Balancer, BlueTargetGroup, TargetGroup
 from cutover.aws.requirements.certificate import Certificate
@@ -31,8 +32,9 @@ from cutover.aws.requirements.secrets_manager import (
     SmtpSecrets,
 )
 from cutover.aws.requirements.security_groups import AlbGroup, EcsGroup, RdsGroup, RedisGroup
-from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.storage import Bucket
+from cutover.aws.requirements.view import View
 
 _SUBJECTS: dict[str, type[View]] = {
     "VPC": Vpc, "FLOW_LOGS": FlowLogs,

@@ -247,4 +247,4 @@ def _line(text: str) -> str:
 
 def _quiet(text: str) -> str:
     """Words that mean nothing to the shell within double quotes and ${NAME:?…}."""
-    return re.sub(r'["`$\\{}]', "'", _line(text))
+    return re.sub(r"""["'`$\\{}]""", "’", _line(text))

@@ -31,9 +31,10 @@ from cutover.aws.requirements import (
 )
 from cutover.aws.requirements.check import check_identity, check_stack, judge
 from cutover.aws.requirements.drift import Drift, drift
-from cutover.aws.requirements.look import Look, Read, looks
+from cutover.aws.requirements.look import Look, looks
+from cutover.aws.requirements.recording import Recording
 from cutover.aws.requirements.requirement import REGISTRY, Outcome, Requirement
-from cutover.aws.requirements.stack import Phase, Recording, Stack
+from cutover.aws.requirements.stack import Phase, Stack
 
 __all__ = [
     "REGISTRY",
@@ -41,7 +42,6 @@ __all__ = [
     "Look",
     "Outcome",
     "Phase",
-    "Read",
     "Recording",
     "Requirement",
     "Stack",

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from cutover.aws import permissions
 from cutover.aws.account import Response
+from cutover.aws.requirements.answers import Ask, NotApplicable, NotThere
 from cutover.aws.requirements.dns import Zone
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -19,7 +20,8 @@ from cutover.aws.requirements.requirement import (
     judged,
     requirement,
 )
-from cutover.aws.requirements.stack import Ask, NotApplicable, NotThere, Stack, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import AccountExpectation
 
 FARGATE_VCPU = "L-3032A538"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Self
 
+from cutover.aws.requirements.answers import Ask, NotThere, parse_moment
 from cutover.aws.requirements.requirement import (
     BLOCKER,
     DAY,
@@ -17,7 +18,8 @@ from cutover.aws.requirements.requirement import (
     judged,
     requirement,
 )
-from cutover.aws.requirements.stack import Ask, NotThere, Stack, View, parse_moment
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import AlarmsExpectation
 
 

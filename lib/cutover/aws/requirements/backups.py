@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Self
 
+from cutover.aws.requirements.answers import Absent, Ask, NotApplicable, NotThere
 from cutover.aws.requirements.rds import Instance, instance_named
 from cutover.aws.requirements.requirement import BLOCKER, DAY, HIGH, LOW, MEDIUM, Outcome, judged, requirement
-from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, NotThere, Stack, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import RdsExpectation
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from cutover.aws.requirements.answers import Absent, Ask, NotApplicable
 from cutover.aws.requirements.network import Subnets, Vpc
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -19,7 +20,8 @@ from cutover.aws.requirements.requirement import (
     show,
 )
 from cutover.aws.requirements.security_groups import AlbGroup
-from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, Stack, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import AlbExpectation, EcsExpectation
 
 
@@ -133,8 +135,8 @@ def deletion_protection(attributes: BalancerAttributes) -> Outcome:
 @requirement("ALB-08", title="The balancer keeps access logs", severity=MEDIUM)
 def access_logs(attributes: BalancerAttributes) -> Outcome:
     """They are the only list of who saw an error during the cutover."""
-    key = "access_logs.s3.enabled"
-    return holds(attributes.value(key), expected="true")
+    remedy = attributes.set("access_logs.s3.enabled", "true") + " Key=access_logs.s3.bucket,Value=<the bucket of logs>"
+    return holds(attributes.value("access_logs.s3.enabled"), expected="true", remedy=remedy)
 
 
 @requirement("ALB-09", title="The balancer closes idle connections before the application", severity=HIGH)

@@ -8,9 +8,11 @@ from typing import Any, Self
 
 import yaml
 
+from cutover.aws.requirements.answers import Ask, NotApplicable, NotThere, Unreadable
 from cutover.aws.requirements.compute import only_on_ecs
 from cutover.aws.requirements.requirement import HIGH, Outcome, judged, requirement
-from cutover.aws.requirements.stack import Ask, NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import BuildExpectation, EcsExpectation
 
 _NODE_ENDS = {18: date(2025, 4, 30), 20: date(2026, 4, 30), 22: date(2027, 4, 30), 24: date(2028, 4, 30)}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from cutover.aws.requirements.account import Quota
 from cutover.aws.requirements.alarms import ConnectionsAlarm
+from cutover.aws.requirements.answers import Unreadable
 from cutover.aws.requirements.ecs import Service, TaskDefinition
 from cutover.aws.requirements.network import Subnets
 from cutover.aws.requirements.rds import Instance, Parameters
 from cutover.aws.requirements.requirement import HIGH, MEDIUM, Outcome, judged, requirement
 from cutover.aws.requirements.scaling import ScalableTarget
-from cutover.aws.requirements.stack import Stack, Unreadable
+from cutover.aws.requirements.stack import Stack
 
 _MEMORY_GIB = {
     "db.t3.micro": 1, "db.t3.small": 2, "db.t3.medium": 4, "db.t3.large": 8, "db.t4g.medium": 4, "db.t4g.large": 8,

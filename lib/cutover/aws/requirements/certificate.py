@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Self
 
+from cutover.aws.requirements.answers import NotThere
 from cutover.aws.requirements.requirement import BLOCKER, HIGH, MEDIUM, Outcome, holds, judged, requirement
-from cutover.aws.requirements.stack import NotThere, Stack, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import AcmExpectation
 
 

@@ -14,11 +14,13 @@ from functools import cache, partial
 from itertools import count
 
 from cutover.aws.account import Account
-from cutover.aws.requirements.look import Read, Told
+from cutover.aws.requirements.answers import Absent, NotApplicable, NotThere, Unreadable
 from cutover.aws.requirements.requirement import REGISTRY, Requirement
-from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.errors import UsageError
 from cutover.finding import Finding, Status
+from cutover.progress import Listener, Progress
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +31,9 @@ def check_identity(account: Account) -> list[Finding]:
     return [judge(REGISTRY[identifier], stack) for identifier in ("ACC-01", "ACC-08")]
 
 
-def check_stack(stack: Stack, *, services: Iterable[str] | None = None, progress: Told | None = None) -> list[Finding]:
+def check_stack(
+    stack: Stack, *, services: Iterable[str] | None = None, progress: Listener | None = None
+) -> list[Finding]:
     """Every requirement, or those of some modules: exactly one Finding each, in the guide's order.
 
     Args:
@@ -77,12 +81,12 @@ THREADS = 24
 """More than calls at a time: most of them wait, for a call or for a view that another one reads."""
 
 
-def _read(stack: Stack, total: int, done: Iterator[int], progress: Told | None, kind: type[View]) -> None:
+def _read(stack: Stack, total: int, done: Iterator[int], progress: Listener | None, kind: type[View]) -> None:
     """Read one view, whatever comes of it: the requirements that need it will say."""
     with contextlib.suppress(Exception):
         stack.view(kind)
     if progress:
-        progress(Read(next(done), total, kind.__name__))
+        progress(Progress("requirements", next(done), total, "resources", kind.__name__))
 
 
 @cache

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cutover.aws.requirements.stack import NotApplicable, Stack
+from cutover.aws.requirements.answers import NotApplicable
+from cutover.aws.requirements.stack import Stack
 
 
 def only_on_ecs(stack: Stack) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Self
 
 from cutover.aws.requirements.alarms import Alarms, Topic, dimensions, error_alarms, latency_alarms
+from cutover.aws.requirements.answers import Ask, NotThere, Unreadable
 from cutover.aws.requirements.backups import PreMigrationSnapshot
 from cutover.aws.requirements.balancer import (
     Balancer,
@@ -28,7 +29,8 @@ from cutover.aws.requirements.roles import SecretAccess
 from cutover.aws.requirements.secrets_manager import DatabaseUrl, RedisUrl
 from cutover.aws.requirements.security_groups import AlbGroup, EcsGroup, RdsGroup, RedisGroup
 from cutover.aws.requirements.service import Revisions, Tasks
-from cutover.aws.requirements.stack import Ask, NotThere, Phase, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Phase, Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import EcsExpectation, LogsExpectation, RdsExpectation, RedisExpectation
 
 _FULL_ARN = re.compile(r"-[A-Za-z0-9]{6}(:|$)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from cutover.aws.requirements.answers import Ask, NotApplicable, NotThere
 from cutover.aws.requirements.balancer import Balancer
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -15,7 +16,8 @@ from cutover.aws.requirements.requirement import (
     judged,
     requirement,
 )
-from cutover.aws.requirements.stack import Ask, NotApplicable, NotThere, Phase, Stack, View
+from cutover.aws.requirements.stack import Phase, Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import CdnExpectation, DnsExpectation
 
 

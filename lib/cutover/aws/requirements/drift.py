@@ -14,13 +14,13 @@ from cutover.aws.requirements.requirement import REGISTRY
 from cutover.finding import Finding, Status
 
 _TIMES = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?(\.\d+)?( UTC|[+-]\d\d:\d\d|Z)?)?")
-_SOURCES = {
+SOURCES = {
     "network": ("ec2",), "security_groups": ("ec2",), "interfaces": ("ec2",), "instances": ("ec2", "iam"),
     "rds": ("rds",), "backups": ("rds",), "upkeep": ("rds",), "redis": ("elasticache",),
     "secrets_manager": ("secretsmanager", "rds", "elasticache"), "images": ("ecr",), "certificate": ("acm",),
     "balancer": ("elasticloadbalancing",), "listeners": ("elasticloadbalancing", "acm"), "ecs": ("ecs",),
     "service": ("ecs",), "scaling": ("autoscaling", "application-autoscaling"), "alarms": ("monitoring", "sns"),
-    "watching": ("monitoring", "logs"), "dns": ("route53", "cloudfront"), "storage": ("s3",), "roles": ("iam",),
+    "observability": ("monitoring", "logs"), "dns": ("route53", "cloudfront"), "storage": ("s3",), "roles": ("iam",),
     "principals": ("iam",),
 }  # fmt: skip
 """CloudTrail's event sources that can change what a module of requirements looks at."""
@@ -95,7 +95,7 @@ def _events(reader: Reader | None, since: datetime, until: datetime) -> tuple[li
 def _who(finding: Finding, old: Finding, events: list[Mapping[str, Any]]) -> str:
     """The newest changing calls on the resource; on its service, where the trail names no resource."""
     rule = REGISTRY.get(finding.id)
-    sources = {f"{s}.amazonaws.com" for s in _SOURCES.get(rule.service if rule else "", ())}
+    sources = {f"{s}.amazonaws.com" for s in SOURCES.get(rule.service if rule else "", ())}
     names = {part for s in (finding.subject, old.subject) if s for part in (s, re.split(r"[:/]", s)[-1])}
     on_it = [e for e in events if names & {str(r.get("ResourceName")) for r in e.get("Resources") or []}]
     near = [e for e in events if e.get("EventSource") in sources and not e.get("Resources")]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from cutover.aws.account import Response
+from cutover.aws.requirements.answers import Absent, Ask, NotThere, Unreadable
 from cutover.aws.requirements.compute import only_on_ecs
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -21,7 +22,8 @@ from cutover.aws.requirements.requirement import (
     requirement,
     show,
 )
-from cutover.aws.requirements.stack import Absent, Ask, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import EcrExpectation, EcsExpectation, LogsExpectation
 from cutover.secrets import MASK
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from cutover.aws.requirements.answers import Ask
 from cutover.aws.requirements.compute import only_on_ecs
 from cutover.aws.requirements.requirement import BLOCKER, FAIL, HIGH, LOW, Outcome, holds, judged, one_of, requirement
-from cutover.aws.requirements.stack import Ask, Stack, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import EcrExpectation
 
 

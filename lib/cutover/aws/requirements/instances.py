@@ -7,6 +7,7 @@ import binascii
 import re
 from typing import Self
 
+from cutover.aws.requirements.answers import Ask, NotThere, Unreadable, parse_moment
 from cutover.aws.requirements.balancer import TargetGroup, TargetHealth
 from cutover.aws.requirements.compute import only_on_ec2
 from cutover.aws.requirements.network import Subnets
@@ -25,7 +26,8 @@ from cutover.aws.requirements.requirement import (
     requirement,
 )
 from cutover.aws.requirements.security_groups import EcsGroup
-from cutover.aws.requirements.stack import Ask, NotThere, Stack, Unreadable, View, parse_moment
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import Ec2Expectation
 
 

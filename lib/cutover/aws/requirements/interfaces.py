@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from cutover.aws.requirements.answers import Ask, Unreadable
 from cutover.aws.requirements.network import Vpc
 from cutover.aws.requirements.requirement import MEDIUM, Outcome, judged, requirement
 from cutover.aws.requirements.security_groups import AlbGroup, EcsGroup, RdsGroup, RedisGroup
-from cutover.aws.requirements.stack import Ask, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 
 
 class Interfaces(View):

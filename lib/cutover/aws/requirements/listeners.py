@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cutover.aws.requirements.answers import Absent, Ask, NotThere, dig
 from cutover.aws.requirements.balancer import Balancer, TargetGroup
 from cutover.aws.requirements.certificate import Certificate
 from cutover.aws.requirements.requirement import BLOCKER, FAIL, HIGH, LOW, MEDIUM, Outcome, holds, judged, requirement
-from cutover.aws.requirements.stack import Absent, Ask, NotThere, Phase, Stack, View
-from cutover.aws.requirements.view import dig
+from cutover.aws.requirements.stack import Phase, Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import AlbExpectation
 
 

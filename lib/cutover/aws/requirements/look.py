@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,32 +19,6 @@ from cutover.migration import Migration
 _FOLDER = "looks"
 VERSION = 1
 """Of the looks that are kept. Those without a version were kept before there was one, and are read the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """How far a look has come; the fields that a progress bar wants.
-
-    Attributes:
-        done: views read so far.
-        total: views to read.
-        note: the one that was just read.
-    """
-
-    done: int
-    total: int
-    note: str = ""
-    stage: str = "requirements"
-    unit: str = "resources"
-    rows: int = 0
-    rows_total: int = 0
-    bytes: int = 0
-    bytes_total: int = 0
-    started: float = 0.0
-
-
-Told = Callable[[Read], None]
-"""Told of each view that was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +52,12 @@ class Look:
         """
         try:
             raw: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            services = raw["services"]
             if (version := raw.get("version", 0)) not in range(VERSION + 1):
                 raise UsageError(
                     f"{path} is a look of version {version}; this Cutover knows versions up to {VERSION}.",
                     todo="judge it with the version of Cutover that kept it, or a newer one",
                 )
-            services = raw["services"]
             return cls(
                 path,
                 datetime.fromisoformat(raw["at"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from cutover.aws.requirements.answers import Ask, NotThere, name_tag
 from cutover.aws.requirements.requirement import (
     BLOCKER,
     FAIL,
@@ -17,7 +18,8 @@ from cutover.aws.requirements.requirement import (
     judged,
     requirement,
 )
-from cutover.aws.requirements.stack import Ask, NotThere, Stack, View, name_tag
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import NetworkExpectation
 
 

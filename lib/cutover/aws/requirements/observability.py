@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 from typing import Self
 
+from cutover.aws.requirements.answers import Ask, NotThere, Unreadable, parse_moment
 from cutover.aws.requirements.requirement import (
     BLOCKER,
     DAY,
@@ -20,7 +21,8 @@ from cutover.aws.requirements.requirement import (
     judged,
     requirement,
 )
-from cutover.aws.requirements.stack import Ask, NotThere, Stack, Unreadable, View, parse_moment
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import LogsExpectation
 
 

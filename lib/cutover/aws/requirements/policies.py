@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from cutover.aws.requirements.view import Unreadable
+from cutover.aws.requirements.answers import Unreadable
 
 
 def document(value: Any) -> Mapping[str, Any]:

@@ -6,9 +6,11 @@ import re
 from typing import Self
 
 from cutover.aws.requirements.account import Caller
+from cutover.aws.requirements.answers import NotThere, Unreadable, parse_moment
 from cutover.aws.requirements.policies import statements, wide_grants
 from cutover.aws.requirements.requirement import HIGH, MEDIUM, Outcome, judged, requirement
-from cutover.aws.requirements.stack import NotThere, Stack, Unreadable, View, parse_moment
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import IamExpectation
 
 _MOST_USERS = 20

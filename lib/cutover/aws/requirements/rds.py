@@ -6,9 +6,9 @@ import re
 from datetime import timedelta
 from typing import Any, Self
 
-from cutover.aws.blueprint import Call
-from cutover.aws.blueprint.data import storage_limit_gib
+from cutover.aws.blueprint.data import instance_change, storage_limit_gib
 from cutover.aws.blueprint.shell import command
+from cutover.aws.requirements.answers import Absent, Ask, NotApplicable, Unreadable
 from cutover.aws.requirements.network import Subnets, Vpc
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -25,7 +25,8 @@ from cutover.aws.requirements.requirement import (
     requirement,
 )
 from cutover.aws.requirements.security_groups import RdsGroup
-from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import RdsExpectation
 
 
@@ -44,8 +45,7 @@ class Instance(View):
 
     def modify(self, **settings: Any) -> str:
         """The command that changes settings, named as the API names them."""
-        given = {"DBInstanceIdentifier": self.name, **settings, "ApplyImmediately": True}
-        return command(Call("rds", "modify_db_instance", given))
+        return command(instance_change(self.name, **settings))
 
 
 def instance_named(name: str, what: str, remedy: str = "", region: str | None = None) -> Ask:

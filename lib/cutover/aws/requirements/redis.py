@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Self
 
+from cutover.aws.requirements.answers import Absent, Ask, NotApplicable, NotThere, Unreadable
 from cutover.aws.requirements.network import Subnets
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -20,7 +21,8 @@ from cutover.aws.requirements.requirement import (
     requirement,
 )
 from cutover.aws.requirements.security_groups import RedisGroup
-from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import RedisExpectation
 
 

@@ -8,9 +8,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
-
-from cutover.aws.requirements.stack import Phase, Stack, View
+from cutover.aws.requirements.stack import Phase, Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import Expectations
 from cutover.finding import Severity, Status
 
@@ -161,8 +160,3 @@ def show(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return "nothing" if value in (None, "") else str(value)
-
-
-def is_section(kind: Any) -> bool:
-    """Whether a type is a section of the expectations."""
-    return isinstance(kind, type) and issubclass(kind, BaseModel) and kind in _SECTIONS

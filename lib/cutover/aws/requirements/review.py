@@ -6,10 +6,12 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+from cutover.aws.requirements.answers import Ask, NotApplicable, NotThere, Unreadable
 from cutover.aws.requirements.balancer import Balancer
 from cutover.aws.requirements.rds import Instance
 from cutover.aws.requirements.requirement import HIGH, LOW, MEDIUM, REVIEW, Outcome, at_most, judged, requirement
-from cutover.aws.requirements.stack import Ask, NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import AccountExpectation
 
 _OVER = 1.2

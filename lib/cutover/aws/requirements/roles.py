@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Self
 
+from cutover.aws.requirements.answers import Ask, NotThere, Unreadable
 from cutover.aws.requirements.compute import only_on_ecs
 from cutover.aws.requirements.ecs import Container
 from cutover.aws.requirements.policies import listed, statements, wide_grants
 from cutover.aws.requirements.requirement import BLOCKER, HIGH, MEDIUM, Outcome, judged, requirement
-from cutover.aws.requirements.stack import Ask, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import IamExpectation
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cutover.aws.requirements.answers import Ask, NotThere, pick
 from cutover.aws.requirements.compute import only_on_ecs
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -14,7 +15,8 @@ from cutover.aws.requirements.requirement import (
     requirement,
     show,
 )
-from cutover.aws.requirements.stack import Ask, NotThere, Stack, View, pick
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import ScalingExpectation
 
 DIMENSION = "ecs:service:DesiredCount"

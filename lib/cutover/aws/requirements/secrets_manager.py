@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Self
 
+from cutover.aws.requirements.answers import Absent, Ask, NotApplicable, NotThere, Unreadable
 from cutover.aws.requirements.network import Subnets, Vpc
 from cutover.aws.requirements.policies import is_everyone, statements
 from cutover.aws.requirements.rds import Instance
@@ -21,7 +22,8 @@ from cutover.aws.requirements.requirement import (
     judged,
     requirement,
 )
-from cutover.aws.requirements.stack import Absent, Ask, NotApplicable, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import RdsExpectation, SecretsExpectation
 from cutover.urls import HOW_TO_WRITE
 

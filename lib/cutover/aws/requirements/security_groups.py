@@ -6,9 +6,11 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, Self
 
+from cutover.aws.requirements.answers import Ask, NotApplicable, NotThere
 from cutover.aws.requirements.network import Vpc
 from cutover.aws.requirements.requirement import BLOCKER, HIGH, LOW, Outcome, judged, requirement, show
-from cutover.aws.requirements.stack import Ask, NotApplicable, NotThere, Stack, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import EcsExpectation, NetworkExpectation, RdsExpectation, RedisExpectation
 
 Rule = tuple[str, int, int, str]

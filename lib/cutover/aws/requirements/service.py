@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Self
 
+from cutover.aws.requirements.answers import Absent, Ask, NotThere, Unreadable
 from cutover.aws.requirements.ecs import Cluster, Service, TaskDefinition
 from cutover.aws.requirements.network import Subnets
 from cutover.aws.requirements.requirement import (
@@ -21,7 +22,8 @@ from cutover.aws.requirements.requirement import (
     requirement,
 )
 from cutover.aws.requirements.security_groups import EcsGroup
-from cutover.aws.requirements.stack import Absent, Ask, NotThere, Stack, Unreadable, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import EcsExpectation
 
 _BAD_EVENT = re.compile(r"unable to|failed|unhealthy|error|deregistered .* due to|rolling back|stopped .* reason", re.I)

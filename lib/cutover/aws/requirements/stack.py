@@ -6,42 +6,14 @@ import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from cutover.aws.account import Response
 from cutover.aws.problem import Problem
-from cutover.aws.requirements.recording import Reader, Recording
-from cutover.aws.requirements.view import (
-    Absent,
-    Ask,
-    NotApplicable,
-    NotThere,
-    Unreadable,
-    View,
-    name_tag,
-    parse_moment,
-    pick,
-)
+from cutover.aws.requirements.answers import Absent, NotApplicable, NotThere, Unreadable
+from cutover.aws.requirements.recording import Reader
 from cutover.expectations import Expectations
 from cutover.migration import Migration
-
-__all__ = [
-    "Absent",
-    "Ask",
-    "NotApplicable",
-    "NotThere",
-    "Phase",
-    "Reader",
-    "Recording",
-    "Stack",
-    "Unreadable",
-    "View",
-    "name_tag",
-    "parse_moment",
-    "pick",
-]
-
-V = TypeVar("V", bound=View)
 
 _ABOUT_THE_PLACE = ("sts", "get_caller_identity"), ("ec2", "describe_availability_zones")
 """What is asked before it is known that this is the right account and region."""
@@ -58,6 +30,22 @@ class Phase(StrEnum):
         """Whether what is due in this phase is due in phase `now`."""
         order = list(Phase)
         return order.index(self) <= order.index(now)
+
+
+class Readable(Protocol):
+    """A kind of look at the stack, such as a view of one resource."""
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """Look it up.
+
+        Raises:
+            NotThere, Unreadable, NotApplicable: there is nothing to look at.
+        """
+        ...
+
+
+V = TypeVar("V", bound=Readable)
 
 
 @dataclass
@@ -81,8 +69,8 @@ class Stack:
     source_major: int | None = None
     closed: str = ""
     evidence: set[str] = field(default_factory=set)
-    _views: dict[type[View], View | Exception] = field(default_factory=dict)
-    _locks: dict[type[View], threading.RLock] = field(default_factory=dict)
+    _views: dict[type[Readable], Readable | Exception] = field(default_factory=dict)
+    _locks: dict[type[Readable], threading.RLock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property

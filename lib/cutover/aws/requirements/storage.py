@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cutover.aws.requirements.answers import Ask, NotApplicable
 from cutover.aws.requirements.requirement import (
     HIGH,
     LOW,
@@ -13,7 +14,8 @@ from cutover.aws.requirements.requirement import (
     one_of,
     requirement,
 )
-from cutover.aws.requirements.stack import Ask, NotApplicable, Stack, View
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 
 
 def bucket_name(stack: Stack) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from cutover.aws.requirements.answers import Ask, NotThere, parse_moment
 from cutover.aws.requirements.rds import Instance
 from cutover.aws.requirements.requirement import LOW, MEDIUM, Outcome, judged, requirement
-from cutover.aws.requirements.stack import Ask, NotThere, Stack, View, parse_moment
+from cutover.aws.requirements.stack import Stack
+from cutover.aws.requirements.view import View
 from cutover.expectations import RdsExpectation
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,3 +85,8 @@ class Catalog:
             unfinished_restore=raw.get("unfinished_restore"),
             roles=frozenset(o.name for o in objects if o.kind == "role"),
         )
+
+
+def extension_version(text: Any) -> tuple[int, ...]:
+    """`1.10` as (1, 10), so that it is newer than `1.9`."""
+    return tuple(int(part) for part in re.findall(r"\d+", str(text)))

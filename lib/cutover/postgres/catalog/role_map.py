@@ -14,10 +14,10 @@ from typing import Any
 
 from cutover.errors import UsageError
 from cutover.finding import Finding, Severity, Status
+from cutover.postgres.catalog.clauses import ROLE_WORDS
 from cutover.postgres.catalog.expected import service_roles
 from cutover.postgres.catalog.model import Catalog, CatalogObject
 from cutover.postgres.catalog.role_names import bare, owner_of, renamed, roles_in
-from cutover.postgres.catalog.statements import ROLE_WORDS
 
 ROLE_MAP = "INT-catalog-role-map"
 """Findings with this id, a colon and the role of the source say which role of the target it is."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cutover.finding import Severity
-from cutover.postgres.catalog.model import CatalogObject
-from cutover.postgres.catalog.remedies import version
+from cutover.postgres.catalog.model import CatalogObject, extension_version
 
 APART = {"owner": Severity.HIGH, "acl": Severity.HIGH, "comment": Severity.LOW}
 """Attributes that are kinds of their own."""
@@ -81,7 +80,7 @@ def weight(
     if problem == "extra":
         return Severity.HIGH if one.kind in _BEHAVES else Severity.LOW if one.kind in _NEW_HOME else Severity.MEDIUM
     if one.kind == "extension" and tuple(changed) == ("version",) and target is not None:
-        newer = version(target.attributes["version"]) > version(one.attributes["version"])
+        newer = extension_version(target.attributes["version"]) > extension_version(one.attributes["version"])
         return Severity.LOW if newer else Severity.HIGH
     if one.kind == "sequence value" and target is not None:
         return Severity.BLOCKER if behind(one, target) else Severity.HIGH

@@ -10,7 +10,7 @@ from cutover.errors import ExitCode
 from cutover.finding import Finding, Status
 from cutover.postgres.catalog import ROLE_MAP
 from cutover.postgres.integrity.results import ROWS, Comparison, Equality, TableComparison, instant
-from cutover.text import count, duration, visible
+from cutover.text import count, cut, duration, visible
 
 if TYPE_CHECKING:
     from cutover.postgres.integrity.locate import RowDifference
@@ -143,7 +143,7 @@ def _finding(finding: Finding) -> Iterator[tuple[str, str]]:
     told = f"{what}: {seen}" if what else finding.sentence()
     if seen.lower().startswith((what or finding.title).lower()):
         told = seen[0].upper() + seen[1:]
-    yield "", f"  {told if len(told) <= _WIDE else told[: _WIDE - 2].rstrip() + ' …'}"
+    yield "", f"  {cut(told, _WIDE)}"
 
 
 def _shown(value: str | None) -> str:

@@ -31,7 +31,7 @@ from cutover.postgres.integrity.results import Comparison, TableComparison
 from cutover.postgres.integrity.rewritten import rewritten_since
 from cutover.postgres.integrity.rowhash import row_sha256
 from cutover.postgres.integrity.selection import Selection, left_out
-from cutover.postgres.progress import Listener
+from cutover.progress import Listener
 
 
 def audit(
@@ -157,15 +157,15 @@ def _summary(tables: list[TableComparison], sums: dict[str, dict[str, str]], sub
     whole = judged and all(table.identical for table in judged)
     status = Status.PASS if whole else Status.FAIL if len(alike) < len(both) else Status.NOT_COMPARED
     everything = hashlib.sha256("".join(f"{n} {sums[n].get('source', '-')}\n" for n in sorted(sums)).encode())
-    return Finding(
-        id="INT-audit",
-        title="Every table has the same SHA-256 on both sides",
-        status=status,
+    return Finding.check(
+        "INT-audit",
+        "Every table has the same SHA-256 on both sides",
+        status,
         severity=Severity.BLOCKER,
         subject=subject,
         expected=f"{len(judged)} tables",
         observed=f"{len(alike)} of {len(sums)} have; the source's numbers together: sha256:{everything.hexdigest()}",
-        why="" if whole else "What differs, or was not read, is named below.",
-        remedy="" if whole else "Run the comparison: it names the rows.",
+        why="What differs, or was not read, is named below.",
+        remedy="Run the comparison: it names the rows.",
         evidence=(kept,) if kept else (),
     )

@@ -35,8 +35,8 @@ from cutover.postgres.integrity.results import Comparison
 from cutover.postgres.integrity.rowhash import Algorithm
 from cutover.postgres.integrity.selection import Selection, left_out
 from cutover.postgres.integrity.sequences import check_sequences
-from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import Snapshot
+from cutover.progress import Listener
 
 
 def compare(

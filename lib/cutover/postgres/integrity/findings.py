@@ -163,25 +163,20 @@ def _summary(
     told = [f"{number:,} {word}" for number, word in counts if number]
     observed += f"; rows: {', '.join(told)}" if told else ""
     observed += f"; {len(open_ones)} not compared" if open_ones else ""
-    why = {
-        Status.FAIL: "Named below: " + ", ".join(f.id.removeprefix("INT-rows:") for f in wrong[:12]),
-        Status.NOT_COMPARED: "Named below: " + ", ".join(f.id.removeprefix("INT-rows:") for f in open_ones[:12]),
-        Status.UNKNOWN: "There is no table on either side, so nothing was compared."
-        if not chosen
-        else "Nothing on either side is what was chosen, so nothing was compared.",
-    }.get(status, "")
-    return Finding(
-        id="INT-rows",
-        title="Every row of every chosen table has arrived" if chosen else "Every row of every table has arrived",
-        status=status,
+    why = "Named below: " + ", ".join(f.id.removeprefix("INT-rows:") for f in (wrong or open_ones)[:12])
+    if status is Status.UNKNOWN:
+        why = "Nothing on either side is what was chosen" if chosen else "There is no table on either side"
+        why += ", so nothing was compared."
+    return Finding.check(
+        "INT-rows",
+        "Every row of every chosen table has arrived" if chosen else "Every row of every table has arrived",
+        status,
         severity=Severity.BLOCKER,
         subject=target,
         expected=f"{len(whole)} tables identical",
         observed=observed,
         why=why,
-        remedy="What is wrong is named table by table (INT-rows:TABLE), each with what mends it."
-        if status is not Status.PASS
-        else "",
+        remedy="What is wrong is named table by table (INT-rows:TABLE), each with what mends it.",
         evidence=(evidence,) if evidence else (),
         data={"tables": len(whole), "rows": rows, "missing": lost, "extra": extra, "different": changed},
     )

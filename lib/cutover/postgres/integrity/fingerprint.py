@@ -23,8 +23,8 @@ from cutover.postgres.integrity.reading import Crew, read_digests, whole_shape
 from cutover.postgres.integrity.relations import Relation
 from cutover.postgres.integrity.rowhash import Algorithm
 from cutover.postgres.integrity.selection import Selection
-from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import Snapshot
+from cutover.progress import Listener
 
 FORMAT = "cutover fingerprint 2"
 

@@ -14,7 +14,7 @@ from cutover.postgres.integrity.locate import Side, locate
 from cutover.postgres.integrity.matching import Match
 from cutover.postgres.integrity.reading import Counter, Crew, Database, joined, said
 from cutover.postgres.integrity.rowhash import Algorithm
-from cutover.postgres.progress import Listener
+from cutover.progress import Listener
 
 
 def locate_all(

@@ -38,7 +38,7 @@ from cutover.postgres.integrity.relations import Kind, Relation
 from cutover.postgres.integrity.results import Comparison, TableComparison
 from cutover.postgres.integrity.rowhash import Algorithm
 from cutover.postgres.integrity.selection import Selection, left_out
-from cutover.postgres.progress import Listener, Progress
+from cutover.progress import Listener, Progress
 
 
 def compare_moving(

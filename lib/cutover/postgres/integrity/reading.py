@@ -22,8 +22,8 @@ from cutover.postgres.integrity.politeness import Brake, Politeness
 from cutover.postgres.integrity.relations import Relation
 from cutover.postgres.integrity.rewritten import rewritten_since
 from cutover.postgres.integrity.rowhash import Algorithm, form
-from cutover.postgres.progress import Listener, Progress
 from cutover.postgres.snapshot import Snapshot, join_snapshot
+from cutover.progress import Listener, Progress
 
 Connection = psycopg.Connection[Any]
 Where = Literal["source", "target"]

@@ -58,17 +58,15 @@ def check_sequences(url: str, *, tables: Collection[str] | None = None) -> list[
     lagging = sum(f.status is Status.FAIL for f in findings)
     unknown = len(findings) - lagging
     status = Status.FAIL if lagging else Status.UNKNOWN if unknown else Status.PASS
-    summary = Finding(
-        id="INT-sequences",
-        title="Every sequence stands beyond the values in its columns",
-        status=status,
+    summary = Finding.check(
+        "INT-sequences",
+        "Every sequence stands beyond the values in its columns",
+        status,
         severity=Severity.BLOCKER,
         subject=describe(url),
         expected="the next value is new to its column",
         observed=f"{len(fed) - len(findings)} of {len(fed)} stand beyond; {lagging} lag, {unknown} could not be read",
-        why="The first insert after the cutover would fail on a duplicate key, or store a number twice."
-        if findings
-        else "",
+        why="The first insert after the cutover would fail on a duplicate key, or store a number twice.",
         remedy="\n".join(f.remedy for f in findings if f.remedy),
         data={"sequences": len(fed), "lagging": lagging},
     )

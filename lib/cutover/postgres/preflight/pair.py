@@ -15,6 +15,7 @@ from cutover.postgres.facts import ServerFacts
 from cutover.postgres.preflight.query_checks import Connection
 from cutover.postgres.transfer import unfinished_restore
 from cutover.postgres.transfer.mark import objects_in
+from cutover.text import size
 
 _ROOM = 1.5
 """Times the source's size that the target wants: data and indexes, sorts that build them, WAL (our rule of thumb)."""
@@ -22,17 +23,16 @@ _ROOM = 1.5
 
 def versions(source: ServerFacts, target: ServerFacts) -> Finding:
     """`PRE-versions`."""
-    newer = target.major >= source.major
-    return Finding(
-        id="PRE-versions",
-        title="The target's PostgreSQL is at least as new as the source's",
-        status=Status.PASS if newer else Status.FAIL,
+    return Finding.check(
+        "PRE-versions",
+        "The target's PostgreSQL is at least as new as the source's",
+        target.major < source.major,
         severity=Severity.BLOCKER,
         subject=target.described,
         expected=f"at least {source.major}",
         observed=target.version,
-        why="" if newer else "A dump does not restore into an older major.",
-        remedy="" if newer else f"Create the target with engine version {source.major} or newer.",
+        why="A dump does not restore into an older major.",
+        remedy=f"Create the target with engine version {source.major} or newer.",
     )
 
 
@@ -50,17 +50,16 @@ def collation(source: ServerFacts, target: ServerFacts) -> Finding:
 
 
 def _same(key: str, word: str, ours: str, theirs: str, target: ServerFacts, why: str, severity: Severity) -> Finding:
-    same = ours == theirs
-    return Finding(
-        id=f"PRE-{key}",
-        title=f"Both databases have the same {word}",
-        status=Status.PASS if same else Status.FAIL,
+    return Finding.check(
+        f"PRE-{key}",
+        f"Both databases have the same {word}",
+        ours != theirs,
         severity=severity,
         subject=target.described,
         expected=ours,
         observed=theirs,
-        why="" if same else why,
-        remedy="" if same else "CREATE DATABASE … TEMPLATE template0 ENCODING … LOCALE …; as the source has them.",
+        why=why,
+        remedy="CREATE DATABASE … TEMPLATE template0 ENCODING … LOCALE …; as the source has them.",
     )
 
 
@@ -117,47 +116,41 @@ def sorts(
     absent = [str(name) for name, _, _ in used if str(name) not in offered]
     moved = provider != "builtin" and (provider, now) != (its_provider, its) and bool(now or its)
     return [
-        Finding(
+        Finding.check(
             "PRE-collation-current",
             "The source's indexes were built with the sort order that its system has now",
-            Status.FAIL if outdated else Status.PASS,
-            Severity.MEDIUM,
-            target.described,
-            f"version {now}" if now else "a collation without versions",
-            f"built with another: {', '.join(outdated)}" if outdated else "the same",
-            "An index on text may be corrupt: rows not found, or duplicates in a unique one, which stop its restore."
-            if outdated
-            else "",
-            "REINDEX DATABASE …; on the source, then ALTER DATABASE … REFRESH COLLATION VERSION;" if outdated else "",
+            outdated,
+            severity=Severity.MEDIUM,
+            subject=target.described,
+            expected=f"version {now}" if now else "a collation without versions",
+            observed=f"built with another: {', '.join(outdated)}" if outdated else "the same",
+            why="An index on text may be corrupt: rows not found, or duplicates in a unique one, which stop its "
+            "restore.",
+            remedy="REINDEX DATABASE …; on the source, then ALTER DATABASE … REFRESH COLLATION VERSION;",
         ),
-        Finding(
+        Finding.check(
             "PRE-collation-versions",
             "Text sorts the same way on both sides",
-            Status.FAIL if moved else Status.PASS,
-            Severity.LOW,
-            target.described,
-            f"{provider} {now or 'without a version'}",
-            f"{its_provider} {its or 'without a version'}",
-            "The restore builds every index anew, so none is corrupt; lists may come in another order, ranges over "
-            "text may hold other rows."
-            if moved
-            else "",
-            'Test what sorts by text, or use COLLATE "C" or the builtin provider where order must not change.'
-            if moved
-            else "",
+            moved,
+            severity=Severity.LOW,
+            subject=target.described,
+            expected=f"{provider} {now or 'without a version'}",
+            observed=f"{its_provider} {its or 'without a version'}",
+            why="The restore builds every index anew, so none is corrupt; lists may come in another order, ranges over "
+            "text may hold other rows.",
+            remedy='Test what sorts by text, or use COLLATE "C" or the builtin provider where order must not change.',
         ),
-        Finding(
+        Finding.check(
             "PRE-collations",
             "The target has every collation that the source's columns use",
-            Status.FAIL if absent else Status.PASS,
-            Severity.HIGH,
-            target.described,
-            ", ".join(str(row[0]) for row in used) or "none but the default",
-            f"missing: {', '.join(absent)}" if absent else "all are there",
-            "A table with such a column cannot be made, and its rows are lost." if absent else "",
-            "SELECT pg_import_system_collations('pg_catalog'); on the target, or CREATE COLLATION under that name."
-            if absent
-            else "",
+            absent,
+            severity=Severity.HIGH,
+            subject=target.described,
+            expected=", ".join(str(row[0]) for row in used) or "none but the default",
+            observed=f"missing: {', '.join(absent)}" if absent else "all are there",
+            why="A table with such a column cannot be made, and its rows are lost.",
+            remedy="SELECT pg_import_system_collations('pg_catalog'); on the target, or CREATE COLLATION under that "
+            "name.",
         ),
     ]
 
@@ -197,39 +190,37 @@ def extensions(source: ServerFacts, target: ServerFacts, theirs: Connection) -> 
     words = ", ".join(f"{name} {version}" for name, version in used)
     by_list = " (by the parameter rds.extensions)" if allowed is not None else ""
     return [
-        Finding(
-            id="PRE-extensions",
-            title="The target offers every extension that the source uses",
-            status=Status.FAIL if absent else Status.PASS,
+        Finding.check(
+            "PRE-extensions",
+            "The target offers every extension that the source uses",
+            absent,
             severity=Severity.BLOCKER,
             subject=target.described,
             expected=words,
             observed=f"not offered{by_list}: {', '.join(absent)}" if absent else f"all are offered{by_list}",
-            why="Tables that use its types cannot be restored, and their rows are lost." if absent else "",
-            remedy="Install it, choose an engine version that has it, or take it out of the source." if absent else "",
+            why="Tables that use its types cannot be restored, and their rows are lost.",
+            remedy="Install it, choose an engine version that has it, or take it out of the source.",
         ),
-        Finding(
-            id="PRE-extension-versions",
-            title="The target's extensions are at least as new as the source's",
-            status=Status.FAIL if older else Status.PASS,
+        Finding.check(
+            "PRE-extension-versions",
+            "The target's extensions are at least as new as the source's",
+            older,
             severity=Severity.MEDIUM,
             subject=target.described,
             expected=words,
             observed=f"older: {', '.join(older)}" if older else "none is older",
-            why="A function or a type of the newer version may be missing in the older one." if older else "",
-            remedy="Choose an engine version that has it, or try the application against the trial copy."
-            if older
-            else "",
+            why="A function or a type of the newer version may be missing in the older one.",
+            remedy="Choose an engine version that has it, or try the application against the trial copy.",
         ),
-        Finding(
-            id="PRE-extension-rights",
-            title="We may install every extension on the target",
-            status=Status.FAIL if barred else Status.PASS,
+        Finding.check(
+            "PRE-extension-rights",
+            "We may install every extension on the target",
+            barred,
             severity=Severity.HIGH,
             subject=target.described,
             expected="trusted, or installed already, or our role is superuser (RDS: rds_superuser)",
             observed=f"not ours to install: {', '.join(barred)}" if barred else "all of them",
-            why="CREATE EXTENSION would be refused in the restore, and with it all that needs it." if barred else "",
+            why="CREATE EXTENSION would be refused in the restore, and with it all that needs it.",
             remedy="\n".join(f'CREATE EXTENSION "{name}"; as an administrator of the target' for name in barred),
         ),
     ]
@@ -250,26 +241,25 @@ def roles(ours: Connection, theirs: Connection, target: ServerFacts) -> Finding:
     }
     there = {str(row[0]) for row in theirs.execute("SELECT rolname FROM pg_roles")}
     absent = sorted(needed - there)
-    return Finding(
-        id="PRE-roles",
-        title="The roles that own objects or hold grants exist on the target",
-        status=Status.FAIL if absent else Status.PASS,
+    return Finding.check(
+        "PRE-roles",
+        "The roles that own objects or hold grants exist on the target",
+        absent,
         severity=Severity.MEDIUM,
         subject=target.described,
         expected=", ".join(sorted(needed)) or "none needed",
         observed=f"missing: {', '.join(absent)}" if absent else "all exist",
-        why="Grants to these roles cannot be restored; each is an object lost, and the restore stays marked."
-        if absent
-        else "",
+        why="Grants to these roles cannot be restored; each is an object lost, and the restore stays marked.",
         remedy="\n".join(f'CREATE ROLE "{name}" LOGIN;' for name in absent),
     )
 
 
 def ready(theirs: Connection, target: ServerFacts) -> list[Finding]:
     """`PRE-target-empty`, `PRE-target-writable`: nothing in it, and we may fill it."""
-    unfinished = unfinished_restore(theirs)
     held = objects_in(theirs)
-    empty = not held and unfinished is None
+    found = [", ".join(held)] if held else []
+    if unfinished_restore(theirs) is not None:
+        found.append("the mark of a restore that did not end well")
     row = theirs.execute(
         "SELECT pg_is_in_recovery(), s.reset_val, has_database_privilege(current_database(), 'CREATE') "
         "FROM pg_settings s WHERE s.name = 'default_transaction_read_only'"
@@ -285,36 +275,28 @@ def ready(theirs: Connection, target: ServerFacts) -> list[Finding]:
         if holds
     ]
     return [
-        Finding(
-            id="PRE-target-empty",
-            title="The target database is empty",
-            status=Status.PASS if empty else Status.FAIL,
+        Finding.check(
+            "PRE-target-empty",
+            "The target database is empty",
+            found,
             severity=Severity.HIGH,
             subject=target.described,
             expected="no table, view, sequence, function, type, schema or large object",
-            observed="; ".join(
-                [
-                    *([", ".join(held)] if held else []),
-                    *(["the mark of a restore that did not end well"] if unfinished is not None else []),
-                ]
-            )
-            or "empty",
-            why="" if empty else "A restore over existing objects mixes two states; it will be refused.",
-            remedy="" if empty else "Drop and create the target database again once nothing in it is needed.",
+            observed="; ".join(found) or "empty",
+            why="A restore over existing objects mixes two states; it will be refused.",
+            remedy="Drop and create the target database again once nothing in it is needed.",
         ),
-        Finding(
-            id="PRE-target-writable",
-            title="The target takes writes, and ours",
-            status=Status.FAIL if reasons else Status.PASS,
+        Finding.check(
+            "PRE-target-writable",
+            "The target takes writes, and ours",
+            reasons,
             severity=Severity.BLOCKER,
             subject=target.described,
             expected="a primary, writable, with CREATE on the database",
             observed="; ".join(reasons) or "it does",
-            why="Nothing can be restored into it." if reasons else "",
+            why="Nothing can be restored into it.",
             remedy=f'Point at the primary; ALTER DATABASE "{target.database}" RESET default_transaction_read_only; '
-            f'GRANT CREATE ON DATABASE "{target.database}" TO "{target.user}"; whichever it is.'
-            if reasons
-            else "",
+            f'GRANT CREATE ON DATABASE "{target.database}" TO "{target.user}"; whichever it is.',
         ),
     ]
 
@@ -329,50 +311,50 @@ def room(source: ServerFacts, target: ServerFacts, storage_bytes: int | None, fo
     """
     needed = int(source.size_bytes * _ROOM)
     title = "The target's storage holds the source and what building its indexes needs"
-    findings = [
-        Finding(
+    expected = f"at least {size(needed)} ({_ROOM} times the source's {size(source.size_bytes)})"
+    if storage_bytes is None:
+        storage = Finding(
             "PRE-room",
             title,
-            Status.UNKNOWN if storage_bytes is None else Status.PASS if storage_bytes >= needed else Status.FAIL,
-            Severity.MEDIUM if storage_bytes is None else Severity.HIGH,
+            Status.UNKNOWN,
+            Severity.MEDIUM,
             target.described,
-            f"at least {_size(needed)} ({_ROOM} times the source's {_size(source.size_bytes)})",
-            "not told" if storage_bytes is None else _size(storage_bytes),
-            "A server does not say by SQL how much room is left on its disk."
-            if storage_bytes is None
-            else "The restore would stop in its middle with a full disk."
-            if storage_bytes < needed
-            else "",
-            "See FreeStorageSpace of the instance in CloudWatch, or give expect.rds.storage_gib in the parameters."
-            if storage_bytes is None
-            else "aws rds modify-db-instance --allocated-storage … --apply-immediately"
-            if storage_bytes < needed
-            else "",
+            expected,
+            "not told",
+            "A server does not say by SQL how much room is left on its disk.",
+            "See FreeStorageSpace of the instance in CloudWatch, or give expect.rds.storage_gib in the parameters.",
         )
-    ]
+    else:
+        storage = Finding.check(
+            "PRE-room",
+            title,
+            storage_bytes < needed,
+            severity=Severity.HIGH,
+            subject=target.described,
+            expected=expected,
+            observed=size(storage_bytes),
+            why="The restore would stop in its middle with a full disk.",
+            remedy="aws rds modify-db-instance --allocated-storage … --apply-immediately",
+        )
     if folder is None:
-        return findings
+        return [storage]
     there = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
     free = shutil.disk_usage(there).free
-    enough = free >= source.size_bytes
-    findings.append(
-        Finding(
+    return [
+        storage,
+        Finding.check(
             "PRE-room-dump",
             "The disk that the dump goes to has room for it",
-            Status.PASS if enough else Status.FAIL,
-            Severity.HIGH,
-            str(folder),
-            f"at least {_size(source.size_bytes)}, the source's size (a dump is compressed, and lacks the indexes)",
-            f"{_size(free)} free",
-            "" if enough else "The dump would stop in its middle with a full disk.",
-            "" if enough else "Make room, or set `backups:` in the parameters to a larger disk.",
-        )
-    )
-    return findings
-
-
-def _size(size: float) -> str:
-    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
+            free < source.size_bytes,
+            severity=Severity.HIGH,
+            subject=str(folder),
+            expected=f"at least {size(source.size_bytes)}, the source's size (a dump is compressed, and lacks the "
+            "indexes)",
+            observed=f"{size(free)} free",
+            why="The dump would stop in its middle with a full disk.",
+            remedy="Make room, or set `backups:` in the parameters to a larger disk.",
+        ),
+    ]
 
 
 def _unknown(key: str, title: str, severity: Severity, target: ServerFacts, error: psycopg.Error) -> Finding:

@@ -62,15 +62,15 @@ def look(connection: Connection, subject: str, check: Look, suffix: str = "") ->
             "Connect as a role that may read it, such as a member of pg_read_all_settings and pg_monitor.",
         )
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return Finding(
-        id=f"PRE-{check.key}{suffix}",
-        title=check.title,
-        status=Status.FAIL if names else Status.PASS,
+    return Finding.check(
+        f"PRE-{check.key}{suffix}",
+        check.title,
+        names,
         severity=check.severity,
         subject=subject,
         expected="none",
-        observed=", ".join(names[:_NAMED]) + more if names else "none",
-        why=check.why if names else "",
-        remedy=check.remedy.replace("{}", names[0]) if names else "",
+        observed=", ".join(names[:_NAMED]) + more or "none",
+        why=check.why,
+        remedy=check.remedy.replace("{}", "".join(names[:1])),
         data={"count": len(names), "names": names[:200]} if names else {},
     )

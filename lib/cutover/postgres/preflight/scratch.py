@@ -163,18 +163,18 @@ def _compared(source: Catalog, scratch: Catalog, restored: Restored, user: str) 
     ours, theirs = _schema_of(source), _schema_of(scratch)
     seen = compare_catalogs(ours, theirs, live=True, deparsed=theirs, restored_as=restored.by(user), acl=restored.acl)
     wrong = [f for f in seen if f.status in (Status.FAIL, Status.MISSING) and f.id != "INT-catalog"]
-    return Finding(
+    return Finding.check(
         "PRE-schema-same",
         "What is restored is what it was",
-        Status.FAIL if wrong else Status.PASS,
-        Severity.MEDIUM,
-        scratch.database,
-        f"{len(ours.objects)} objects, each the same on the target's server",
-        "; ".join(f.observed for f in wrong[:10]) + (f" … and {len(wrong) - 10} more" if len(wrong) > 10 else "")
-        if wrong
-        else f"{len(ours.objects)} objects, all the same",
-        "pg_restore did not complain, but 13_data_integrity will find these differences on the day." if wrong else "",
-        "Mend them on the source, or declare them under expected_differences." if wrong else "",
+        wrong,
+        severity=Severity.MEDIUM,
+        subject=scratch.database,
+        expected=f"{len(ours.objects)} objects, each the same on the target's server",
+        observed="; ".join(f.observed for f in wrong[:10])
+        + (f" … and {len(wrong) - 10} more" if len(wrong) > 10 else ""),
+        good=f"{len(ours.objects)} objects, all the same",
+        why="pg_restore did not complain, but 13_data_integrity will find these differences on the day.",
+        remedy="Mend them on the source, or declare them under expected_differences.",
         data={"findings": [f.id for f in wrong[:100]]} if wrong else {},
     )
 
@@ -193,15 +193,15 @@ def _judged(key: str, title: str, severity: Severity, seen: Scratch, errors: lis
     more = f" … and {len(words) - 10} more" if len(words) > 10 else ""
     loss = "Rows would be lost with it." if key == "data" else "The application may need it; a grant may be missing."
     remedies = dict.fromkeys(_remedy(error) for error in errors)
-    return Finding(
-        id=f"PRE-schema-{key}",
-        title=title,
-        status=Status.FAIL if errors else Status.PASS,
+    return Finding.check(
+        f"PRE-schema-{key}",
+        title,
+        errors,
         severity=severity,
         subject=describe(seen.url),
         expected="no error of pg_restore",
         observed="; ".join(words[:10]) + more if words else f"none ({seen.tool}, {seen.seconds:.1f} s)",
-        why=f"A restore of the schema into a scratch database lost this. {loss}" if errors else "",
+        why=f"A restore of the schema into a scratch database lost this. {loss}",
         remedy="\n".join(list(remedies)[:10]),
         data={"errors": [error.to_dict() for error in errors[:100]]} if errors else {},
     )

@@ -9,6 +9,7 @@ from cutover.finding import Finding, Severity, Status
 from cutover.postgres.connection import READ_ONLY, describe, one_line, parameters, start_up
 from cutover.postgres.facts import ServerFacts
 from cutover.postgres.preflight.query_checks import Connection
+from cutover.text import size
 
 _KEPT = 3
 _BY_NAME = ("require", "verify-ca", "verify-full")
@@ -22,7 +23,7 @@ def reached(side: str, facts: ServerFacts) -> Finding:
         status=Status.PASS,
         severity=Severity.BLOCKER,
         subject=facts.described,
-        observed=f"PostgreSQL {facts.version}, {facts.size_bytes / 2**20:,.1f} MiB, {facts.tables} tables, "
+        observed=f"PostgreSQL {facts.version}, {size(facts.size_bytes)}, {facts.tables} tables, "
         f"about {facts.rows_estimated:,} rows, as {facts.user}",
         data={"major": facts.major, "bytes": facts.size_bytes, "tables": facts.tables},
     )
@@ -58,18 +59,17 @@ def connections(side: str, facts: ServerFacts, connection: Connection, jobs: int
         limits[f"the CONNECTION LIMIT of {facts.user}"] = (int(of_role), int(as_role))
     which, (limit, used) = min(limits.items(), key=lambda item: item[1][0] - item[1][1])
     free, needed = limit - used, jobs * 2 + 2
-    enough = free >= needed
     raised = "raise max_connections" if which == "max_connections" else f"raise {which} (ALTER … CONNECTION LIMIT -1)"
-    return Finding(
-        id=f"PRE-connections-{side}",
-        title=f"The {side} has connections to spare",
-        status=Status.PASS if enough else Status.FAIL,
+    return Finding.check(
+        f"PRE-connections-{side}",
+        f"The {side} has connections to spare",
+        free < needed,
         severity=Severity.HIGH,
         subject=facts.described,
         expected=f"at least {needed} free",
         observed=f"{free} of {limit} free, by {which}",
-        why="" if enough else "The transfer would be refused in its middle.",
-        remedy="" if enough else f"Close idle sessions, lower `jobs`, or {raised}.",
+        why="The transfer would be refused in its middle.",
+        remedy=f"Close idle sessions, lower `jobs`, or {raised}.",
     )
 
 
@@ -126,10 +126,10 @@ def pooler(url: str, refused: str = "") -> Finding:
     pooled = "-pooler" in known.get("host", "") or known.get("port") == "6432"
     address = f"{known.get('host', '')}:{known.get('port', '5432')}"
     direct = "Take `-pooler` out of the host name, or use the server's own address and port"
-    return Finding(
-        id="PRE-pooler",
-        title="The source is reached directly, not through a connection pooler",
-        status=Status.FAIL if pooled or refused else Status.PASS,
+    return Finding.check(
+        "PRE-pooler",
+        "The source is reached directly, not through a connection pooler",
+        pooled or refused,
         severity=Severity.HIGH,
         subject=describe(url),
         expected="the server's own address, which takes start-up options",
@@ -137,14 +137,10 @@ def pooler(url: str, refused: str = "") -> Finding:
         why="Where a login trigger refuses every session of a frozen database, only a start-up option lets us in to "
         "end the freeze."
         if refused
-        else "A pooler mixes sessions, so a snapshot cannot be held and settings leak."
-        if pooled
-        else "",
+        else "A pooler mixes sessions, so a snapshot cannot be held and settings leak.",
         remedy=f"{direct}, before the freeze: give the direct URL as `source.database_url`."
         if refused
-        else f"{direct}."
-        if pooled
-        else "",
+        else f"{direct}.",
     )
 
 
@@ -165,11 +161,12 @@ def login_triggers(url: str, connection: Connection, refused: str = "") -> Findi
         connection: to it.
         refused: why it takes no start-up option, as for `pooler`.
     """
+    title, expected = "No event trigger of the source fires at login", "none that is enabled"
     try:
         found = connection.execute(_LOGIN_TRIGGERS).fetchall()
-        unread = ""
     except psycopg.Error as error:
-        found, unread = [], one_line(error, url)
+        unread = one_line(error, url)
+        return Finding("PRE-login-triggers", title, Status.UNKNOWN, Severity.BLOCKER, describe(url), expected, unread)
     shut = start_up(url, f"-c {READ_ONLY}=on") if found and not refused else ""
     if shut:
         tried = f"a read-only session of ours is refused: {shut}"
@@ -179,22 +176,18 @@ def login_triggers(url: str, connection: Connection, refused: str = "") -> Findi
         )
     names = ", ".join(f"{name} (of {owner})" for name, _, owner in found)
     disable = "\n".join(f"ALTER EVENT TRIGGER {name} DISABLE;" for _, name, _ in found)
-    return Finding(
-        id="PRE-login-triggers",
-        title="No event trigger of the source fires at login",
-        status=Status.FAIL if shut else Status.UNKNOWN if found or unread else Status.PASS,
+    return Finding.check(
+        "PRE-login-triggers",
+        title,
+        Status.FAIL if shut else Status.UNKNOWN if found else Status.PASS,
         severity=Severity.BLOCKER,
         subject=describe(url),
-        expected="none that is enabled",
-        observed=f"{names}; {tried}" if found else unread or "none",
+        expected=expected,
+        observed=f"{names}; {tried}" if found else "none",
         why="A trigger that writes refuses every login while the source is frozen, and at other times writes rows that "
-        "the copy does not have, for our own sessions too. What it does for other roles is not known."
-        if found
-        else "",
+        "the copy does not have, for our own sessions too. What it does for other roles is not known.",
         remedy="As its owner, until the switch is done (it is copied as it stands: ENABLE it again afterwards, on the "
         f"target too):\n{disable}\nOr let its function write nothing while current_setting('transaction_read_only') "
-        "is on, and record a waiver that says so."
-        if found
-        else "",
+        "is on, and record a waiver that says so.",
         data={"names": [str(name) for name, *_ in found]} if found else {},
     )

@@ -15,24 +15,6 @@ NOT_EXTENSION = (
 )
 
 
-def say(
-    key: str,
-    title: str,
-    good: bool,
-    severity: Severity,
-    subject: str,
-    expected: str,
-    observed: str,
-    why: str,
-    remedy: str,
-    **data: Any,
-) -> Finding:
-    """A look as a finding: PASS, or FAIL with why it matters and what to do."""
-    status = Status.PASS if good else Status.FAIL
-    why, remedy = ("", "") if good else (why, remedy)
-    return Finding(f"REP-{key}", title, status, severity, subject, expected, observed, why, remedy, data=data)
-
-
 def one(connection: Connection, query: str) -> tuple[Any, ...]:
     """The one row of a query."""
     row = connection.execute(query.encode()).fetchone()

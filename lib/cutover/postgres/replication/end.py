@@ -151,22 +151,19 @@ def check_ended(link: Link) -> Finding:
         return Finding("REP-end", title, Status.UNKNOWN, Severity.HIGH, link.subject, observed=error.what)
     left = [k for k, v in (("publication", state.publication), ("subscription", state.subscription)) if v]
     left += [f"slot {name}" for name in slots]
-    return Finding(
+    remedies = [f"On the source: SELECT pg_drop_replication_slot('{name}');" for name in slots]
+    remedies += [f"On the source: DROP PUBLICATION {link.name};"] if state.publication else []
+    remedies += [f"On the target: DROP SUBSCRIPTION {link.name};"] if state.subscription else []
+    return Finding.check(
         "REP-end",
         title,
-        Status.FAIL if left else Status.PASS,
-        Severity.HIGH,
-        link.subject,
-        "no publication, no slot, no subscription",
-        ", ".join(left) or "none",
-        "A slot that nobody reads keeps the source's log until its disk is full." if left else "",
-        "\n".join(
-            [
-                *(f"On the source: SELECT pg_drop_replication_slot('{name}');" for name in slots),
-                *([f"On the source: DROP PUBLICATION {link.name};"] if state.publication else []),
-                *([f"On the target: DROP SUBSCRIPTION {link.name};"] if state.subscription else []),
-            ]
-        ),
+        left,
+        severity=Severity.HIGH,
+        subject=link.subject,
+        expected="no publication, no slot, no subscription",
+        observed=", ".join(left) or "none",
+        why="A slot that nobody reads keeps the source's log until its disk is full.",
+        remedy="\n".join(remedies),
     )
 
 

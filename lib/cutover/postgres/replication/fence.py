@@ -14,9 +14,9 @@ from cutover.errors import ActionRefused, DatabaseError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.connection import describe, session
 from cutover.postgres.freeze import check_refused
-from cutover.postgres.progress import Listener, Progress
 from cutover.postgres.replication.end import writer
 from cutover.postgres.replication.link import Connection, Link, link_state
+from cutover.progress import Listener, Progress
 
 _SEQUENCES = "SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) FROM pg_sequences ORDER BY 1"
 
@@ -113,26 +113,26 @@ def check_fence(fence: Mapping[str, Any], sequences: Mapping[str, int], subject:
     """What was done at the fence, as findings REP-fence and REP-sequences."""
     seconds = fence.get("replayed_s")
     return [
-        Finding(
+        Finding.check(
             "REP-fence",
             "The copy holds everything up to the last write",
-            Status.PASS if seconds is not None else Status.FAIL,
-            Severity.BLOCKER,
-            subject,
-            f"everything before {fence.get('lsn')} committed on the target",
-            f"{fence.get('lsn')} reached {seconds:.2f} s after the fence was raised at {fence.get('at')}"
+            seconds is None,
+            severity=Severity.BLOCKER,
+            subject=subject,
+            expected=f"everything before {fence.get('lsn')} committed on the target",
+            observed=f"{fence.get('lsn')} reached {seconds:.2f} s after the fence was raised at {fence.get('at')}"
             if seconds is not None
             else "it was not reached",
             data={"lsn": fence.get("lsn"), **({"seconds": seconds} if seconds is not None else {})},
         ),
-        Finding(
+        Finding.check(
             "REP-sequences",
             "Every sequence was brought forward to where the source's stands",
             Status.PASS if seconds is not None else Status.UNKNOWN,
-            Severity.BLOCKER,
-            subject,
-            "the source's own values",
-            f"{len(sequences)} set" if seconds is not None else "not reached",
+            severity=Severity.BLOCKER,
+            subject=subject,
+            expected="the source's own values",
+            observed=f"{len(sequences)} set" if seconds is not None else "not reached",
             data={"sequences": len(sequences)},
         ),
     ]

@@ -80,19 +80,16 @@ def check_reach(link: Link) -> Finding:
         status, observed = Status.FAIL, one_line(error, link.source_url)
     except psycopg.Error as error:
         status, observed = Status.UNKNOWN, one_line(error, link.source_url)
-    good = status is Status.PASS
-    return Finding(
+    return Finding.check(
         "REP-reach",
         title,
         status,
-        Severity.BLOCKER,
-        describe(link.target_url),
-        "a replication connection from the target's server",
-        observed,
-        "" if good else "The target fetches the rows itself: what this machine reaches does not help it.",
-        ""
-        if good
-        else "Let the target's subnets out to the source's port (NAT gateway, security group, pg_hba.conf), give the "
+        severity=Severity.BLOCKER,
+        subject=describe(link.target_url),
+        expected="a replication connection from the target's server",
+        observed=observed,
+        why="The target fetches the rows itself: what this machine reaches does not help it.",
+        remedy="Let the target's subnets out to the source's port (NAT gateway, security group, pg_hba.conf), give the "
         f"source's role the right to replicate, set `source.replication_url` where the target needs another address; "
         f"{ELSE}.",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cutover.finding import Finding, Severity, Status
-from cutover.postgres.replication.checks import ELSE, NOT_EXTENSION, USERS, listed, names_of, one, say, told
+from cutover.postgres.replication.checks import ELSE, NOT_EXTENSION, USERS, listed, names_of, one, told
 from cutover.postgres.replication.identity import incomparable, unidentified
 from cutover.postgres.replication.link import Connection
 
@@ -14,17 +14,18 @@ LEAST_WAL_KEPT = 2**30
 def _wal_level(connection: Connection, subject: str, _: bool) -> Finding:
     """The source writes its log in enough detail to replicate from."""
     (level,) = one(connection, "SELECT current_setting('wal_level')")
-    return say(
-        "wal-level",
+    return Finding.check(
+        "REP-wal-level",
         "The source writes its log in enough detail to replicate from",
-        level == "logical",
-        Severity.BLOCKER,
-        subject,
-        "wal_level = logical",
-        f"wal_level = {level}",
-        "Without it no slot can be made; the change needs a restart of the source.",
-        "Own server: ALTER SYSTEM SET wal_level = logical; and restart. Neon (Replit): switch on logical replication "
-        f"in the project's settings. RDS: rds.logical_replication = 1 and reboot. {ELSE[0].upper()}{ELSE[1:]}.",
+        level != "logical",
+        severity=Severity.BLOCKER,
+        subject=subject,
+        expected="wal_level = logical",
+        observed=f"wal_level = {level}",
+        why="Without it no slot can be made; the change needs a restart of the source.",
+        remedy="Own server: ALTER SYSTEM SET wal_level = logical; and restart. Neon (Replit): switch on logical "
+        f"replication in the project's settings. RDS: rds.logical_replication = 1 and reboot. "
+        f"{ELSE[0].upper()}{ELSE[1:]}.",
     )
 
 
@@ -37,16 +38,17 @@ def _rights(connection: Connection, subject: str, _: bool) -> Finding:
         "FROM pg_roles WHERE rolname = current_user",
     )
     held = [n for n, has in (("superuser", superuser), ("REPLICATION", replication), ("rds_replication", rds)) if has]
-    return say(
-        "rights",
+    return Finding.check(
+        "REP-rights",
         "Our role on the source may replicate",
-        bool(held),
-        Severity.BLOCKER,
-        subject,
-        "the attribute REPLICATION, or membership of rds_replication",
-        f"{user}: {', '.join(held) or 'neither'}",
-        "The slot and the stream would be refused.",
-        f'As an administrator: ALTER ROLE "{user}" REPLICATION;  (RDS: GRANT rds_replication TO "{user}";) {ELSE}.',
+        not held,
+        severity=Severity.BLOCKER,
+        subject=subject,
+        expected="the attribute REPLICATION, or membership of rds_replication",
+        observed=f"{user}: {', '.join(held) or 'neither'}",
+        why="The slot and the stream would be refused.",
+        remedy=f'As an administrator: ALTER ROLE "{user}" REPLICATION;  (RDS: GRANT rds_replication TO "{user}";) '
+        f"{ELSE}.",
     )
 
 
@@ -61,17 +63,17 @@ def _publish(connection: Connection, subject: str, _: bool) -> Finding:
     )
     said = [] if create else ["no right to CREATE in the database"]
     said += [f"not the owner of {listed(foreign)}"] if foreign else []
-    return say(
-        "publish",
+    return Finding.check(
+        "REP-publish",
         "Our role may publish every table of the source",
-        not said,
-        Severity.BLOCKER,
-        subject,
-        "CREATE on the database, and ownership of every table",
-        "; ".join(said) or "it may",
-        "A table that is not published does not arrive.",
-        f'GRANT CREATE ON DATABASE … TO "{user}"; connect as the owner of the tables, or get its role; {ELSE}.',
-        tables=foreign[:50],
+        said,
+        severity=Severity.BLOCKER,
+        subject=subject,
+        expected="CREATE on the database, and ownership of every table",
+        observed="; ".join(said) or "it may",
+        why="A table that is not published does not arrive.",
+        remedy=f'GRANT CREATE ON DATABASE … TO "{user}"; connect as the owner of the tables, or get its role; {ELSE}.',
+        data={"tables": foreign[:50]},
     )
 
 
@@ -82,16 +84,17 @@ def _slots(connection: Connection, subject: str, running: bool) -> Finding:
         "SELECT current_setting('max_replication_slots')::int, (SELECT count(*)::int FROM pg_replication_slots), 2",
     )
     needed = 0 if running else 1 + sync
-    return say(
-        "slots",
+    return Finding.check(
+        "REP-slots",
         "The source has replication slots to spare",
-        most - used >= needed,
-        Severity.BLOCKER,
-        subject,
-        f"{needed} free: one that stays, and one for each table that is copied at the same time",
-        f"{most - used} of {most} free",
-        "The initial copy would wait for ever.",
-        f"Drop slots that nobody uses (SELECT pg_drop_replication_slot('…')), or raise max_replication_slots; {ELSE}.",
+        most - used < needed,
+        severity=Severity.BLOCKER,
+        subject=subject,
+        expected=f"{needed} free: one that stays, and one for each table that is copied at the same time",
+        observed=f"{most - used} of {most} free",
+        why="The initial copy would wait for ever.",
+        remedy=f"Drop slots that nobody uses (SELECT pg_drop_replication_slot('…')), or raise "
+        f"max_replication_slots; {ELSE}.",
     )
 
 
@@ -102,16 +105,16 @@ def _senders(connection: Connection, subject: str, running: bool) -> Finding:
         "SELECT current_setting('max_wal_senders')::int, (SELECT count(*)::int FROM pg_stat_replication)",
     )
     needed = 0 if running else 3
-    return say(
-        "senders",
+    return Finding.check(
+        "REP-senders",
         "The source has walsenders to spare",
-        most - used >= needed,
-        Severity.BLOCKER,
-        subject,
-        f"{needed} free",
-        f"{most - used} of {most} free",
-        "The stream would be refused.",
-        f"Raise max_wal_senders (needs a restart), or end a replica that is not needed; {ELSE}.",
+        most - used < needed,
+        severity=Severity.BLOCKER,
+        subject=subject,
+        expected=f"{needed} free",
+        observed=f"{most - used} of {most} free",
+        why="The stream would be refused.",
+        remedy=f"Raise max_wal_senders (needs a restart), or end a replica that is not needed; {ELSE}.",
     )
 
 
@@ -122,18 +125,18 @@ def _wal_kept(connection: Connection, subject: str, _: bool) -> Finding:
         "SELECT CASE setting WHEN '-1' THEN -1 ELSE pg_size_bytes(current_setting(name)) END, current_setting(name) "
         "FROM pg_settings WHERE name = 'max_slot_wal_keep_size'",
     )
-    return say(
-        "wal-kept",
+    return Finding.check(
+        "REP-wal-kept",
         "The source keeps its log for as long as the copy may take",
-        kept < 0 or kept >= LEAST_WAL_KEPT,
-        Severity.HIGH,
-        subject,
-        "max_slot_wal_keep_size = -1, or at least 1 GB",
-        f"max_slot_wal_keep_size = {shown}"
+        0 <= kept < LEAST_WAL_KEPT,
+        severity=Severity.HIGH,
+        subject=subject,
+        expected="max_slot_wal_keep_size = -1, or at least 1 GB",
+        observed=f"max_slot_wal_keep_size = {shown}"
         + (": no limit, so watch the source's disk while it is copied" if kept < 0 else ""),
-        "A slot that falls behind by more is dropped, and everything begins anew.",
-        f"ALTER SYSTEM SET max_slot_wal_keep_size = '20GB'; SELECT pg_reload_conf(); {ELSE}.",
-        bytes=int(kept),
+        why="A slot that falls behind by more is dropped, and everything begins anew.",
+        remedy=f"ALTER SYSTEM SET max_slot_wal_keep_size = '20GB'; SELECT pg_reload_conf(); {ELSE}.",
+        data={"bytes": int(kept)},
     )
 
 
@@ -158,36 +161,37 @@ def check_identity(connection: Connection, subject: str, _: bool = False) -> Fin
         )
     if by_key:
         remedy.append(f"{listed(by_key)}: FULL would not do. Give it {_KEY}; {ELSE}.")
-    return say(
-        "identity",
+    return Finding.check(
+        "REP-identity",
         "Every table has a replica identity",
-        not found,
-        Severity.BLOCKER,
-        subject,
-        "a primary key that is not DEFERRABLE, of columns that are not generated; or REPLICA IDENTITY",
-        f"without: {listed([f'{one.table} ({one.why})' for one in found])}" if found else "every table has one",
-        "From the moment such a table is published, the source refuses UPDATE and DELETE on it, and users notice; or "
-        "the copy stops at the first of them, where what identifies a row is not sent.",
-        "\n".join(remedy),
-        tables=[one.table for one in found][:50],
-        by_key=by_key[:50],
+        found,
+        severity=Severity.BLOCKER,
+        subject=subject,
+        expected="a primary key that is not DEFERRABLE, of columns that are not generated; or REPLICA IDENTITY",
+        observed=f"without: {listed([f'{one.table} ({one.why})' for one in found])}"
+        if found
+        else "every table has one",
+        why="From the moment such a table is published, the source refuses UPDATE and DELETE on it, and users notice; "
+        "or the copy stops at the first of them, where what identifies a row is not sent.",
+        remedy="\n".join(remedy),
+        data={"tables": [one.table for one in found][:50], "by_key": by_key[:50]},
     )
 
 
 def _comparable(connection: Connection, subject: str, _: bool) -> Finding:
     """Rows of tables without a key can be told apart."""
     names = incomparable(connection)
-    return say(
-        "comparable",
+    return Finding.check(
+        "REP-comparable",
         "Rows of tables without a key can be told apart",
-        not names,
-        Severity.HIGH,
-        subject,
-        "no column, in a table whose replica identity is its whole row, of a type that knows no equality",
-        listed(names) or "none",
-        "The first UPDATE or DELETE on such a table stops the copy: its row cannot be found.",
-        f"Give the table {_KEY}; {ELSE}.",
-        columns=names[:50],
+        names,
+        severity=Severity.HIGH,
+        subject=subject,
+        expected="no column, in a table whose replica identity is its whole row, of a type that knows no equality",
+        observed=listed(names) or "none",
+        why="The first UPDATE or DELETE on such a table stops the copy: its row cannot be found.",
+        remedy=f"Give the table {_KEY}; {ELSE}.",
+        data={"columns": names[:50]},
     )
 
 
@@ -198,50 +202,50 @@ def _unlogged(connection: Connection, subject: str, _: bool) -> Finding:
         "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "  # noqa: S608
         f"WHERE c.relkind = 'r' AND c.relpersistence = 'u' AND {USERS} ORDER BY 1",
     )
-    return say(
-        "unlogged",
+    return Finding.check(
+        "REP-unlogged",
         "No table is kept out of the log",
-        not names,
-        Severity.HIGH,
-        subject,
-        "no UNLOGGED table",
-        listed(names) or "none",
-        "What is not in the log does not replicate; the comparison at the fence would find its rows missing.",
-        "\n".join(f"ALTER TABLE {name} SET LOGGED;" for name in names) + f"\n{ELSE}.",
-        tables=names[:50],
+        names,
+        severity=Severity.HIGH,
+        subject=subject,
+        expected="no UNLOGGED table",
+        observed=listed(names) or "none",
+        why="What is not in the log does not replicate; the comparison at the fence would find its rows missing.",
+        remedy="\n".join(f"ALTER TABLE {name} SET LOGGED;" for name in names) + f"\n{ELSE}.",
+        data={"tables": names[:50]},
     )
 
 
 def _large_objects(connection: Connection, subject: str, _: bool) -> Finding:
     """There are no large objects."""
     (count,) = one(connection, "SELECT count(*) FROM pg_largeobject_metadata")
-    return say(
-        "large-objects",
+    return Finding.check(
+        "REP-large-objects",
         "There are no large objects",
-        count == 0,
-        Severity.HIGH,
-        subject,
-        "none",
-        f"{count:,} large objects" if count else "none",
-        "Logical replication does not carry them; the comparison at the fence would find them missing.",
-        f"Move them into a bytea column; {ELSE}.",
-        count=int(count),
+        count != 0,
+        severity=Severity.HIGH,
+        subject=subject,
+        expected="none",
+        observed=f"{count:,} large objects" if count else "none",
+        why="Logical replication does not carry them; the comparison at the fence would find them missing.",
+        remedy=f"Move them into a bytea column; {ELSE}.",
+        data={"count": int(count)},
     )
 
 
 def _foreign(connection: Connection, subject: str, _: bool) -> Finding:
     """No table lies on another server."""
     names = names_of(connection, "SELECT ftrelid::regclass::text FROM pg_foreign_table ORDER BY 1")
-    return say(
-        "foreign",
+    return Finding.check(
+        "REP-foreign",
         "No table lies on another server",
-        not names,
-        Severity.MEDIUM,
-        subject,
-        "no foreign table",
-        listed(names) or "none",
-        "Its definition is copied, its rows stay where they are; the target must reach that server too.",
-        "See to it that the target reaches the foreign server.",
+        names,
+        severity=Severity.MEDIUM,
+        subject=subject,
+        expected="no foreign table",
+        observed=listed(names) or "none",
+        why="Its definition is copied, its rows stay where they are; the target must reach that server too.",
+        remedy="See to it that the target reaches the foreign server.",
     )
 
 
@@ -265,17 +269,17 @@ def _triggers(connection: Connection, subject: str, _: bool) -> Finding:
         "SELECT format('%s on %s', quote_ident(t.tgname), t.tgrelid::regclass) FROM pg_trigger t "
         "WHERE NOT t.tgisinternal AND t.tgenabled IN ('R', 'A') ORDER BY 1",
     )
-    return say(
-        "triggers",
+    return Finding.check(
+        "REP-triggers",
         "No trigger fires a second time on the target",
-        not names,
-        Severity.HIGH,
-        subject,
-        "no trigger that is ENABLE REPLICA or ENABLE ALWAYS",
-        listed(names) or "none",
-        "It would fire for every row that arrives, on top of what it did on the source: what it counts or writes "
+        names,
+        severity=Severity.HIGH,
+        subject=subject,
+        expected="no trigger that is ENABLE REPLICA or ENABLE ALWAYS",
+        observed=listed(names) or "none",
+        why="It would fire for every row that arrives, on top of what it did on the source: what it counts or writes "
         "would be there twice.",
-        "\n".join(
+        remedy="\n".join(
             f"ALTER TABLE {name.rpartition(' on ')[2]} ENABLE TRIGGER {name.rpartition(' on ')[0]};  -- origin only"
             for name in names
         )

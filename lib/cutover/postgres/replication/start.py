@@ -15,7 +15,6 @@ from cutover.finding import Finding
 from cutover.postgres.catalog import Expected
 from cutover.postgres.connection import describe, explain, session
 from cutover.postgres.freeze import Freeze
-from cutover.postgres.progress import Listener, Progress
 from cutover.postgres.replication.end import end_replication, lift_guard, writer
 from cutover.postgres.replication.identity import unidentified
 from cutover.postgres.replication.link import STATES, Link, LinkState, link_state, published_tables, qualified
@@ -24,6 +23,7 @@ from cutover.postgres.replication.schema import copy_schema_after, copy_schema_b
 from cutover.postgres.replication.source_checks import check_identity
 from cutover.postgres.replication.user_writes import Refusal, refused_writes
 from cutover.postgres.replication.watch import check_following
+from cutover.progress import Listener, Progress
 
 POLL_S = 0.2
 COPY_S = 12 * 3600.0

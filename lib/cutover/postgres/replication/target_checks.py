@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cutover.finding import Finding, Severity
-from cutover.postgres.replication.checks import ELSE, one, say
+from cutover.postgres.replication.checks import ELSE, one
 from cutover.postgres.replication.link import Connection
 
 
@@ -21,17 +21,17 @@ def _subscribe(connection: Connection, subject: str, _: bool) -> Finding:
     lacking = [] if may else ["pg_create_subscription" if major >= 16 else "superuser (RDS: rds_superuser)"]
     lacking += [] if create else ["CREATE on the database"]
     lacking += [] if owns else ["ownership of the database"]
-    return say(
-        "subscribe",
+    return Finding.check(
+        "REP-subscribe",
         "Our role on the target may subscribe",
-        not lacking,
-        Severity.BLOCKER,
-        subject,
-        "pg_create_subscription (PostgreSQL 16 and newer), CREATE on the database, and its ownership",
-        f"{user} lacks {', '.join(lacking)}" if lacking else f"{user} may",
-        "The subscription would be refused; who owns the database may keep other writers out of the copy.",
-        f'As an administrator: GRANT pg_create_subscription TO "{user}"; GRANT CREATE ON DATABASE … TO "{user}"; '
-        f'ALTER DATABASE … OWNER TO "{user}"; {ELSE}.',
+        lacking,
+        severity=Severity.BLOCKER,
+        subject=subject,
+        expected="pg_create_subscription (PostgreSQL 16 and newer), CREATE on the database, and its ownership",
+        observed=f"{user} lacks {', '.join(lacking)}" if lacking else f"{user} may",
+        why="The subscription would be refused; who owns the database may keep other writers out of the copy.",
+        remedy=f'As an administrator: GRANT pg_create_subscription TO "{user}"; GRANT CREATE ON DATABASE … TO '
+        f'"{user}"; ALTER DATABASE … OWNER TO "{user}"; {ELSE}.',
     )
 
 
@@ -49,17 +49,17 @@ def _workers(connection: Connection, subject: str, running: bool) -> Finding:
     free = min(logical, processes - used)
     needed = 0 if running else 3
     enough = free >= needed and (running or origins - set_origins >= needed)
-    return say(
-        "workers",
+    return Finding.check(
+        "REP-workers",
         "The target has workers to spare",
-        enough,
-        Severity.BLOCKER,
-        subject,
-        f"{needed} free workers and origins: one that follows, and one for each table that is copied",
-        f"max_logical_replication_workers {logical}, {processes - used} of {processes} worker processes free, "
+        not enough,
+        severity=Severity.BLOCKER,
+        subject=subject,
+        expected=f"{needed} free workers and origins: one that follows, and one for each table that is copied",
+        observed=f"max_logical_replication_workers {logical}, {processes - used} of {processes} worker processes free, "
         f"{origins - set_origins} of {origins} origins free",
-        "The subscription would be made and nothing would ever arrive.",
-        "Raise max_logical_replication_workers, max_worker_processes and max_replication_slots (on RDS in the "
+        why="The subscription would be made and nothing would ever arrive.",
+        remedy="Raise max_logical_replication_workers, max_worker_processes and max_replication_slots (on RDS in the "
         "parameter group, with a reboot).",
     )
 
@@ -67,16 +67,16 @@ def _workers(connection: Connection, subject: str, running: bool) -> Finding:
 def _role(connection: Connection, subject: str, _: bool) -> Finding:
     """Triggers and foreign keys of the target stay quiet while rows arrive."""
     (role,) = one(connection, "SELECT current_setting('session_replication_role')")
-    return say(
-        "role",
+    return Finding.check(
+        "REP-role",
         "Sessions of the target are ordinary ones",
-        role == "origin",
-        Severity.MEDIUM,
-        subject,
-        "session_replication_role = origin; the workers that apply set `replica` for themselves",
-        f"session_replication_role = {role}",
-        "The application's own triggers and foreign keys would not fire on the new home.",
-        "ALTER ROLE … RESET session_replication_role; ALTER DATABASE … RESET session_replication_role;",
+        role != "origin",
+        severity=Severity.MEDIUM,
+        subject=subject,
+        expected="session_replication_role = origin; the workers that apply set `replica` for themselves",
+        observed=f"session_replication_role = {role}",
+        why="The application's own triggers and foreign keys would not fire on the new home.",
+        remedy="ALTER ROLE … RESET session_replication_role; ALTER DATABASE … RESET session_replication_role;",
     )
 
 

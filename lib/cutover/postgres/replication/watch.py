@@ -9,9 +9,10 @@ from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.catalog import Expected, compare_catalogs, printed_by, read_catalog
 from cutover.postgres.connection import describe, session, user_of
-from cutover.postgres.progress import Listener, Progress
 from cutover.postgres.replication.link import STATES, Link, LinkState, link_state, published_tables, qualified
 from cutover.postgres.replication.schema import changed, schema_of
+from cutover.progress import Listener, Progress
+from cutover.text import size
 
 READY_BYTES = 16 * 2**20
 """A copy that is behind by no more of the source's log than this (one segment) catches up within a second or two."""
@@ -109,23 +110,20 @@ def check_schema(
     said += [f"since it was begun, {'; '.join(moved[:10])}"] if moved else []
     unread = [f for f in differing if f.undecided]
     status = Status.PASS if not differing else Status.UNKNOWN if len(unread) == len(differing) else Status.FAIL
-    return Finding(
+    return Finding.check(
         "REP-schema",
         title if not moved or differing else "Both sides were changed alike since the copy was begun",
         status,
-        Severity.BLOCKER,
-        link.subject,
-        "the same objects on both sides",
-        "; ".join(said) or "the same objects on both sides",
-        "DDL is not replicated: the next row that does not fit stops the copy, and what was made on one side is "
-        "missing on the other."
-        if differing
-        else "",
-        "Make the same change on the other side (SET default_transaction_read_only = off; first, on the target); a "
-        f"new table also needs: ALTER PUBLICATION {link.name} ADD TABLE … on the source, and ALTER SUBSCRIPTION "
-        f"{link.name} REFRESH PUBLICATION on the target.\n" + "\n".join(f.remedy for f in differing if f.remedy)[:2000]
-        if differing
-        else "",
+        severity=Severity.BLOCKER,
+        subject=link.subject,
+        expected="the same objects on both sides",
+        observed="; ".join(said) or "the same objects on both sides",
+        why="DDL is not replicated: the next row that does not fit stops the copy, and what was made on one side is "
+        "missing on the other.",
+        remedy="Make the same change on the other side (SET default_transaction_read_only = off; first, on the "
+        f"target); a new table also needs: ALTER PUBLICATION {link.name} ADD TABLE … on the source, and ALTER "
+        f"SUBSCRIPTION {link.name} REFRESH PUBLICATION on the target.\n"
+        + "\n".join(f.remedy for f in differing if f.remedy)[:2000],
         data={"changed": moved[:50]},
     )
 
@@ -150,19 +148,17 @@ def _tables(link: Link, state: LinkState, unpublished: list[str]) -> Finding:
     said += [f"published, not subscribed to: {', '.join(absent[:10])}"] if absent and state.subscription else []
     said += [f"not published: {', '.join(unpublished[:10])}"] if unpublished else []
     streaming = len(state.tables) - len(waiting)
-    return Finding(
+    return Finding.check(
         "REP-tables",
         "Every table was copied and follows the source",
-        Status.FAIL if said or not state.tables else Status.PASS,
-        Severity.BLOCKER,
-        link.subject,
-        "every table of the source streams",
-        "; ".join(said) or f"{streaming} of {len(state.tables)} tables stream",
-        "What does not stream does not arrive." if said else "",
-        f"Run notebook 08 with apply: it goes on where it was. By hand: ALTER SUBSCRIPTION {link.name} ENABLE; "
-        f"ALTER SUBSCRIPTION {link.name} REFRESH PUBLICATION;"
-        if said
-        else "",
+        said or not state.tables,
+        severity=Severity.BLOCKER,
+        subject=link.subject,
+        expected="every table of the source streams",
+        observed="; ".join(said) or f"{streaming} of {len(state.tables)} tables stream",
+        why="What does not stream does not arrive.",
+        remedy=f"Run notebook 08 with apply: it goes on where it was. By hand: ALTER SUBSCRIPTION {link.name} ENABLE; "
+        f"ALTER SUBSCRIPTION {link.name} REFRESH PUBLICATION;",
         data={"tables": len(state.tables), "streaming": streaming},
     )
 
@@ -173,20 +169,17 @@ def _lag(link: Link, state: LinkState, ready_bytes: int) -> Finding:
         return Finding(
             "REP-lag", title, Status.UNKNOWN, Severity.HIGH, link.subject, observed="there is no slot to measure it by"
         )
-    good = state.behind_bytes <= ready_bytes
     seconds = "" if state.lag_s is None else f", {state.lag_s:.1f} s"
-    return Finding(
+    return Finding.check(
         "REP-lag",
         title,
-        Status.PASS if good else Status.FAIL,
-        Severity.HIGH,
-        link.subject,
-        f"at most {ready_bytes / 2**20:g} MiB of the source's log",
-        f"{state.behind_bytes / 2**20:,.2f} MiB{seconds}; {state.replayed} of {state.source_lsn}",
-        "" if good else "Users would be refused for as long as the rest takes.",
-        ""
-        if good
-        else "Wait; look at the target's load, locks and long queries (pg_stat_activity), and whether a large update "
+        state.behind_bytes > ready_bytes,
+        severity=Severity.HIGH,
+        subject=link.subject,
+        expected=f"at most {size(ready_bytes)} of the source's log",
+        observed=f"{size(state.behind_bytes)}{seconds}; {state.replayed} of {state.source_lsn}",
+        why="Users would be refused for as long as the rest takes.",
+        remedy="Wait; look at the target's load, locks and long queries (pg_stat_activity), and whether a large update "
         "or an index build holds it up.",
         data={"bytes": state.behind_bytes, **({"seconds": state.lag_s} if state.lag_s is not None else {})},
     )
@@ -195,84 +188,73 @@ def _lag(link: Link, state: LinkState, ready_bytes: int) -> Finding:
 def _errors(link: Link, state: LinkState) -> Finding:
     failed = {kind: count for kind, count in state.errors.items() if count}
     stalled = bool(failed) and not state.streaming
-    note = "" if stalled or not failed else "; it has recovered and streams"
-    return Finding(
+    told = ", ".join(f"{count} failed attempts to {_VERBS[kind]}" for kind, count in failed.items()) or "none"
+    recovered = "; it has recovered and streams" if failed and not stalled else ""
+    return Finding.check(
         "REP-errors",
         "The copy's workers do their work",
-        Status.FAIL if stalled else Status.PASS,
-        Severity.BLOCKER,
-        describe(link.target_url),
-        "no worker that fails",
-        (", ".join(f"{count} failed attempts to {_VERBS[kind]}" for kind, count in failed.items()) or "none") + note,
-        "A worker that fails tries again for ever; nothing arrives, and the source keeps its log meanwhile."
-        if stalled
-        else "",
-        "The target's server log names the row and the reason. Remove or correct the row that is in the way on the "
-        "target (SET default_transaction_read_only = off; first); the worker goes on by itself within 5 s. "
-        f"ALTER SUBSCRIPTION {link.name} SKIP (lsn = '…') passes over a transaction: the comparison will name its rows."
-        if stalled
-        else "",
+        stalled,
+        severity=Severity.BLOCKER,
+        subject=describe(link.target_url),
+        expected="no worker that fails",
+        observed=told + recovered,
+        why="A worker that fails tries again for ever; nothing arrives, and the source keeps its log meanwhile.",
+        remedy="The target's server log names the row and the reason. Remove or correct the row that is in the way on "
+        "the target (SET default_transaction_read_only = off; first); the worker goes on by itself within 5 s. ALTER "
+        f"SUBSCRIPTION {link.name} SKIP (lsn = '…') passes over a transaction: the comparison will name its rows.",
         data=failed,
     )
 
 
 def _conflicts(link: Link, state: LinkState) -> Finding:
-    return Finding(
+    return Finding.check(
         "REP-conflicts",
         "No row that arrived met another one",
-        Status.FAIL if state.conflicts else Status.PASS,
-        Severity.HIGH,
-        describe(link.target_url),
-        "no conflict",
-        ", ".join(f"{kind.replace('_', ' ')}: {count}" for kind, count in state.conflicts.items())
+        state.conflicts,
+        severity=Severity.HIGH,
+        subject=describe(link.target_url),
+        expected="no conflict",
+        observed=", ".join(f"{kind.replace('_', ' ')}: {count}" for kind, count in state.conflicts.items())
         or "none counted (PostgreSQL 18 counts them by kind; older ones as errors)",
-        "Somebody wrote into the copy, or a row was passed over: the copy may differ from its source."
-        if state.conflicts
-        else "",
-        "Find the writer (pg_stat_activity on the target) and stop it, then compare: the comparison at the fence "
-        "names what differs. To begin the count anew: SELECT pg_stat_reset_subscription_stats(subid) FROM "
-        "pg_stat_subscription_stats;"
-        if state.conflicts
-        else "",
+        why="Somebody wrote into the copy, or a row was passed over: the copy may differ from its source.",
+        remedy="Find the writer (pg_stat_activity on the target) and stop it, then compare: the comparison at the "
+        "fence names what differs. To begin the count anew: SELECT pg_stat_reset_subscription_stats(subid) FROM "
+        "pg_stat_subscription_stats;",
         data=dict(state.conflicts),
     )
 
 
 def _slot(link: Link, state: LinkState) -> Finding:
     lost, tight = state.slot_wal == "lost" or not state.slot, state.slot_wal == "unreserved"
-    kept = f"; it keeps {state.kept_bytes / 2**20:,.1f} MiB of log" if state.kept_bytes is not None else ""
-    left = f", {state.safe_bytes / 2**20:,.1f} MiB more until it is lost" if state.safe_bytes is not None else ""
-    return Finding(
+    kept = f"; it keeps {size(state.kept_bytes)} of log" if state.kept_bytes is not None else ""
+    left = f", {size(state.safe_bytes)} more until it is lost" if state.safe_bytes is not None else ""
+    return Finding.check(
         "REP-slot",
         "The source keeps what the copy has not seen yet",
-        Status.FAIL if lost or tight else Status.PASS,
-        Severity.BLOCKER,
-        describe(link.source_url),
-        "a slot whose log is reserved",
-        (f"slot {link.name}: {state.slot_wal or 'no log reserved'}" if state.slot else "there is no slot")
+        lost or tight,
+        severity=Severity.BLOCKER,
+        subject=describe(link.source_url),
+        expected="a slot whose log is reserved",
+        observed=(f"slot {link.name}: {state.slot_wal or 'no log reserved'}" if state.slot else "there is no slot")
         + kept
         + left,
-        "Without it there is a gap that nothing fills." if lost or tight else "",
-        _LOST
-        if lost
-        else "Raise max_slot_wal_keep_size on the source at once, and see why the copy lags."
-        if tight
-        else "",
+        why="Without it there is a gap that nothing fills.",
+        remedy=_LOST if lost else "Raise max_slot_wal_keep_size on the source at once, and see why the copy lags.",
         data={"kept_bytes": state.kept_bytes} if state.kept_bytes is not None else {},
     )
 
 
 def _guard(link: Link, state: LinkState) -> Finding:
-    return Finding(
+    return Finding.check(
         "REP-guard",
         "Nobody else writes into the copy",
-        Status.PASS if state.guarded else Status.FAIL,
-        Severity.HIGH,
-        describe(link.target_url),
-        "default_transaction_read_only = on for everybody but the replication",
-        "on" if state.guarded else "the target takes anybody's writes",
-        "" if state.guarded else "A row that the application writes there collides with one that arrives.",
-        "" if state.guarded else "Run notebook 08 with apply: it sets it again.",
+        not state.guarded,
+        severity=Severity.HIGH,
+        subject=describe(link.target_url),
+        expected="default_transaction_read_only = on for everybody but the replication",
+        observed="on" if state.guarded else "the target takes anybody's writes",
+        why="A row that the application writes there collides with one that arrives.",
+        remedy="Run notebook 08 with apply: it sets it again.",
     )
 
 

@@ -1,8 +1,8 @@
 """Moving a database: a parallel dump into a folder that proves itself, and a restore that is never half-trusted."""
 
 from cutover.postgres.transfer.dumping import dump
-from cutover.postgres.transfer.errors import check_restore
 from cutover.postgres.transfer.filled import Filled, filled, not_known_again
+from cutover.postgres.transfer.findings import check_restore
 from cutover.postgres.transfer.mark import (
     MARKER,
     Unfinished,

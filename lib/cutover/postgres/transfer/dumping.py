@@ -25,11 +25,11 @@ from cutover.postgres.connection import (
     without_secrets,
 )
 from cutover.postgres.contents import leave_out_own_options
-from cutover.postgres.progress import Listener
 from cutover.postgres.snapshot import Snapshot, exported_snapshot
 from cutover.postgres.tools import Tools, find_tools
 from cutover.postgres.transfer.program import run
 from cutover.postgres.transfer.progress import Load, Watch
+from cutover.progress import Listener
 
 
 def dump(

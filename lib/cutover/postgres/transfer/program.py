@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from cutover.errors import DatabaseError
+from cutover.processes import end
 
 
 def run(command: list[str], environment: Mapping[str, str], listen: Callable[[str], None]) -> tuple[int, list[str]]:
@@ -55,8 +57,5 @@ def _program(command: list[str], environment: Mapping[str, str]) -> Iterator[sub
         yield process
     finally:
         if process.poll() is None:
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=5)
-            process.kill()
+            end({process.pid: signal.SIGTERM}, timeout_s=5.0)
             process.wait()

@@ -14,12 +14,12 @@ import psycopg
 
 from cutover.errors import DatabaseError
 from cutover.postgres.connection import connect
-from cutover.postgres.progress import Listener, Progress
+from cutover.progress import Listener, Progress
 
 _EVERY_S = 1.0
 _BEGUN = re.compile(r'(?:dumping contents of|processing data for) table "(.*)"$')
 _LAUNCHED = re.compile(r"launching item (\d+) TABLE DATA ")
-_ENDED = re.compile(r"finished item (\d+) (TABLE DATA|BLOBS) (.*)$")
+_ENDED = re.compile(r"finished item (\d+) TABLE DATA (.*)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,6 @@ class Watch:
         self._lock = threading.Lock()
         self._clock = time.monotonic()
         self.done: set[int] = set()
-        self.blobs_done = 0
         self.seconds: dict[int, float] = {}
 
     def line(self, line: str) -> None:
@@ -79,9 +78,7 @@ class Watch:
         elif launched := _LAUNCHED.search(line):
             self._begun[int(launched[1])] = time.monotonic()
         elif ended := _ENDED.search(line):
-            self.blobs_done += ended[2] == "BLOBS"
-            if ended[2] == "TABLE DATA":
-                self._end(self._key(int(ended[1]), ended[3]))
+            self._end(self._key(int(ended[1]), ended[2]))
 
     def _begin(self, key: int | None) -> None:
         if self._serial:

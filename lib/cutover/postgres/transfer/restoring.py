@@ -18,7 +18,6 @@ from psycopg import sql
 from cutover.errors import DatabaseError
 from cutover.postgres.archive import Dump, Entry, TableData, read_dump, read_entries, refuse_damaged
 from cutover.postgres.connection import describe, one_line, session, without_secrets
-from cutover.postgres.progress import Listener, Progress
 from cutover.postgres.tools import Tools, find_tools
 from cutover.postgres.transfer.errors import RestoreError, read_errors
 from cutover.postgres.transfer.mark import RESTORER, Ledger, ledger, remove_mark
@@ -26,6 +25,7 @@ from cutover.postgres.transfer.program import run
 from cutover.postgres.transfer.progress import Load, Watch
 from cutover.postgres.transfer.resuming import already_built, begin_data_again, empty_again
 from cutover.postgres.transfer.settings import apply_settings
+from cutover.progress import Listener, Progress
 
 Phase = Literal["schema", "data", "indexes", "grants"]
 PHASES: tuple[Phase, ...] = ("schema", "data", "indexes", "grants")

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import shlex
-import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -23,15 +22,14 @@ from cutover.files import write_json
 from cutover.rehearsal.cloud.server import Cloud
 from cutover.rehearsal.cloud.tasks import APPLICATION, NoProcesses, Processes, Runtime, parse_addresses
 from cutover.rehearsal.cloud.tls import TlsFront
+from cutover.signals import stop_event
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until a signal; the exit code is 0, or the error's."""
     given = _arguments().parse_args(argv)
     ready, sys.stdout = sys.stdout, sys.stderr  # moto prints to standard output
-    over = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: over.set())
+    over = stop_event()
     try:
         _serve(given, ready, over)
     except CutoverError as error:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+from cutover import aws_session
+
 
 def draw_pdf(title: str, lines: list[str]) -> bytes:
     """A small, valid PDF of one page: a title and lines of text (PDF 32000-1:2008, 7.5)."""
@@ -100,16 +102,9 @@ class BucketShelf:
     def _s3(self) -> Any:
         with self._lock:
             if self._client is None:
-                import boto3  # noqa: PLC0415 - half a second that only the AWS home needs
-                from botocore.config import Config  # noqa: PLC0415
-
-                quick = Config(
-                    connect_timeout=2,
-                    read_timeout=5,
-                    retries={"mode": "standard", "total_max_attempts": 2},
-                    s3={"addressing_style": "path"} if self._endpoint else {},
+                self._client = aws_session.client(
+                    "s3", region=self._region, endpoint=self._endpoint, connect_s=2, read_s=5, attempts=2
                 )
-                self._client = boto3.client("s3", region_name=self._region, endpoint_url=self._endpoint, config=quick)
             return self._client
 
 

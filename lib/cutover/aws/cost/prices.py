@@ -98,6 +98,16 @@ def known_price(key: str) -> Price | None:
     return Price(row[0], row[1], row[2], AS_OF) if row else None
 
 
+def fargate_listings(region: str) -> tuple[Listing | None, Listing | None]:
+    """How the Pricing API is asked for Fargate's vCPU and GB hours; None where its spelling is not known."""
+    prefix = {"us-east-1": "USE1", "us-west-2": "USW2"}.get(region, "")
+    if not prefix:
+        return None, None
+    kinds = ("vCPU-Hours:perCPU", "GB-Hours")
+    vcpu, gb = (Listing("AmazonECS", (("usagetype", f"{prefix}-Fargate-{kind}"),)) for kind in kinds)
+    return vcpu, gb
+
+
 class Prices:
     """Prices for one account's region; each asked once.
 

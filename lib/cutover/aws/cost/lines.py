@@ -1,16 +1,17 @@
-"""What the account will cost a month: from what is really there, beside the guide's table (guide lines 708-731)."""
+"""The lines of the month's cost, service by service: from what is really there, else as it is planned."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from cutover.aws.account import Account
-from cutover.aws.prices import HOURS, Listing, Price, Prices
+from cutover.aws.cost.month import TASKS, Assumptions, Estimate, Line
+from cutover.aws.cost.prices import HOURS, Listing, Prices, fargate_listings
 from cutover.aws.requirements import Stack
 from cutover.aws.requirements.alarms import Alarms
+from cutover.aws.requirements.answers import Absent, NotApplicable, NotThere, Unreadable
 from cutover.aws.requirements.backups import DrReplica, ReadReplica
 from cutover.aws.requirements.balancer import Balancer
 from cutover.aws.requirements.dns import Zone
@@ -26,146 +27,34 @@ from cutover.aws.requirements.secrets_manager import (
     OpenAiSecret,
     RedisSecret,
 )
-from cutover.aws.requirements.stack import Absent, NotApplicable, NotThere, Unreadable, View
-from cutover.errors import UsageError
-from cutover.finding import Finding, Severity, Status
-
-TASKS = (2, 10, 20)
-"""At how many tasks the month is reckoned: the service's bounds, and between."""
-
-GUIDE: dict[str, tuple[str, float, int]] = {
-    "tasks": ("ECS Fargate: 2 tasks, 1 vCPU, 2GB", 75, 716),
-    "database": ("RDS PostgreSQL: db.t3.medium, Multi-AZ", 150, 717),
-    "queue": ("ElastiCache Redis: cache.t3.small", 25, 718),
-    "balancer": ("ALB: standard usage", 30, 719),
-    "cdn": ("CloudFront: 100GB transfer", 15, 720),
-    "reports": ("S3: 50GB storage", 2, 721),
-    "secrets": ("Secrets Manager: 10 secrets", 5, 722),
-    "monitoring": ("CloudWatch: logs + metrics", 20, 723),
-}
-"""The guide's own table: what it reckons with, USD a month, the line."""
-GUIDE_TASK = 35.0
-"""The guide's price of a further task (line 728)."""
+from cutover.aws.requirements.view import View
 
 
-@dataclass(frozen=True, slots=True)
-class Assumptions:
-    """What no API tells before the platform runs; the guide's numbers where it gives some.
+def estimate(
+    account: Account,
+    assumptions: Assumptions | None = None,
+    *,
+    tasks: tuple[int, ...] = TASKS,
+    prices: Prices | None = None,
+) -> Estimate:
+    """The month's cost of what the account holds; what is not there yet is reckoned as planned.
 
-    Attributes:
-        lcu: load balancer capacity units in use, on average.
-        cdn_gb: GB that CloudFront sends in a month.
-        out_gb: GB that leave AWS from the balancer and the tasks in a month.
-        nat_gb: GB through the NAT gateways in a month.
-        reports_gb: GB of reports kept.
-        logs_gb: GB of log lines in a month.
-        metrics: custom metrics, Container Insights' included.
-        replicated_gb: GB that go to the second region in a month.
+    Args:
+        account: read through the requirements' own views; nothing is asked twice.
+        assumptions: traffic and volumes.
+        tasks: at how many tasks.
+        prices: where prices come from; the Pricing API and the table when None.
     """
-
-    lcu: float = 1.0
-    cdn_gb: float = 100.0
-    out_gb: float = 50.0
-    nat_gb: float = 50.0
-    reports_gb: float = 50.0
-    logs_gb: float = 10.0
-    metrics: float = 30.0
-    replicated_gb: float = 20.0
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Assumptions:
-        """From a notebook's knob.
-
-        Raises:
-            UsageError: an unknown name, or what is no number of at least 0.
-        """
-        known = set(cls.__dataclass_fields__)
-        for name, value in given.items():
-            good = (
-                isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-            )
-            if name not in known or not good:
-                raise UsageError(
-                    f"The assumption {name}: {value!r} is not known." if name not in known else f"{name}: {value!r}?",
-                    todo=f"numbers of at least 0 for {', '.join(sorted(known))}",
-                )
-        return replace(cls(), **{k: float(v) for k, v in given.items()})
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the estimate.
-
-    Attributes:
-        part: the group it belongs to (`GUIDE`'s keys, or one that the guide has not).
-        what: in words, with class and count.
-        basis: `there`, `planned` (not there yet: as expected), or `assumed`.
-        quantity: units a month at 2, 10 and 20 tasks; None when it could not be read.
-        price: of one unit; None when nobody knows it.
-        why: why something is not known.
-    """
-
-    part: str
-    what: str
-    basis: str
-    quantity: tuple[float, ...] | None
-    price: Price | None
-    why: str = ""
-
-    @property
-    def known(self) -> bool:
-        """Whether it can be reckoned."""
-        return self.quantity is not None and self.price is not None
-
-    @property
-    def usd(self) -> tuple[float, ...] | None:
-        """USD a month at 2, 10 and 20 tasks; None when it is not known, never 0."""
-        if self.quantity is None or self.price is None:
-            return None
-        usd = self.price.usd
-        return tuple(round(q * usd, 2) for q in self.quantity)
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A month's cost."""
-
-    lines: tuple[Line, ...]
-    tasks: tuple[int, ...]
-    assumptions: Assumptions
-    region: str
-
-    @property
-    def unknown(self) -> tuple[Line, ...]:
-        """Lines that could not be reckoned; the total is then a lower bound."""
-        return tuple(line for line in self.lines if not line.known)
-
-    @property
-    def totals(self) -> tuple[float, ...]:
-        """USD a month at 2, 10 and 20 tasks, of what is known."""
-        return tuple(round(sum(u[n] for line in self.lines if (u := line.usd)), 2) for n in range(len(self.tasks)))
-
-    def by_part(self) -> dict[str, tuple[float, ...] | None]:
-        """USD by part; None where nothing of it is known."""
-        found: dict[str, tuple[float, ...] | None] = {}
-        for line in self.lines:
-            before, now = found.get(line.part), line.usd
-            found[line.part] = (
-                tuple(a + b for a, b in zip(before, now, strict=True)) if before and now else now or before
-            )
-        return found
-
-    @property
-    def sentence(self) -> str:
-        """What it says, in one sentence."""
-        least = "at least " if self.unknown else ""
-        each = ", ".join(f"{least}{u:,.0f} USD at {n} tasks" for n, u in zip(self.tasks, self.totals, strict=True))
-        guide = sum(usd for _, usd, _ in GUIDE.values())
-        left = f"; {len(self.unknown)} lines are not known" if self.unknown else ""
-        return f"A month costs {each}; the guide says {guide:,.0f} at 2{left}."
-
-
-Reader = Callable[[], Any]
+    stack = Stack(account, account.migration, datetime.now(UTC))
+    given = assumptions or Assumptions()
+    book = _Book(stack, prices or Prices(account, account.region), tasks)
+    _compute(book)
+    _database(book, given)
+    _queue(book)
+    _edge(book, given)
+    _network(book, given)
+    _rest(book, given)
+    return Estimate(tuple(book.lines), tasks, given, account.region)
 
 
 class _Book:
@@ -187,7 +76,7 @@ class _Book:
             why = f"no price of {key} in {self.stack.migration.region} is known"
         self.lines.append(Line(part, what, basis, quantity, price, why))
 
-    def look(self, kind: type[View]) -> tuple[View | None, str, str]:
+    def find(self, kind: type[View]) -> tuple[View | None, str, str]:
         """A view, the basis (`there` or `planned`), and why it could not be read."""
         try:
             return self.stack.view(kind), "there", ""
@@ -197,35 +86,6 @@ class _Book:
             return None, "none", ""
         except (Unreadable, Absent) as error:
             return None, "unread", str(getattr(error, "reason", error))
-
-
-def estimate(
-    account: Account,
-    assumptions: Assumptions | None = None,
-    *,
-    tasks: tuple[int, ...] = TASKS,
-    prices: Prices | None = None,
-) -> Estimate:
-    """The month's cost of what the account holds; what is not there yet is reckoned as planned.
-
-    Args:
-        account: read through the requirements' own views; nothing is asked twice.
-        assumptions: traffic and volumes.
-        tasks: at how many tasks.
-        prices: where prices come from; the Pricing API and the table when None.
-    """
-    from datetime import UTC, datetime  # noqa: PLC0415
-
-    stack = Stack(account, account.migration, datetime.now(UTC))
-    given = assumptions or Assumptions()
-    book = _Book(stack, prices or Prices(account, account.region), tasks)
-    _compute(book)
-    _database(book, given)
-    _queue(book)
-    _edge(book, given)
-    _network(book, given)
-    _rest(book, given)
-    return Estimate(tuple(book.lines), tasks, given, account.region)
 
 
 def _hours(book: _Book, part: str, what: str, key: str, found: tuple[View | None, str, str], count: float,
@@ -241,7 +101,7 @@ def _hours(book: _Book, part: str, what: str, key: str, found: tuple[View | None
 def _compute(book: _Book) -> None:
     e, m = book.stack.expect, book.stack.migration
     if m.compute == "ec2":
-        machine, basis, why = book.look(Machine)
+        machine, basis, why = book.find(Machine)
         kind = str(machine.get("InstanceType")) if machine else e.ec2.types[0]
         each = None if basis == "unread" else tuple(n * HOURS for n in book.tasks)
         book.add("tasks", f"EC2 {kind}, one for each task", f"ec2 {kind}", each, basis=basis, why=why,
@@ -249,7 +109,7 @@ def _compute(book: _Book) -> None:
                          ("tenancy", "Shared"), ("preInstalledSw", "NA"), ("capacitystatus", "Used"))))  # fmt: skip
         book.add("tasks", "their disks, 30 GB gp3", "ebs gp3", tuple(30.0 * n for n in book.tasks), basis="assumed")
         return
-    task, basis, why = book.look(TaskDefinition)
+    task, basis, why = book.find(TaskDefinition)
     cpu = float(task.get("cpu") or e.ecs.cpu) if task else float(e.ecs.cpu)
     memory = float(task.get("memory") or e.ecs.memory) if task else float(e.ecs.memory)
     each_cpu = None if basis == "unread" else tuple(n * cpu / 1024 * HOURS for n in book.tasks)
@@ -261,16 +121,6 @@ def _compute(book: _Book) -> None:
     book.add(
         "tasks", f"Fargate, {memory / 1024:g} GB a task", "fargate memory", each_gb, basis=basis, listing=gb, why=why
     )
-
-
-def fargate_listings(region: str) -> tuple[Listing | None, Listing | None]:
-    """How the Pricing API is asked for Fargate's vCPU and GB hours; None where its spelling is not known."""
-    prefix = {"us-east-1": "USE1", "us-west-2": "USW2"}.get(region, "")
-    if not prefix:
-        return None, None
-    kinds = ("vCPU-Hours:perCPU", "GB-Hours")
-    vcpu, gb = (Listing("AmazonECS", (("usagetype", f"{prefix}-Fargate-{kind}"),)) for kind in kinds)
-    return vcpu, gb
 
 
 def _instance(kind: str, *, multi_az: bool) -> Listing:
@@ -287,7 +137,7 @@ def _database(book: _Book, given: Assumptions) -> None:
     ):
         if not planned:
             continue
-        found, basis, why = book.look(view)
+        found, basis, why = book.find(view)
         kind = str(found.get("DBInstanceClass") or "") if found else ""
         kind = kind or (e.classes[0] if e.classes else "db.t3.medium")
         storage = float((found.get("AllocatedStorage") if found else None) or e.storage_gib)
@@ -313,7 +163,7 @@ def _database(book: _Book, given: Assumptions) -> None:
 
 def _queue(book: _Book) -> None:
     e = book.stack.expect.redis
-    found, basis, why = book.look(ReplicationGroup)
+    found, basis, why = book.find(ReplicationGroup)
     kind = str(found.get("CacheNodeType") or "") if found else ""
     kind = kind or (e.node_types[0] if e.node_types else "cache.r6g.large")
     members = len(found.get("MemberClusters") or []) if found else e.members
@@ -327,7 +177,7 @@ def _queue(book: _Book) -> None:
 
 def _edge(book: _Book, given: Assumptions) -> None:
     e = book.stack.expect
-    balancer = book.look(Balancer)
+    balancer = book.find(Balancer)
     _hours(book, "balancer", "the load balancer", "alb", balancer, 1)
     book.add("balancer", f"{given.lcu:g} capacity units", "alb lcu", given.lcu * HOURS, basis="assumed")
     if e.cdn.enabled:
@@ -336,7 +186,7 @@ def _edge(book: _Book, given: Assumptions) -> None:
             "cdn", f"CloudFront, {given.cdn_gb:g} GB, the first 1,024 free", "cloudfront data", billed, basis="assumed"
         )
     if not e.dns.external:
-        _hours_free(book, "name", "the hosted zone", "zone", book.look(Zone), 1)
+        _hours_free(book, "name", "the hosted zone", "zone", book.find(Zone), 1)
 
 
 def _hours_free(book: _Book, part: str, what: str, key: str, found: tuple[View | None, str, str], count: float) -> None:
@@ -348,17 +198,17 @@ def _hours_free(book: _Book, part: str, what: str, key: str, found: tuple[View |
 
 def _network(book: _Book, given: Assumptions) -> None:
     e = book.stack.expect
-    gateways, basis, why = book.look(NatGateways)
+    gateways, basis, why = book.find(NatGateways)
     count = len(gateways.get("NatGateways") or []) if gateways else max(1, e.network.availability_zones)
     _hours(book, "network", f"{count} NAT gateways", "nat", (gateways, basis, why), count)
     book.add("network", f"{given.nat_gb:g} GB through them", "nat data", given.nat_gb, basis="assumed")
-    balancer, its_basis, its_why = book.look(Balancer)
+    balancer, its_basis, its_why = book.find(Balancer)
     zones = len(balancer.get("AvailabilityZones") or []) if balancer else 2
     unread = its_why or why
     _hours(book, "network", f"{count + zones} public IPv4 addresses (gateways, balancer)", "ipv4",
            (balancer, "unread" if unread else "planned" if "planned" in (basis, its_basis) else "there", unread),
            count + zones)  # fmt: skip
-    endpoints, basis, why = book.look(Endpoints)
+    endpoints, basis, why = book.find(Endpoints)
     rows: list[Any] = next((v for v in endpoints.data.values() if isinstance(v, list)), []) if endpoints else []
     interface = [r for r in rows if isinstance(r, Mapping) and r.get("VpcEndpointType") == "Interface"]
     if interface:
@@ -379,12 +229,12 @@ def _rest(book: _Book, given: Assumptions) -> None:
     e = book.stack.expect.secrets
     book.add("reports", f"{given.reports_gb:g} GB of reports", "s3 standard", given.reports_gb, basis="assumed")
     names = (DatabaseSecret, RedisSecret, OpenAiSecret, AdminEmailSecret, AdminHashSecret)
-    looked = [book.look(n) for n in names]
+    looked = [book.find(n) for n in names]
     unread = next((why for _, basis, why in looked if basis == "unread"), "")
     count = len(names) + len(e.smtp)
     state = "unread" if unread else "there" if all(b == "there" for _, b, _ in looked) else "planned"
     _hours_free(book, "secrets", f"{count} secrets, and RDS's own", "secret", (None, state, unread), count + 1)
-    alarms, basis, why = book.look(Alarms)
+    alarms, basis, why = book.find(Alarms)
     simple = len((alarms and alarms.get("MetricAlarms")) or []) or 9
     composite = len((alarms and alarms.get("CompositeAlarms")) or []) or 1
     _hours_free(book, "monitoring", f"{simple} alarms", "alarm", (alarms, basis, why), simple)
@@ -392,34 +242,3 @@ def _rest(book: _Book, given: Assumptions) -> None:
     book.add("monitoring", f"{given.logs_gb:g} GB of log lines", "log ingestion", given.logs_gb, basis="assumed")
     book.add("monitoring", f"{given.logs_gb:g} GB of logs kept", "log storage", given.logs_gb, basis="assumed")
     book.add("monitoring", f"{given.metrics:g} custom metrics", "metric", given.metrics, basis="assumed")
-
-
-def check_cost(found: Estimate, budget_usd: float | None) -> list[Finding]:
-    """CST-01: the month costs no more than was planned. CST-02: nothing in it is unknown.
-
-    Args:
-        found: the estimate.
-        budget_usd: what the month may cost at the service's least number of tasks; None when nobody says.
-    """
-    least, most = found.totals[0], found.totals[-1]
-    bound = "at least " if found.unknown else ""
-    seen = f"{bound}{least:,.0f} USD at {found.tasks[0]} tasks, {most:,.0f} at {found.tasks[-1]}"
-    over = budget_usd is not None and least > budget_usd
-    status = Status.NOT_APPLICABLE if budget_usd is None else Status.FAIL if over else Status.PASS
-    if budget_usd is not None and not over and found.unknown:
-        status = Status.UNKNOWN
-    first = Finding(
-        "CST-01", "The month costs no more than planned", status, Severity.LOW, found.region,
-        f"at most {budget_usd:,.0f} USD at {found.tasks[0]} tasks" if budget_usd is not None else "no plan is stated",
-        seen, "a cost that was not planned is found on the invoice, a month later",
-        "raise expect.account.monthly_usd knowingly, or choose smaller classes" if over else "", 727,
-        data={"usd": list(found.totals), "tasks": list(found.tasks)},
-    )  # fmt: skip
-    reasons = "; ".join(dict.fromkeys(f"{line.what}: {line.why}" for line in found.unknown))
-    second = Finding(
-        "CST-02", "Every line of the estimate is known", Status.UNKNOWN if found.unknown else Status.PASS, Severity.LOW,
-        found.region, "a price and a quantity for each line", reasons or f"{len(found.lines)} lines",
-        "an unknown price is left out of the total, which is then a lower bound",
-        "let the caller use pricing:GetProducts, or look the price up" if found.unknown else "", 712,
-    )  # fmt: skip
-    return [first, second]

@@ -3,60 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cutover.aws.permissions.calls import calls
 from cutover.expectations import Expectations
 
-RECORD = Path(__file__).with_name("actions.json")
-"""The actions, generated; `python -m cutover.aws.permissions` writes it and docs/iam-policy.json anew."""
+RECORD = Path(__file__).with_name("permissions.json")
+"""The actions behind every call of Cutover's source; `.ci/iam_policy.py` writes it and docs/iam-policy.json anew."""
 
-_PREFIX = {"elbv2": "elasticloadbalancing", "service-quotas": "servicequotas", "resourcegroupstaggingapi": "tag"}
-_SPELLING = {
-    "s3:HeadBucket": "s3:ListBucket",
-    "s3:HeadObject": "s3:GetObject",
-    "s3:ListObjectsV2": "s3:ListBucket",
-    "s3:ListBuckets": "s3:ListAllMyBuckets",
-    "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
-    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
-    "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
-    "s3:CreateMultipartUpload": "s3:PutObject",
-    "s3:UploadPart": "s3:PutObject",
-    "s3:CompleteMultipartUpload": "s3:PutObject",
-    "s3:DeleteObjects": "s3:DeleteObject",
-    "budgets:DescribeBudgets": "budgets:ViewBudget",
-    "lambda:GetFunction": "lambda:GetFunction",
-}
-"""Where IAM calls an action otherwise than the API its operation (Service Authorization Reference)."""
-_IMPLIED = {
-    "ecs:RegisterTaskDefinition": ("iam:PassRole",),
-    "ecs:RunTask": ("iam:PassRole",),
-    "rds:CreateDBSnapshot": ("rds:AddTagsToResource",),
-    "ecs:UpdateService": ("iam:PassRole",),
-}
-"""What AWS asks for besides."""
-_LOOKS = re.compile(r":(Describe|List|Get|Lookup|Filter|Simulate|TestDNS|StartQuery|View|Search)")
-_SENSITIVE = {"secretsmanager:GetSecretValue", "s3:GetObject"}
-"""They only look, but at contents: scoped like a change."""
 _UNSCOPED = {"ecs:RegisterTaskDefinition", "ecs:DeregisterTaskDefinition", "secretsmanager:GetRandomPassword"}
 """Actions for which IAM knows no resource."""
-
-
-def iam_action(service: str, operation: str) -> str:
-    """The action that IAM asks for when an operation is called."""
-    action = f"{_PREFIX.get(service, service)}:{operation}"
-    return _SPELLING.get(action, action)
-
-
-def collect() -> dict[str, list[str]]:
-    """`looks` and `changes`: the actions behind every call in Cutover's source."""
-    actions = {iam_action(*call) for call in calls()}
-    actions |= {more for action in actions for more in _IMPLIED.get(action, ())}
-    looks = {a for a in actions if _LOOKS.search(a) and a not in _SENSITIVE}
-    return {"looks": sorted(looks), "changes": sorted(actions - looks)}
 
 
 def recorded() -> dict[str, list[str]]:
