@@ -351,14 +351,16 @@ def test_what_was_there_is_there_again_after_undo(make: Make, pg17: Server, pg18
 
 @pytest.mark.parametrize(("statements", "status"), [(DEFERRED, Status.NOT_DUE), (GENERATED_KEY, Status.FAIL)])
 def test_only_what_a_change_of_the_notebook_mends_is_not_due_yet(
-    make: Make, pg17: Server, pg18: Server, statements: str, status: Status
+    make: Make, pg17: Server, pg18: Server, statements: str, status: Status, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What REPLICA IDENTITY FULL would not help closes the gate before anything is changed."""
     sides = make(pg17, pg18)
     sides.run(statements)
     raw = yaml.safe_load(PARAMS.read_text())["migration"] | {"transfer": "replicate"}
-    urls = {raw["source"]["database_url"]: sides.link.source_url, raw["target"]["database_url"]: sides.link.target_url}
-    step: Any = SimpleNamespace(migration=Migration.model_validate(raw), resolve=urls.__getitem__)
+    for side, url in (("source", sides.link.source_url), ("target", sides.link.target_url)):
+        raw[side] |= {"database_url": f"env:{side.upper()}_DATABASE"}
+        monkeypatch.setenv(f"{side.upper()}_DATABASE", url)
+    step: Any = SimpleNamespace(migration=Migration.model_validate(raw))
     (found,) = (f for f in check_way(step) if f.id == "REP-identity")
     assert found.status is status
     assert found.closes_gate is (status is Status.FAIL)

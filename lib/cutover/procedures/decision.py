@@ -14,18 +14,19 @@ from cutover.action import Change
 from cutover.errors import CutoverError
 from cutover.finding import Finding
 from cutover.judgement import Diagnosis, diagnose
-from cutover.procedures.overview import _lines
 from cutover.procedures.rollback_commands import Known, WayBack, fault_began, way_back_of
 from cutover.procedures.symptoms import look_around
 from cutover.procedures.tables import tabulate
 from cutover.secrets import is_reference
 from cutover.stage_file import running_stage
-from cutover.step import RunFolder, Step
+from cutover.step import Context, RunFolder
+from cutover.step.context import attach
+from cutover.step.evidence import read_findings
 
 _KEY = "target-position-at-cutover"
 
 
-def remember_cutover(step: Step, change: Change | None) -> None:
+def remember_cutover(step: Context, change: Change | None) -> None:
     """Note where the target stands at the switch of the name: what is written after it exists only on AWS.
 
     A second look at a name that is switched already notes nothing: the first switch counts.
@@ -33,11 +34,11 @@ def remember_cutover(step: Step, change: Change | None) -> None:
     if change is None or not change.result.get("changed") or change.plan.empty:
         return
     # At once: what sessions report a moment late was written before the switch, and would only be counted twice.
-    position = postgres.write_position(step.resolve(step.migration.target.database_url), settle_s=0)
-    step.remember(_KEY, position.to_dict())
+    position = postgres.write_position(step.migration.resolve(step.migration.target.database_url), settle_s=0)
+    step.journal.remember(_KEY, position.to_dict())
 
 
-def fired(step: Step) -> list[Finding]:
+def fired(step: Context) -> list[Finding]:
     """The failing findings of this run, or else of the latest run of this environment that has any; triggers first."""
     current = step.run.path
     runs = [p for p in sorted(current.parent.glob(f"*-{step.migration.environment}-*")) if p.is_dir() and p != current]
@@ -49,7 +50,7 @@ def fired(step: Step) -> list[Finding]:
     return []
 
 
-def _run_of(step: Step, findings: Sequence[Finding]) -> Path | None:
+def _run_of(step: Context, findings: Sequence[Finding]) -> Path | None:
     """The folder of the run that these failing findings are of; None when it is gone."""
     current, wanted = step.run.path, {f.id for f in findings}
     runs = [p for p in current.parent.glob(f"*-{step.migration.environment}-*") if p.is_dir() and p != current]
@@ -62,7 +63,7 @@ def _failing(run: Path) -> list[Finding]:
 
 
 def _latest(run: Path) -> list[Finding]:
-    lines = _lines(run / "findings.jsonl")
+    lines = read_findings(run)
     latest = {(line.get("step"), line["id"], line.get("subject")): Finding.from_dict(line) for line in lines}
     return list(latest.values())
 
@@ -74,15 +75,15 @@ def fired_table(findings: Sequence[Finding]) -> pd.DataFrame:
     return tabulate(rows or none, ["id", "claim", "status", "seen"])
 
 
-def decide(step: Step, findings: Sequence[Finding]) -> Diagnosis:
+def decide(step: Context, findings: Sequence[Finding]) -> Diagnosis:
     """Which way back the findings point to; kept as evidence with the command that goes it."""
     run = _run_of(step, findings)
     # What passed in the same run speaks against rows of the matrix.
     seen = [*findings, *(f for f in (_latest(run) if run else []) if not f.closes_gate)]
     looks = look_around(step, seen, run)
-    diagnosis = diagnose(seen, after_cutover=step.recall(_KEY) is not None, looks=looks)
+    diagnosis = diagnose(seen, after_cutover=step.journal.recall(_KEY) is not None, looks=looks)
     way = way_back(step, diagnosis, findings)
-    step.attach("diagnosis.json", asdict(diagnosis) | {"way_back": asdict(way), "next": way.lines()})
+    attach(step, "diagnosis.json", asdict(diagnosis) | {"way_back": asdict(way), "next": way.lines()})
     return diagnosis
 
 
@@ -101,7 +102,7 @@ def arguments(diagnosis: Diagnosis) -> pd.DataFrame:
     return tabulate(rows, ["row", "points", "for", "against"])
 
 
-def way_back(step: Step, diagnosis: Diagnosis, findings: Sequence[Finding] | None = None) -> WayBack:
+def way_back(step: Context, diagnosis: Diagnosis, findings: Sequence[Finding] | None = None) -> WayBack:
     """The way back that a diagnosis names, with its commands made from what was recorded before each change.
 
     A person goes it. Where something was not recorded there is no command, and the way says what it lacks.
@@ -117,7 +118,7 @@ def way_back(step: Step, diagnosis: Diagnosis, findings: Sequence[Finding] | Non
     return way_back_of(diagnosis.row, Known(step.migration, step.journal, recorded, fault))
 
 
-def _runs_of(step: Step) -> list[Path]:
+def _runs_of(step: Context) -> list[Path]:
     """The folders of this migration's runs, this one's first; runs in another account, region or stage are not its."""
     current, ours = step.run, step.migration
     place = (ours.name, ours.account_id, ours.region, ours.aws_endpoint)
@@ -138,7 +139,7 @@ def _stage_began() -> str:
     return datetime.fromtimestamp(running_stage().path.stat().st_mtime, UTC).isoformat()
 
 
-def advice(step: Step, diagnosis: Diagnosis) -> pd.DataFrame:
+def advice(step: Context, diagnosis: Diagnosis) -> pd.DataFrame:
     """The way back, in rows that can be read aloud."""
     way = way_back(step, diagnosis)
     rows = [("way back", diagnosis.method), *(("command", command) for command in way.commands)]
@@ -153,14 +154,14 @@ def advice(step: Step, diagnosis: Diagnosis) -> pd.DataFrame:
     return tabulate(rows, ["", "rollback"])
 
 
-def written_since_cutover(step: Step) -> pd.DataFrame:
+def written_since_cutover(step: Context) -> pd.DataFrame:
     """Tuples inserted, updated and deleted on the target since the name was switched, by table."""
-    remembered = step.recall(_KEY)
+    remembered = step.journal.recall(_KEY)
     if remembered is None:
         return tabulate([("(the name has not been switched: nothing would be lost)", 0)], _WRITTEN)
     before = postgres.WritePosition.from_dict(remembered)
     try:
-        now = postgres.write_position(step.resolve(step.migration.target.database_url), settle_s=0)
+        now = postgres.write_position(step.migration.resolve(step.migration.target.database_url), settle_s=0)
     except CutoverError as error:
         return tabulate([(f"(not known: {error.what})", None)], _WRITTEN)
     rows = [

@@ -13,8 +13,11 @@ from cutover import app, objects, postgres, queue
 from cutover.action import Action
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Severity, Status
+from cutover.migration import Migration
+from cutover.procedures.switchover_findings import PROVEN_KEY
 from cutover.progress import Listener
-from cutover.step import Step
+from cutover.step import Context, Journal
+from cutover.step.context import attach
 
 POSITION_KEY = "write-position"
 _RECONNECT_S = 15.0
@@ -23,28 +26,28 @@ _LOOK_S = 2.0
 """Seconds between the two looks of the proof."""
 
 
-def maintenance(step: Step, *, enabled: bool) -> Action | None:
+def maintenance(step: Context, *, enabled: bool) -> Action | None:
     """The source application's maintenance switch, or None where a person switches it."""
     source, migration = step.migration.source, step.migration
     if source.maintenance is None or migration.admin_user is None:
         return None
-    admin = step.resolve(migration.admin_user)
-    return app.MaintenanceMode(step.resolve(source.app_url), source.maintenance, admin, enabled)
+    admin = migration.resolve(migration.admin_user)
+    return app.MaintenanceMode(migration.resolve(source.app_url), source.maintenance, admin, enabled)
 
 
-def check_frozen(step: Step) -> list[Finding]:
+def check_frozen(step: Context) -> list[Finding]:
     """A visitor is refused, and for two seconds no table changes; where the source stands is remembered."""
     migration = step.migration
-    source = step.resolve(migration.source.database_url)
-    login = step.resolve(migration.test_user)
-    url = step.resolve(migration.source.app_url)
+    source = migration.resolve(migration.source.database_url)
+    login = migration.resolve(migration.test_user)
+    url = migration.resolve(migration.source.app_url)
     _wait_until_well(url)
     findings = app.check_maintenance(url, login)
     before = postgres.write_position(source)
     time.sleep(_LOOK_S)
     now = postgres.write_position(source, since=before)
-    step.remember(POSITION_KEY, now.to_dict())
-    step.attach("raw/postgres/write-position.json", now.to_dict())
+    step.journal.remember(POSITION_KEY, now.to_dict())
+    attach(step, "raw/postgres/write-position.json", now.to_dict())
     return [*findings, *postgres.check_no_writes(before, now)]
 
 
@@ -55,7 +58,7 @@ def _wait_until_well(url: str) -> None:
         time.sleep(0.5)
 
 
-def check_still_frozen(step: Step, *, jobs: int = 2, progress: Listener | None = None) -> list[Finding]:
+def check_still_frozen(step: Context, *, jobs: int = 2, progress: Listener | None = None) -> list[Finding]:
     """Whether the source holds anything that the copy does not have; a write since then is named, table and rows.
 
     Args:
@@ -69,7 +72,7 @@ def check_still_frozen(step: Step, *, jobs: int = 2, progress: Listener | None =
     if before is None:
         return [_no_position(late=bool(remembered))]
     migration = step.migration
-    source, target = (step.resolve(side.database_url) for side in (migration.source, migration.target))
+    source, target = (migration.resolve(side.database_url) for side in (migration.source, migration.target))
     evidence = step.run.raw("postgres") / f"{step.name}-since-the-copy"
     return postgres.second_look(
         source, before, fingerprint_of(step), target_url=target, jobs=jobs, evidence=evidence, progress=progress
@@ -117,14 +120,14 @@ def _log_position(lsn: str) -> int:
     return (int(high, 16) << 32) + int(low, 16) if low else 0
 
 
-def transfer_made(step: Step) -> dict[str, Any]:
+def transfer_made(step: Context) -> dict[str, Any]:
     """The latest transfer by dump and restore between this migration's databases, as its change; {} for none."""
     sides = (step.migration.source, step.migration.target)
-    subject = " → ".join(postgres.describe(step.resolve(side.database_url)) for side in sides)
+    subject = " → ".join(postgres.describe(step.migration.resolve(side.database_url)) for side in sides)
     return step.journal.last_change(postgres.Transfer.name, subject) or {}
 
 
-def fingerprint_of(step: Step) -> postgres.Fingerprint | None:
+def fingerprint_of(step: Context) -> postgres.Fingerprint | None:
     """What the source held at the instant of the dump that was restored; None when none is at hand."""
     where = str(transfer_made(step).get("result", {}).get("fingerprint") or "")
     try:
@@ -133,39 +136,49 @@ def fingerprint_of(step: Step) -> postgres.Fingerprint | None:
         return None
 
 
-def check_queues(step: Step) -> list[Finding]:
+def check_queues(step: Context) -> list[Finding]:
     """Whether the queues can be read and carried over without harm to what they lie in; nothing of them is read yet."""
-    return queue.preflight(*_redis(step))
+    return queue.preflight(*_redis(step.migration))
 
 
-def queues_change(step: Step) -> Action | None:
+def queues_change(step: Context) -> Action | None:
     """What carries the queues over, as they stood before the freeze; None where the switch-over does it itself."""
     migration = step.migration
     if migration.transfer == "replicate":
         return None
-    # A queue that any freeze of ours found running was paused by us, and is to run again.
-    found = [e["plan"]["before"]["paused"] for e in _begun(step, queue.PauseQueues.name)]
-    before = {name: all(one.get(name, True) for one in found) for one in found for name in one} if found else None
-    source, target = _redis(step)
-    return queue.CarryQueues(source, target, paused_before=before)
+    source, target = _redis(migration)
+    return queue.CarryQueues(source, target, paused_before=paused_before(step.journal))
 
 
-def _redis(step: Step) -> tuple[str, str]:
-    source, target = step.migration.source, step.migration.target
-    return step.resolve(source.redis_url), step.resolve(target.redis_url)
+def paused_before(journal: Journal) -> dict[str, bool] | None:
+    """Which queues stood still before the freeze, by name; None where none was begun since the last was undone.
+
+    A queue that any attempt at the freeze found running was paused by us, and is to run again.
+    """
+    found: list[Mapping[str, bool]] = []
+    for entry in journal.entries():
+        if entry.get("kind") == "change-begun" and entry["plan"]["action"] == queue.PauseQueues.name:
+            found.append(entry["plan"]["before"]["paused"])
+        elif entry.get("kind") == "undo" and entry["action"] == queue.PauseQueues.name:
+            found.clear()
+    return {name: all(one.get(name, True) for one in found) for one in found for name in one} if found else None
 
 
-def _begun(step: Step, action: str) -> list[dict[str, Any]]:
-    return [e for e in step.journal.entries("change-begun") if e["plan"]["action"] == action]
+def _redis(migration: Migration) -> tuple[str, str]:
+    return migration.resolve(migration.source.redis_url), migration.resolve(migration.target.redis_url)
 
 
-def compare_queues(step: Step) -> list[Finding]:
+def _begun(journal: Journal, action: str) -> list[dict[str, Any]]:
+    return [e for e in journal.entries("change-begun") if e["plan"]["action"] == action]
+
+
+def compare_queues(step: Context) -> list[Finding]:
     """The queues on both sides, job by job; not due before they were carried over, unless the source holds none."""
-    source, target = _redis(step)
+    source, target = _redis(step.migration)
     if step.migration.transfer == "replicate":
         why = "the switch-over carried and compared them before it let users in: they order jobs there now"
         return [replace(_not_carried(why), status=Status.NOT_APPLICABLE)]
-    if _begun(step, queue.CarryQueues.name) or queue.holds_none(source):
+    if _begun(step.journal, queue.CarryQueues.name) or queue.holds_none(source):
         return queue.compare_queues(source, target)
     return [_not_carried("they have not been carried over yet: run 12_data_migration with apply")]
 
@@ -175,9 +188,9 @@ def _not_carried(why: str) -> Finding:
     return Finding("QUE-05", title, Status.UNKNOWN, Severity.BLOCKER, "the job queues", why=why, remedy=why)
 
 
-def compare_reports(step: Step, *, progress: Listener | None = None) -> list[Finding]:
+def compare_reports(step: Context, *, progress: Listener | None = None) -> list[Finding]:
     """The PDF reports on both sides, by content; both inventories are kept as evidence."""
-    where = report_locations(step)
+    where = report_locations(step.migration)
     found: dict[str, objects.Inventory] = {}
     for side in ("source", "target"):
         found[side] = objects.inventory(
@@ -187,20 +200,19 @@ def compare_reports(step: Step, *, progress: Listener | None = None) -> list[Fin
             progress=progress,
             stage=f"read the {side}'s",
         )
-        step.attach(f"raw/objects/{side}.json", found[side].to_dict())
+        attach(step, f"raw/objects/{side}.json", found[side].to_dict())
     findings = objects.compare(found["source"], found["target"])
-    if step.migration.transfer != "replicate" or step.recall("replication-proven") is None:
+    if step.migration.transfer != "replicate" or step.journal.recall(PROVEN_KEY) is None:
         return findings
     why = "users are at the new home already, and order reports there"
     return [replace(f, status=Status.NOT_APPLICABLE, why=why, remedy="") if f.id == "OBJ-03" else f for f in findings]
 
 
-def report_locations(step: Step) -> dict[str, str | None]:
+def report_locations(migration: Migration) -> dict[str, Any]:
     """Source and target of the PDF reports, and how S3 is reached: arguments for `objects`."""
-    migration = step.migration
     return {
-        "source": step.resolve(migration.source.reports),
-        "target": step.resolve(migration.target.reports),
+        "source": migration.resolve(migration.source.reports),
+        "target": migration.resolve(migration.target.reports),
         "endpoint": migration.endpoint,
         "region": migration.region,
     }

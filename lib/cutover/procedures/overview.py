@@ -120,20 +120,6 @@ def _last_look(outputs: Path, environment: str, current: Path) -> Look | None:
     return None
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
-
-
 def timings(step: Step) -> pd.DataFrame:
     """How long each step of the migration took, newest run of each, with the write freeze as its own row."""
     last = _last_steps(step.run.path.parent, step.migration.environment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,17 +33,11 @@ def remedy_of(run: str | Path, outputs: Path | None = None) -> remedy.Script:
 def requirements_of(folder: RunFolder) -> list[Finding]:
     """The last word of a run on each requirement, in the registry's order."""
     found: dict[str, Finding] = {}
-    try:
-        lines = (folder.path / "findings.jsonl").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        try:
-            finding = Finding.from_dict(json.loads(line))
-        except (ValueError, TypeError):  # a run that was killed while it wrote
+    for entry in folder.records():
+        if entry.get("id") not in REGISTRY:
             continue
-        if finding.id in REGISTRY:
-            found[finding.id] = finding
+        with suppress(ValueError, TypeError):  # JSON, but no finding
+            found[entry["id"]] = Finding.from_dict(entry)
     return list(found.values())
 
 

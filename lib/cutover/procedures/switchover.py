@@ -9,28 +9,38 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from cutover import app, aws, objects, postgres, queue
+from cutover import aws, objects, postgres, queue
 from cutover.action import Action, Change, Plan
-from cutover.app.flows import sign_in
-from cutover.errors import ActionRefused, CutoverError
-from cutover.finding import Finding, Severity, Status
+from cutover.errors import ActionRefused, CutoverError, DatabaseError
+from cutover.finding import Finding
 from cutover.postgres import replication
 from cutover.postgres.position import movement
 from cutover.procedures.decision import remember_cutover
-from cutover.procedures.freeze import POSITION_KEY, maintenance, report_locations
-from cutover.procedures.watch import logins, target
+from cutover.procedures.freeze import POSITION_KEY, maintenance, paused_before, report_locations
+from cutover.procedures.switchover_findings import (
+    PROVEN_KEY,
+    REFUSAL_KEY,
+    behind_the_fence,
+    carried,
+    not_undone,
+    proven_at_fence,
+    refusal_finding,
+    replication_begun,
+    reports_copied,
+    taken_back,
+    takes_writes,
+    views_not_filled,
+)
+from cutover.procedures.watch import first_accepted_write
 from cutover.progress import Listener
-from cutover.step import Step
+from cutover.step import Context
 
-PROVEN_KEY = "replication-proven"
-REFUSAL_KEY = "refusal-of-writes"
 _APPROVER = "as a part of the switch-over"
-_ACCEPTED_S = 60.0
-"""Seconds to wait for the new home's first accepted write; its pool must come back to a database that takes writes."""
 
 
 class TakenBack(Exception):
@@ -70,7 +80,7 @@ class SwitchOver:
     """Stop the writers, wait for the copy, prove it, let the writers go on at the new home.
 
     Args:
-        step: whose migration; its parts are journaled as changes of their own, so that each has its way back.
+        step: where it is at work; its parts are journaled as changes of their own, so that each has its way back.
         account: where the name is switched.
         link: the replication.
         jobs: parallel connections of the comparison, on each side.
@@ -83,7 +93,7 @@ class SwitchOver:
 
     def __init__(
         self,
-        step: Step,
+        step: Context,
         account: aws.Account,
         link: replication.Link,
         *,
@@ -135,7 +145,8 @@ class SwitchOver:
         """
         proven = self._resumable()
         if not proven:
-            objects.copy(**self._reports())  # what is copied before need not be copied while users wait
+            # What is copied before need not be copied while users wait.
+            objects.copy(**report_locations(self._step.migration))
         run = _Progressing(time.monotonic(), str(proven.get("from", "")), released=bool(proven))
         try:
             if not proven:
@@ -147,12 +158,14 @@ class SwitchOver:
             self._take_back(run, error)
             if not isinstance(error, (TakenBack, CutoverError)):
                 raise
-            self._findings = [*run.findings, _taken_back(self._link.subject, error, run.timeline)]
+            self._findings = [*run.findings, taken_back(self._link.subject, error, run.timeline)]
             return {"switched": False, "reason": str(error), "timeline": run.timeline}
         refusal = self._first_write(run)
         self._end(run)
         views = self._fill_views(run)
-        self._findings = [*run.findings, *self._after(), refusal_finding(self._step, refusal)]
+        forecast = self._step.journal.recall("forecast")
+        told = refusal_finding(self._step.migration.hostname, refusal, forecast)
+        self._findings = [*run.findings, *self._after(), told]
         return {"switched": True, "timeline": run.timeline, "refusal": refusal, "views": views}
 
     def verify(self, change: Change) -> list[Finding]:
@@ -170,7 +183,7 @@ class SwitchOver:
     def _actions(self) -> list[Action]:
         step = self._step
         turned_away = maintenance(step, enabled=True)
-        redis = step.resolve(step.migration.source.redis_url)
+        redis = self._redis()[0]
         parts: list[Action] = [turned_away] if turned_away is not None else []
         parts += [queue.PauseQueues(redis), postgres.Freeze(self._link.source_url)]
         return [*parts, aws.SwitchDns(self._account, step.migration.target.load_balancer)]
@@ -181,7 +194,7 @@ class SwitchOver:
         Raises:
             ActionRefused: nothing follows the source.
         """
-        proven = proven_at_fence(self._step, self._link)
+        proven = proven_at_fence(self._step.journal, self._link)
         if proven.get("released"):
             return proven  # users may write at the new home already: never back, never compared again
         if replication.link_state(self._link).subscription:
@@ -202,9 +215,10 @@ class SwitchOver:
         """Everything up to the point where the new home may take writes; raises TakenBack when it may not."""
         step, link = self._step, self._link
         run.from_at = datetime.now(UTC).isoformat()
+        replication.resume_replication(link)  # an attempt that was killed may have paused it
         for action, plan in self._parts[:-1]:
             if action.name == queue.PauseQueues.name:
-                redis = step.resolve(step.migration.source.redis_url)
+                redis = self._redis()[0]
                 self._require(run, queue.check_drained(redis, min(self._limits.drain, self._left(run)), carried=True))
             run.done.append((action, self._make(action, plan)))
             run.mark(action.name)
@@ -216,7 +230,7 @@ class SwitchOver:
         run.mark("fence reached")
         position = postgres.write_position(link.source_url, settle_s=0)  # nobody is left who could report late
         with ThreadPoolExecutor(max_workers=1) as beside:
-            copied = beside.submit(objects.copy, **self._reports())
+            copied = beside.submit(objects.copy, **report_locations(self._step.migration))
             # Refused while it can still be taken back, where the new home's queues hold other jobs.
             jobs = beside.submit(self._carry().plan)
             compared = self._compare()
@@ -227,28 +241,28 @@ class SwitchOver:
             *compared.findings,
             *replication.check_fence(fence.to_dict(), sequences, link.subject),
             *postgres.check_no_writes(position, after),
-            _reports_copied(failed),
+            reports_copied(failed),
         ])  # fmt: skip
         self._left(run)
-        begun = _begun(step, link)
+        begun = replication_begun(step.journal, link)
         proven = {"fence": fence.to_dict(), "position": position.to_dict(), "run": step.run.name, "begun": begun}
-        step.remember(PROVEN_KEY, proven | {"from": run.from_at})
+        step.journal.remember(PROVEN_KEY, proven | {"from": run.from_at})
 
     def _release(self, run: _Progressing) -> None:
         """Let the copy take writes, carry jobs that wait for later, switch the name: no way back from here."""
         step, link = self._step, self._link
         jobs = run.jobs or self._carry().plan()
         replication.pause_replication(link)
-        step.remember(PROVEN_KEY, proven_at_fence(step, link) | {"released": True})
+        step.journal.remember(PROVEN_KEY, proven_at_fence(step.journal, link) | {"released": True})
         run.released = True
         replication.lift_guard(link)
         run.mark("new home takes writes")
         try:
             self._make(self._carry(), jobs)
         except CutoverError as error:  # the jobs are safe at the old home; users wait
-            run.findings.append(_carried(jobs, error))
+            run.findings.append(carried(jobs, error))
         else:  # not compared again: the new home's workers are at them already
-            run.findings.append(_carried(jobs))
+            run.findings.append(carried(jobs))
         action, plan = self._parts[-1]
         change = self._make(action, plan)
         remember_cutover(step, change)
@@ -257,21 +271,23 @@ class SwitchOver:
     def _end(self, run: _Progressing) -> None:
         """With users at the new home: nothing of the replication stays, and nothing was written behind the fence."""
         step, link = self._step, self._link
-        proven = proven_at_fence(step, link)
+        proven = proven_at_fence(step.journal, link)
         if late := self._written_since(proven):
-            run.findings.append(_behind_the_fence(link.subject, late))
+            run.findings.append(behind_the_fence(link.subject, late))
         replication.end_replication(link, guard=False)
-        step.remember(POSITION_KEY, postgres.write_position(link.source_url, settle_s=0).to_dict())
+        step.journal.remember(POSITION_KEY, postgres.write_position(link.source_url, settle_s=0).to_dict())
         run.mark("replication ended")
         action, plan = self._parts[-1]
         made = step.journal.last_change(plan.action, plan.subject) or {}
         run.findings += action.verify(Change(plan, made.get("result", {}), str(made.get("started", "")), 0.0))
 
     def _carry(self) -> queue.CarryQueues:
-        sides = (self._step.migration.source, self._step.migration.target)
-        source, goal = (self._step.resolve(side.redis_url) for side in sides)
-        paused = next(plan for action, plan in self._parts if action.name == queue.PauseQueues.name)
-        return queue.CarryQueues(source, goal, paused_before=paused.before["paused"])
+        source, goal = self._redis()
+        return queue.CarryQueues(source, goal, paused_before=paused_before(self._step.journal))
+
+    def _redis(self) -> tuple[str, str]:
+        migration = self._step.migration
+        return migration.resolve(migration.source.redis_url), migration.resolve(migration.target.redis_url)
 
     def _compare(self) -> postgres.Comparison:
         return postgres.compare(
@@ -323,10 +339,12 @@ class SwitchOver:
             try:
                 result = action.undo(change)
             except Exception as failed:
-                run.findings.append(_not_undone(action, change, failed))
+                run.findings.append(not_undone(action, change, failed))
                 continue
             self._step.journal.write("undo", action=action.name, subject=change.plan.subject, result=dict(result))
             self._keep(action, change.plan, "taken back", change=change.to_dict(), error=str(error))
+        with suppress(DatabaseError):  # it goes on following where it can; notebook 08 tells when it does not
+            replication.resume_replication(self._link)
         run.mark("taken back")
 
     def _as_begun(self, action: Action, change: Change) -> Change | None:
@@ -353,167 +371,19 @@ class SwitchOver:
             run.mark("first write accepted")
         seconds = run.timeline.get("first write accepted")
         refusal = {"way": "replicate", "from": run.from_at, "to": accepted, "seconds": seconds}
-        self._step.remember(REFUSAL_KEY, refusal)
+        self._step.journal.remember(REFUSAL_KEY, refusal)
         return refusal
 
     def _fill_views(self, run: _Progressing) -> list[str]:
         try:
             views = replication.fill_views(self._link, again=True)
         except CutoverError as error:
-            run.findings.append(_views_not_filled(self._link.subject, error))
+            run.findings.append(views_not_filled(self._link.subject, error))
             return []
         run.mark("materialised views filled")
         return views
 
     def _after(self) -> list[Finding]:
         """What can be seen of it afterwards: nothing is left, nobody is refused."""
-        found = [replication.check_ended(self._link)]
-        state = replication.link_state(self._link)
-        found.append(
-            Finding(
-                "SWO-02",
-                "The new home's database takes writes",
-                Status.FAIL if state.guarded else Status.PASS,
-                Severity.BLOCKER,
-                self._link.subject,
-                "default_transaction_read_only is not set",
-                "it is on: users cannot write" if state.guarded else "it takes writes",
-                remedy="ALTER DATABASE … RESET default_transaction_read_only; then end the application's sessions"
-                if state.guarded
-                else "",
-            )
-        )
-        return found
-
-    def _reports(self) -> dict[str, Any]:
-        return report_locations(self._step)
-
-
-def proven_at_fence(step: Step, link: replication.Link) -> dict[str, Any]:
-    """What notebook 12 proved of the replication that runs, or ran last; {} when nothing."""
-    proven = dict(step.recall(PROVEN_KEY) or {})
-    return proven if proven.get("begun") == _begun(step, link) else {}
-
-
-def _begun(step: Step, link: replication.Link) -> str:
-    """When the replication was begun: what was proven of an earlier one says nothing of this one."""
-    made = step.journal.last_change(replication.StartReplication.name, link.subject) or {}
-    return str(made.get("started", ""))
-
-
-def first_accepted_write(step: Step, account: aws.Account, *, timeout_s: float = _ACCEPTED_S) -> str:
-    """Sign in behind the balancer until it works, which writes a session; when it did, "" when it never did."""
-    at, (login, _) = target(step, account), logins(step)
-    ends = time.monotonic() + timeout_s
-    while time.monotonic() < ends:
-        try:
-            sign_in(str(at["base_url"]), login, timeout_s=5.0, host=at["host"])
-        except (CutoverError, app.Unreachable):
-            time.sleep(0.05)
-            continue
-        return datetime.now(UTC).isoformat()
-    return ""
-
-
-def refusal_finding(step: Step, refusal: Mapping[str, Any]) -> Finding:
-    """How long writes were refused, beside the trial's forecast for the other way. Finding id: RFS-01."""
-    seconds, way = refusal.get("seconds"), str(refusal.get("way"))
-    by_dump = (step.recall("forecast") or {}).get("seconds")
-    beside = f"; by dump and restore, at least {by_dump:.1f} s by the trial" if way != "dump" and by_dump else ""
-    return Finding(
-        "RFS-01",
-        "How long users' writes were refused is known",
-        Status.UNKNOWN if seconds is None else Status.PASS,
-        Severity.MEDIUM,
-        step.migration.hostname,
-        "from the first refused write to the first one that the new home took",
-        (f"{seconds:.1f} s by `transfer: {way}`, from {refusal.get('from')} to {refusal.get('to')}" + beside)
-        if seconds is not None
-        else "the new home took no write while it was looked at",
-        "Visitors whose resolver still keeps the old answer are refused for up to the TTL longer.",
-        data={k: v for k, v in {**refusal, "by_dump_at_least": by_dump}.items() if v is not None},
-    )
-
-
-def _taken_back(subject: str, error: BaseException, timeline: Mapping[str, float]) -> Finding:
-    return Finding(
-        "SWO-01",
-        "The writers were moved to the new home",
-        Status.FAIL,
-        Severity.BLOCKER,
-        subject,
-        "the copy proven at the fence, and the name switched",
-        f"taken back after {timeline.get('taken back', 0):.1f} s: {str(error).splitlines()[0]}",
-        "Users are at the old home again, which takes writes; the copy goes on following where it still can.",
-        "Mend what is named, then run this notebook again; nothing was lost.",
-        data={"timeline": dict(timeline)},
-    )
-
-
-def _not_undone(action: Action, change: Change, error: Exception) -> Finding:
-    return Finding(
-        f"SWO-undo-{action.name}",
-        f"{change.plan.summary.rstrip('.')}: taken back",
-        Status.FAIL,
-        Severity.BLOCKER,
-        change.plan.subject,
-        "as it was before",
-        f"{type(error).__name__}: {str(error).splitlines()[0]}",
-        "Users are still refused.",
-        f"By hand, at once: {change.plan.undo}",
-    )
-
-
-def _behind_the_fence(subject: str, late: list[str]) -> Finding:
-    return Finding(
-        "SWO-late",
-        "Nothing was written to the source behind the fence",
-        Status.FAIL,
-        Severity.BLOCKER,
-        subject,
-        "no write after the comparison",
-        "; ".join(late[:10]),
-        "It is on the old home only: the new home took over without it.",
-        "Find the rows (the tables are named; the source is frozen) and insert them at the new home by hand.",
-    )
-
-
-def _views_not_filled(subject: str, error: CutoverError) -> Finding:
-    return Finding(
-        "SWO-views",
-        "The materialised views hold what the tables held at the switch",
-        Status.FAIL,
-        Severity.MEDIUM,
-        subject,
-        "each refreshed",
-        error.what,
-        "They show what they held when the copy was begun.",
-        "REFRESH MATERIALIZED VIEW … on the new home's database",
-    )
-
-
-def _carried(plan: Plan, error: CutoverError | None = None) -> Finding:
-    lost = error is not None
-    return Finding(
-        "SWO-queues",
-        "Jobs that wait for later were carried over",
-        Status.FAIL if lost else Status.PASS,
-        Severity.HIGH,
-        plan.subject,
-        plan.summary,
-        error.what if error is not None else plan.summary,
-        "They are still in the old home's queues, where nobody works them off." if lost else "",
-        (error.todo or "See which jobs they are with read_queues, and add them at the new home.") if error else "",
-    )
-
-
-def _reports_copied(failed: Mapping[str, str]) -> Finding:
-    return Finding(
-        "SWO-reports",
-        "The last PDF reports were copied",
-        Status.FAIL if failed else Status.PASS,
-        Severity.HIGH,
-        "PDF reports",
-        "every report that is missing or different",
-        f"{len(failed)} failed: {', '.join(list(failed)[:5])}" if failed else "all of them",
-    )
+        guarded = replication.link_state(self._link).guarded
+        return [replication.check_ended(self._link), takes_writes(self._link.subject, guarded=guarded)]

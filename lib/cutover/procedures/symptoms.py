@@ -11,12 +11,12 @@ from cutover.errors import CutoverError
 from cutover.finding import Finding, Status
 from cutover.judgement import Looks
 from cutover.queue.layout import connect
-from cutover.step import Step
+from cutover.step import Context
 
 _ANSWER_S = 5
 
 
-def look_around(step: Step, findings: Iterable[Finding], run: Path | None = None) -> Looks:
+def look_around(step: Context, findings: Iterable[Finding], run: Path | None = None) -> Looks:
     """Ask the target's database and Redis for a sign of life, and read what the run has kept.
 
     It changes nothing and never fails: what cannot be asked from here is said not to answer, with the message.
@@ -37,18 +37,18 @@ def look_around(step: Step, findings: Iterable[Finding], run: Path | None = None
     )
 
 
-def _database(step: Step, reference: str) -> tuple[bool, str]:
+def _database(step: Context, reference: str) -> tuple[bool, str]:
     try:
-        with postgres.connect(step.resolve(reference), timeout_s=_ANSWER_S) as session:
+        with postgres.connect(step.migration.resolve(reference), timeout_s=_ANSWER_S) as session:
             session.execute("SELECT 1")
     except (CutoverError, ValueError) as error:
         return False, str(getattr(error, "what", error))
     return True, "SELECT 1 was answered"
 
 
-def _queue(step: Step, reference: str) -> tuple[bool, str]:
+def _queue(step: Context, reference: str) -> tuple[bool, str]:
     try:
-        with connect(step.resolve(reference), timeout_s=_ANSWER_S):
+        with connect(step.migration.resolve(reference), timeout_s=_ANSWER_S):
             pass
     except (CutoverError, ValueError) as error:
         return False, str(getattr(error, "what", error))

@@ -15,58 +15,55 @@ import pandas as pd
 
 from cutover import app, aws, objects, postgres
 from cutover.action import Action, Change, Plan
-from cutover.errors import CutoverError, UsageError
+from cutover.errors import CutoverError, DatabaseError, UsageError
 from cutover.finding import Finding, Severity, Status
+from cutover.migration import Migration
 from cutover.postgres import replication
 from cutover.procedures.freeze import check_queues, fingerprint_of, report_locations, transfer_made
-from cutover.procedures.switchover import (
-    REFUSAL_KEY,
-    Limits,
-    SwitchOver,
-    first_accepted_write,
-    proven_at_fence,
-    refusal_finding,
-)
+from cutover.procedures.switchover import Limits, SwitchOver
+from cutover.procedures.switchover_findings import REFUSAL_KEY, proven_at_fence, refusal_finding
 from cutover.procedures.tables import columns_of, tabulate
 from cutover.procedures.ttl import check_ttl_lowered
-from cutover.procedures.watch import logins, target
+from cutover.procedures.watch import first_accepted_write, logins, target
 from cutover.progress import Listener
-from cutover.step import Step
+from cutover.step import Context, Journal
+from cutover.step.context import attach, backup_folder
 from cutover.step.phases import notebooks_of
 
 _START = replication.StartReplication.name
 _WATCH_S = 1.0
+_PAUSED = ("REP-tables", "REP-lag")
+"""What a paused copy fails by."""
 FINGERPRINT = "source.fingerprint.json.gz"
 """Beside the dump: the digests of the source's every row at the dump's own instant."""
 
 
-def link_of(step: Step) -> replication.Link:
+def link_of(migration: Migration) -> replication.Link:
     """The replication of this migration: its two ends and its name."""
-    migration = step.migration
     reach = migration.source.replication_url
     return replication.Link(
-        step.resolve(migration.source.database_url),
-        step.resolve(migration.target.database_url),
-        step.resolve(reach) if reach else "",
+        migration.resolve(migration.source.database_url),
+        migration.resolve(migration.target.database_url),
+        migration.resolve(reach) if reach else "",
         f"cutover_{migration.name}_{migration.environment}".replace("-", "_")[:50],
         acl=migration.restore.acl,
     )
 
 
-def replicates(step: Step) -> bool:
+def replicates(migration: Migration) -> bool:
     """Whether the parameters say `transfer: replicate`."""
-    return step.migration.transfer == "replicate"
+    return migration.transfer == "replicate"
 
 
-def restored_of(step: Step) -> postgres.Restored:
+def restored_of(migration: Migration) -> postgres.Restored:
     """How the target was made, by either way: what the parameters leave out of it is no difference."""
-    if replicates(step):
-        return link_of(step).restored
-    chosen = step.migration.restore
+    if replicates(migration):
+        return link_of(migration).restored
+    chosen = migration.restore
     return postgres.Restored(owner=chosen.owner, acl=chosen.acl, role=chosen.role)
 
 
-def require_transfer(step: Step, way: str) -> None:
+def require_transfer(step: Context, way: str) -> None:
     """Refuse a notebook that belongs to the other way of the transfer, before it has done anything.
 
     Args:
@@ -89,7 +86,7 @@ def require_transfer(step: Step, way: str) -> None:
     )
 
 
-def check_way(step: Step, *, stop: bool = False) -> list[Finding]:
+def check_way(step: Context, *, stop: bool = False) -> list[Finding]:
     """Whether the way that the parameters name can be gone; for the dump the preflight of notebook 01 is enough.
 
     Args:
@@ -99,9 +96,9 @@ def check_way(step: Step, *, stop: bool = False) -> list[Finding]:
     Returns:
         Tables without a replica identity are NOT_DUE where a change of notebook 08 gives them one before it publishes.
     """
-    if stop or not replicates(step):
-        return [_not_wanted("REP-00", "The source and the target can replicate", step)]
-    findings = replication.check_replication(link_of(step))
+    if stop or not replicates(step.migration):
+        return [_not_wanted("REP-00", "The source and the target can replicate", step.migration)]
+    findings = replication.check_replication(link_of(step.migration))
     why = "notebook 08 gives them one, as a change of its own, before anything is published"
     return [
         replace(f, status=Status.NOT_DUE, why=why)
@@ -111,32 +108,36 @@ def check_way(step: Step, *, stop: bool = False) -> list[Finding]:
     ]
 
 
-def follow_change(step: Step, *, jobs: int = 2, stop: bool = False, progress: Listener | None = None) -> Action | None:
+def follow_change(
+    step: Context, *, jobs: int = 2, stop: bool = False, progress: Listener | None = None
+) -> Action | None:
     """What begins the replication, or with `stop` ends it; None when the parameters take the other way."""
-    link = link_of(step)
+    link = link_of(step.migration)
     if stop:
         return replication.EndReplication(link)
-    if not replicates(step):
+    if not replicates(step.migration):
         return None
     expected = step.migration.expected_differences
     return replication.StartReplication(link, jobs=jobs, progress=progress, expected=expected)
 
 
-def identity_change(step: Step) -> Action | None:
+def identity_change(step: Context) -> Action | None:
     """What gives tables without a key a replica identity; None when the parameters take the other way."""
-    return replication.GiveReplicaIdentity(link_of(step).source_url) if replicates(step) else None
+    return replication.GiveReplicaIdentity(link_of(step.migration).source_url) if replicates(step.migration) else None
 
 
-def reports_change(step: Step, *, progress: Listener | None = None) -> Action | None:
+def reports_change(step: Context, *, progress: Listener | None = None) -> Action | None:
     """What copies the PDF reports; None for a replicated copy, whose switch-over does it before and in the freeze."""
-    return None if replicates(step) else objects.CopyObjects(**report_locations(step), progress=progress)  # type: ignore[arg-type]
+    if replicates(step.migration):
+        return None
+    return objects.CopyObjects(**report_locations(step.migration), progress=progress)
 
 
 def check_followed(
-    step: Step, *, stop: bool = False, settle_s: float = 5.0, progress: Listener | None = None
+    step: Context, *, stop: bool = False, settle_s: float = 5.0, progress: Listener | None = None
 ) -> list[Finding]:
     """Whether the copy follows its source now, and whether the schema is what it was when it was begun."""
-    link = link_of(step)
+    link = link_of(step.migration)
     if stop:
         return [replication.check_ended(link)]
     begun = step.journal.last_change(_START, link.subject) or {}
@@ -149,27 +150,27 @@ def check_followed(
     )
 
 
-def watch_lag(step: Step, seconds: float) -> pd.DataFrame:
+def watch_lag(step: Context, seconds: float) -> pd.DataFrame:
     """How far the copy was behind, once a second: bytes of the source's log, seconds where the source tells."""
-    link, ends, rows = link_of(step), time.monotonic() + seconds, []
+    link, ends, rows = link_of(step.migration), time.monotonic() + seconds, []
     while True:
         seen = replication.lag_of(link)
         rows.append({"at": f"{datetime.now(UTC):%H:%M:%S}", **seen})
         if time.monotonic() >= ends:
             break
         time.sleep(min(_WATCH_S, max(0.05, ends - time.monotonic())))
-    step.attach("lag.json", rows)
+    attach(step, "lag.json", rows)
     return tabulate(rows, columns_of(rows, "at"))
 
 
-def check_ready(step: Step) -> list[Finding]:
+def check_ready(step: Context) -> list[Finding]:
     """Before a switch-over refuses users: the copy is close behind, queues can be carried, release and name wait."""
-    if not replicates(step) or proven_at_fence(step, link_of(step)).get("released"):
-        return [_not_wanted("SWO-00", "A replicated copy is ready for the switch-over", step)]
+    if not replicates(step.migration) or proven_at_fence(step.journal, link_of(step.migration)).get("released"):
+        return [_not_wanted("SWO-00", "A replicated copy is ready for the switch-over", step.migration)]
     account = aws.Account(step.migration, raw=step.run.raw("aws"))
     at, version = target(step, account), step.migration.release.version
     return [
-        *check_followed(step),
+        *_check_followed_again(step),
         *check_queues(step),
         *app.check_health(str(at["base_url"]), host=at["host"], expected_version=version),
         *aws.check_requirements(account, phase="day", services=["dns"]),
@@ -177,8 +178,24 @@ def check_ready(step: Step) -> list[Finding]:
     ]
 
 
+def _check_followed_again(step: Context) -> list[Finding]:
+    """Whether the copy follows; where an attempt that was killed has paused it, the next one lets it go on."""
+    link, paused = link_of(step.migration), False
+    if proven_at_fence(step.journal, link):
+        with suppress(DatabaseError):  # told by what follows
+            state = replication.link_state(link)
+            paused = state.subscription and not state.enabled
+    if not paused:
+        return check_followed(step)
+    why = "an attempt that broke off has paused the copy; this one lets it go on first, and waits for it"
+    return [
+        replace(f, status=Status.NOT_DUE, why=why, remedy="") if f.id in _PAUSED and f.closes_gate else f
+        for f in check_followed(step, settle_s=0.0)
+    ]
+
+
 def transfer_change(
-    step: Step,
+    step: Context,
     *,
     jobs: int = 2,
     longest: float = 60.0,
@@ -194,31 +211,34 @@ def transfer_change(
         drain: seconds that jobs under way may take to end, in a switch-over.
         progress: told how far it is.
     """
-    if replicates(step):
-        account = aws.Account(step.migration, raw=step.run.raw("aws"))
-        return SwitchOver(step, account, link_of(step), jobs=jobs, limits=Limits(longest, drain), progress=progress)
-    source, goal = (step.resolve(side.database_url) for side in (step.migration.source, step.migration.target))
+    migration = step.migration
+    if replicates(migration):
+        account = aws.Account(migration, raw=step.run.raw("aws"))
+        return SwitchOver(
+            step, account, link_of(migration), jobs=jobs, limits=Limits(longest, drain), progress=progress
+        )
+    source, goal = (migration.resolve(side.database_url) for side in (migration.source, migration.target))
     return postgres.Transfer(
         source,
         goal,
-        step.backup_folder("transfer"),
+        backup_folder(step, "transfer"),
         jobs=jobs,
         progress=progress,
         fingerprint=Path(FINGERPRINT),
-        **step.migration.restore.model_dump(),
+        **migration.restore.model_dump(),
         earlier=transfer_made(step).get("result"),
-        done=lambda plan, result: _note_done(step, plan, result),
+        done=lambda plan, result: _note_done(step.journal, plan, result),
     )
 
 
-def _note_done(step: Step, plan: Plan, result: Mapping[str, Any]) -> None:
+def _note_done(journal: Journal, plan: Plan, result: Mapping[str, Any]) -> None:
     """The copy is whole: on record before its mark goes, so that no instant is left in which neither tells of it."""
     change = Change(plan, result, str(result["dump"]["started"]), round(sum(result["measured"]["seconds"].values()), 3))
-    step.journal.write("change-done", change=change.to_dict())
+    journal.write("change-done", change=change.to_dict())
 
 
 def compare_databases(
-    step: Step, *, jobs: int = 2, show: int = 20, progress: Listener | None = None
+    step: Context, *, jobs: int = 2, show: int = 20, progress: Listener | None = None
 ) -> postgres.Comparison:
     """Every object and row of the target against the source as of the dump's own instant.
 
@@ -231,9 +251,10 @@ def compare_databases(
         show: differing rows named for each table.
         progress: told of every piece.
     """
-    if not replicates(step) or not proven_at_fence(step, link_of(step)).get("released"):
-        source, goal = (step.resolve(side.database_url) for side in (step.migration.source, step.migration.target))
-        expected, evidence = step.migration.expected_differences, step.run.raw("postgres")
+    migration = step.migration
+    if not replicates(migration) or not proven_at_fence(step.journal, link_of(migration)).get("released"):
+        source, goal = (migration.resolve(side.database_url) for side in (migration.source, migration.target))
+        expected, evidence = migration.expected_differences, step.run.raw("postgres")
         return postgres.compare(
             source,
             goal,
@@ -244,16 +265,15 @@ def compare_databases(
             fingerprint=fingerprint_of(step),
             live=False,  # the source is frozen: where its sequences stand is part of the proof
             progress=progress,
-            restored=restored_of(step),
+            restored=restored_of(migration),
         )
-    kept = _kept_comparison(step)
     kept = _kept_comparison(step)
     return replace(kept, findings=[_proven(step, kept), *kept.findings])
 
 
-def _kept_comparison(step: Step) -> postgres.Comparison:
+def _kept_comparison(step: Context) -> postgres.Comparison:
     """The comparison at the fence, from the folder of the run that made it or from this one; else an empty one."""
-    made = str(proven_at_fence(step, link_of(step)).get("run", ""))
+    made = str(proven_at_fence(step.journal, link_of(step.migration)).get("run", ""))
     for folder in (step.run.path.parent / made, step.run.path):
         with suppress(OSError, ValueError):
             return postgres.Comparison.from_dict(
@@ -262,9 +282,9 @@ def _kept_comparison(step: Step) -> postgres.Comparison:
     return postgres.Comparison([], [], 0.0, {}, {}, "")
 
 
-def _proven(step: Step, kept: postgres.Comparison) -> Finding:
+def _proven(step: Context, kept: postgres.Comparison) -> Finding:
     """What notebook 12 proved at the fence; UNKNOWN where its comparison is not on this machine."""
-    proven = proven_at_fence(step, link_of(step))
+    proven = proven_at_fence(step.journal, link_of(step.migration))
     title, fence, run = "The copy was proven at the fence", proven["fence"], proven["run"]
     status = Status.PASS if kept.findings else Status.UNKNOWN
     return Finding(
@@ -280,12 +300,12 @@ def _proven(step: Step, kept: postgres.Comparison) -> Finding:
     )
 
 
-def check_flows(step: Step, account: aws.Account) -> list[Finding]:
+def check_flows(step: Context, account: aws.Account) -> list[Finding]:
     """The critical flows behind the balancer; while the copy follows they cannot write, and are walked in 15."""
     at = target(step, account)
     login, admin = logins(step)
     try:
-        following = replicates(step) and replication.link_state(link_of(step)).guarded
+        following = replicates(step.migration) and replication.link_state(link_of(step.migration)).guarded
     except CutoverError:
         following = False
     if not following:
@@ -294,9 +314,10 @@ def check_flows(step: Step, account: aws.Account) -> list[Finding]:
     return [Finding("FLW-00", "The critical flows work", Status.NOT_DUE, Severity.HIGH, str(at["base_url"]), why=why)]
 
 
-def check_refusal(step: Step, account: aws.Account) -> list[Finding]:
+def check_refusal(step: Context, account: aws.Account) -> list[Finding]:
     """How long users' writes were refused, from the first thing that refused them to the new home's first write."""
-    known = step.recall(REFUSAL_KEY) if replicates(step) else None
+    migration = step.migration
+    known = step.journal.recall(REFUSAL_KEY) if replicates(migration) else None
     if known is None:
         begun = [
             entry
@@ -308,12 +329,12 @@ def check_refusal(step: Step, account: aws.Account) -> list[Finding]:
         began = str(last[-1]["at"]) if last else ""
         span = datetime.fromisoformat(accepted) - datetime.fromisoformat(began) if accepted and began else None
         seconds = round(span.total_seconds(), 3) if span is not None else None
-        known = {"way": step.migration.transfer, "from": began, "to": accepted, "seconds": seconds}
+        known = {"way": migration.transfer, "from": began, "to": accepted, "seconds": seconds}
         if seconds is not None:
-            step.remember(REFUSAL_KEY, known)
-    return [refusal_finding(step, known)]
+            step.journal.remember(REFUSAL_KEY, known)
+    return [refusal_finding(migration.hostname, known, step.journal.recall("forecast"))]
 
 
-def _not_wanted(identifier: str, title: str, step: Step) -> Finding:
-    why = f"transfer: {step.migration.transfer}, and nothing is to be replicated here"
-    return Finding(identifier, title, Status.NOT_APPLICABLE, Severity.LOW, step.migration.name, why=why)
+def _not_wanted(identifier: str, title: str, migration: Migration) -> Finding:
+    why = f"transfer: {migration.transfer}, and nothing is to be replicated here"
+    return Finding(identifier, title, Status.NOT_APPLICABLE, Severity.LOW, migration.name, why=why)

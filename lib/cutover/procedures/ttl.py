@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from cutover.action import Change
 from cutover.finding import Finding, Severity, Status
-from cutover.step import Step
+from cutover.step import Context, Step
 
 _KEY = "ttl"
 
@@ -21,13 +21,13 @@ def remember_ttl(step: Step, change: Change | None) -> list[Finding]:
     return check_ttl_lowered(step)
 
 
-def check_ttl_lowered(step: Step, now: datetime | None = None) -> list[Finding]:
+def check_ttl_lowered(step: Context, now: datetime | None = None) -> list[Finding]:
     """Whether one old TTL has passed since the TTL was lowered: before, resolvers still keep the old answer.
 
     What nobody recorded is UNKNOWN and shown; the record's own TTL is a requirement (DNS-01) and closes the gate.
     """
     now = now or datetime.now(UTC)
-    remembered = step.recall(_KEY)
+    remembered = step.journal.recall(_KEY)
     title = "Every resolver has forgotten the answer with the old TTL"
     why = "until one old TTL has passed since it was lowered, some users stay on the old home after the switch"
     if not remembered:

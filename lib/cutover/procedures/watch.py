@@ -11,12 +11,16 @@ from typing import Any
 import pandas as pd
 
 from cutover import app, aws, judgement
-from cutover.errors import AwsError
+from cutover.app.flows import sign_in
+from cutover.errors import AwsError, CutoverError
 from cutover.finding import Finding, Status, Verdict
 from cutover.procedures.live_chart import Growing, watch_windows
-from cutover.step import Step
+from cutover.step import Context
+from cutover.step.context import attach
 
 _PROBE_TIMEOUT_S = 5.0
+ACCEPTED_S = 60.0
+"""Seconds to wait for the new home's first accepted write; its pool must come back to a database that takes writes."""
 _RESOLVERS_S = 65.0
 """A resolver may keep the old answer for its TTL, which is at most 60 s on the day (DNS-01)."""
 
@@ -44,7 +48,7 @@ class Observed:
 
 @dataclass
 class _Watcher:
-    step: Step
+    step: Context
     account: aws.Account
     url: str
     host: str | None = None
@@ -80,7 +84,7 @@ class _Watcher:
             return frame
 
 
-def balancer_name(step: Step, account: aws.Account) -> str:
+def balancer_name(step: Context, account: aws.Account) -> str:
     """The load balancer's own DNS name.
 
     Raises:
@@ -91,15 +95,15 @@ def balancer_name(step: Step, account: aws.Account) -> str:
     return str(found["LoadBalancers"][0]["DNSName"])
 
 
-def target_url(step: Step, account: aws.Account) -> str:
+def target_url(step: Context, account: aws.Account) -> str:
     """How the balancer is reached without the public name: `target.app_url`, or its own DNS name over HTTPS."""
     migration = step.migration
     if migration.target.app_url:
-        return step.resolve(migration.target.app_url)
+        return step.migration.resolve(migration.target.app_url)
     return f"https://{balancer_name(step, account)}"
 
 
-def target(step: Step, account: aws.Account) -> dict[str, str | None]:
+def target(step: Context, account: aws.Account) -> dict[str, str | None]:
     """Where and under which name the balancer is asked: arguments for `app`'s checks.
 
     Its certificate is for the public name, so that name is asked for at the balancer's own address.
@@ -108,7 +112,7 @@ def target(step: Step, account: aws.Account) -> dict[str, str | None]:
     return {"base_url": target_url(step, account), "host": host}
 
 
-def watch(step: Step, account: aws.Account, duration: timedelta) -> Observed:
+def watch(step: Context, account: aws.Account, duration: timedelta) -> Observed:
     """Look every `watch.every` until `duration` is over or a trigger fires, then judge.
 
     The look ends early only for ROLLBACK: good news need the whole time.
@@ -146,21 +150,21 @@ def watch(step: Step, account: aws.Account, duration: timedelta) -> Observed:
     seconds = (datetime.now(UTC) - began).total_seconds()
     growing.end(f"Watched for {seconds:.0f} s. {judged.headline}")
     name = f"{step.name}-watch"
-    step.attach(f"raw/load/{name}.csv", metrics.to_csv())
+    attach(step, f"raw/load/{name}.csv", metrics.to_csv())
     if not metrics.empty:
-        step.attach(f"raw/load/{step.name}-windows.csv", watch_windows(metrics).to_csv(index=False))
-    step.attach(f"raw/load/{name}.json", {"flows": watcher.flows, "health": watcher.health, "seconds": seconds})
+        attach(step, f"raw/load/{step.name}-windows.csv", watch_windows(metrics).to_csv(index=False))
+    attach(step, f"raw/load/{name}.json", {"flows": watcher.flows, "health": watcher.health, "seconds": seconds})
     return Observed(judged.findings, judged.verdict, metrics, watcher.flows, watcher.health, seconds)
 
 
-def _judge(step: Step, metrics: pd.DataFrame, watcher: _Watcher, now: datetime) -> judgement.Judgement:
+def _judge(step: Context, metrics: pd.DataFrame, watcher: _Watcher, now: datetime) -> judgement.Judgement:
     triggers = step.migration.triggers
     return judgement.judge_metrics(metrics, list(watcher.flows), list(watcher.health), triggers, at=now.timestamp())
 
 
-def check_name(step: Step, account: aws.Account) -> list[Finding]:
+def check_name(step: Context, account: aws.Account) -> list[Finding]:
     """Whether every resolver answers the balancer's address for the public name, once its cached answer ran out."""
-    resolvers = [step.resolve(r) for r in step.migration.resolvers]
+    resolvers = [step.migration.resolve(r) for r in step.migration.resolvers]
     wanted = balancer_name(step, account)
     ends = time.monotonic() + _RESOLVERS_S
     while True:
@@ -170,7 +174,7 @@ def check_name(step: Step, account: aws.Account) -> list[Finding]:
         time.sleep(1.0)
 
 
-def check_public_name(step: Step, account: aws.Account) -> list[Finding]:
+def check_public_name(step: Context, account: aws.Account) -> list[Finding]:
     """What a visitor meets: the name leads to the balancer, and behind it the platform is well."""
     findings = check_name(step, account)
     if any(f.closes_gate for f in findings):
@@ -181,10 +185,24 @@ def check_public_name(step: Step, account: aws.Account) -> list[Finding]:
     return [*findings, *health, *app.check_critical_flows(url, login, admin_login=admin)]
 
 
-def logins(step: Step) -> tuple[str, str | None]:
+def logins(step: Context) -> tuple[str, str | None]:
     """The test user's login and the administrator's, where there is one."""
     admin = step.migration.admin_user
-    return step.resolve(step.migration.test_user), step.resolve(admin) if admin else None
+    return step.migration.resolve(step.migration.test_user), step.migration.resolve(admin) if admin else None
+
+
+def first_accepted_write(step: Context, account: aws.Account, *, timeout_s: float = ACCEPTED_S) -> str:
+    """Sign in behind the balancer until it works, which writes a session; when it did, "" when it never did."""
+    at, (login, _) = target(step, account), logins(step)
+    ends = time.monotonic() + timeout_s
+    while time.monotonic() < ends:
+        try:
+            sign_in(str(at["base_url"]), login, timeout_s=5.0, host=at["host"])
+        except (CutoverError, app.Unreachable):
+            time.sleep(0.05)
+            continue
+        return datetime.now(UTC).isoformat()
+    return ""
 
 
 def watch_sentence(observed: Observed | None) -> str:

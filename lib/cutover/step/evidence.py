@@ -16,6 +16,7 @@ from cutover.finding import Finding
 from cutover.secrets import redact
 
 MANIFEST = "manifest.json"
+FINDINGS = "findings.jsonl"
 _UNSEALED = {MANIFEST, "statement.dsse.json"}
 _LARGEST_TEXT = 64 * 2**20  # what is larger is a log of requests, which holds times and outcomes
 
@@ -124,26 +125,14 @@ class RunFolder:
         at = datetime.now(UTC).isoformat()
         lines = [json.dumps({**f.to_dict(), "step": step, "at": at}, ensure_ascii=False, default=str) for f in findings]
         text = self._clean("".join(f"{line}\n" for line in lines))
-        with (self.path / "findings.jsonl").open("a", encoding="utf-8") as file:
+        with (self.path / FINDINGS).open("a", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
 
     def records(self, step: str | None = None) -> list[dict[str, Any]]:
         """The lines of findings.jsonl as they stand, a torn one left out; of one step where it is named."""
-        try:
-            lines = (self.path / "findings.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
-        found = []
-        for line in lines:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict) and step in (None, entry.get("step")):
-                found.append(entry)
-        return found
+        return read_findings(self.path, step)
 
     def findings(self, step: str | None = None) -> list[Finding]:
         """The findings that were recorded, oldest first."""
@@ -204,6 +193,28 @@ class RunFolder:
         if isinstance(value, list | tuple):
             return [self._tree(v) for v in value]
         return value if isinstance(value, int | float | bool | None) else self._clean(str(value))
+
+
+def read_findings(run: Path, step: str | None = None) -> list[dict[str, Any]]:
+    """The lines of a run folder's findings.jsonl as they stand, oldest first; torn lines are left out.
+
+    Args:
+        run: the run's folder; one without the file has no findings.
+        step: only what this step recorded.
+    """
+    try:
+        lines = (run / FINDINGS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and step in (None, entry.get("step")):
+            found.append(entry)
+    return found
 
 
 def project_root(start: Path | None = None) -> Path:

@@ -6,22 +6,24 @@ import math
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from cutover import aws_session
-from cutover.action import Action, Approval, Change, Plan
-from cutover.errors import ActionRefused, ApprovalNeeded, GateClosed, UsageError
+from cutover.action import Action, Change
+from cutover.errors import ActionRefused, GateClosed, UsageError
 from cutover.finding import Finding, Severity, Status, deciding
 from cutover.migration import Migration
 from cutover.params import from_dict
 from cutover.secrets import redact
 from cutover.stage_file import running_stage
-from cutover.step import approval, display
+from cutover.step import display
+from cutover.step.change import Caller, Changes
 from cutover.step.conclusion import Conclusion, conclude, latest, to_dict
+from cutover.step.context import attach, backup_folder
 from cutover.step.evidence import RunFolder, project_root
 from cutover.step.facts import run_facts
 from cutover.step.journal import Journal
@@ -35,23 +37,6 @@ class Recorded(list[Finding]):
 
     def _ipython_display_(self) -> None:
         return
-
-
-class Made(Change):
-    """A change that a notebook has shown already."""
-
-    __slots__ = ()
-
-    def _ipython_display_(self) -> None:
-        return
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who STS says we are."""
-
-    account: str
-    arn: str
 
 
 def begin(
@@ -125,14 +110,13 @@ class Step:
         self._owns_run = owns_run
         self._began = time.monotonic()
         self._batches: list[list[Finding]] = []
-        self._plans: dict[tuple[str, str], str] = {}
-        self._unmade: list[str] = []
         self._caller: Caller | None = None
+        self._changes = Changes(self, apply=apply)
 
     def open(self, knobs: Mapping[str, Any]) -> None:
         """Write that the step runs, and show the banner."""
         m = self.migration
-        self._say(state="running", started=datetime.now(UTC).isoformat(), apply=self.apply, knobs=dict(knobs))
+        self.note(state="running", started=datetime.now(UTC).isoformat(), apply=self.apply, knobs=dict(knobs))
         rows = {"step": self.name, "migration": m.name, "environment": m.environment, "account": m.account_id}
         rows |= {"region": m.region, "name": m.hostname, "run": str(self.run.path)}
         rows |= {k: str(v) for k, v in knobs.items()}
@@ -158,7 +142,7 @@ class Step:
             from cutover.judgement import apply_waivers  # noqa: PLC0415 - slow to import, seldom wanted
 
             seen = Recorded(apply_waivers(seen, self.migration, now=datetime.now(UTC), emulator=self._emulator()))
-        if self._unmade:
+        if self._changes.planned:
             seen = Recorded(self._not_due(f) for f in seen)
         self._batches.append(seen)
         self.run.record(self.name, seen)
@@ -168,8 +152,7 @@ class Step:
     def planned(self, what: str) -> Finding:
         """The finding that stands for what was not done because nothing may be changed."""
         why = "this run shows what would be done; with apply it is done and judged"
-        self._unmade.append(what)
-        self._say(planned=self._unmade)
+        self._changes.plan_only(what)
         return Finding("PLAN-00", f"Plan only: {what}", Status.NOT_DUE, Severity.LOW, subject=what, why=why)
 
     def show(self, frame_or_figure: Any, alt: str = "") -> None:
@@ -178,9 +161,7 @@ class Step:
 
     def attach(self, name: str, content: bytes | str | Mapping[str, Any] | list[Any]) -> str:
         """Keep `content` as evidence and return its path in the run folder; a bare name goes to raw/<step>/."""
-        relative = name if "/" in name else f"raw/{self.name}/{name}"
-        self.run.write(relative, content)
-        return relative
+        return attach(self, name, content)
 
     def remember(self, key: str, value: Any) -> None:
         """Keep a value (JSON types) in the journal for a later step, on whatever machine."""
@@ -192,22 +173,17 @@ class Step:
 
     def backup_folder(self, name: str) -> Path:
         """A private folder for this run's dumps: `<backups>/<migration>-<environment>/<run's time>-<name>`; made."""
-        place = self.resolve(self.migration.backups).removeprefix("file://")
-        stamp = self.run.name.split("-", 1)[0]
-        folder = Path(place) / f"{self.migration.name}-{self.migration.environment}" / f"{stamp}-{name}"
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"The folder for backups {folder} cannot be made: {error.strerror}.",
-                todo="set `backups:` in the parameters to a private folder with room for the dump",
-            ) from error
-        return folder
+        return backup_folder(self, name)
+
+    def note(self, **values: Any) -> None:
+        """Write into steps/<name>.json how the step stands."""
+        seconds = round(time.monotonic() - self._began, 3)
+        self.run.update(f"steps/{self.name}.json", name=self.name, seconds=seconds, **values)
 
     def identify(self, account: str, arn: str) -> None:
         """Say who we are, as STS told it; the evidence names it, and changes are refused in any other account."""
         self._caller = Caller(account, arn)
-        self._say(caller=asdict(self._caller))
+        self.note(caller=asdict(self._caller))
 
     @property
     def caller(self) -> Caller:
@@ -231,24 +207,7 @@ class Step:
             ApprovalNeeded: the plan waits for a person; the run can be resumed.
             ActionRefused: the wrong account, or an approval that may not count.
         """
-        if action is None:
-            return None
-        plan = action.plan()
-        path = self._plan_path(plan)
-        if plan.empty:
-            return self._stands_already(action, plan, path)
-        if not self.apply:
-            self._unmade.append(plan.summary)
-            self._write_plan(path, plan, "planned")
-            display.plan(plan, "planned, not made")
-            self._say(planned=self._unmade)
-            return None
-        display.plan(plan, "to be made now")
-        given = self._approval(plan, path)
-        self._write_plan(path, plan, "approved", given)
-        change = self._apply(action, plan, path, given)
-        self._verify(action, change, plan)
-        return change
+        return None if action is None else self._changes.carry_out(action)
 
     def gate(self) -> None:
         """Stop here, with the verdict, when what was seen so far closes the gate already.
@@ -268,86 +227,15 @@ class Step:
         Raises:
             GateClosed: the verdict closes the gate.
         """
-        result = conclude(latest(self._batches), planned=len(self._unmade), live=live)
+        result = conclude(latest(self._batches), planned=len(self._changes.planned), live=live)
         display.verdict(result)
-        passed = result.verdict.opens or (bool(self._unmade) and bool(os.environ.get("CUTOVER_PLAN")))
-        self._say(state="completed" if passed else "gate-closed", **to_dict(result))
+        passed = result.verdict.opens or (bool(self._changes.planned) and bool(os.environ.get("CUTOVER_PLAN")))
+        self.note(state="completed" if passed else "gate-closed", **to_dict(result))
         if self._owns_run:
             self._finish_own_run(result, "completed" if passed else "gate-closed")
         if not passed:
             raise GateClosed(result.headline, verdict=str(result.verdict), todo="; ".join(result.next[:1]))
         return result
-
-    def _approval(self, plan: Plan, path: str) -> Approval:
-        caller = self.caller
-        if caller.account != self.migration.account_id:
-            raise ActionRefused(
-                f"STS says account {caller.account}, the parameters say {self.migration.account_id}.",
-                why="a change would hit somebody else's platform.",
-                todo="choose the right profile (AWS_PROFILE) or the right parameter file.",
-            )
-        try:
-            return approval.require(
-                plan, self.migration, self.journal, run=self.run.name, step=self.name, caller=caller.arn
-            )
-        except ApprovalNeeded as error:
-            self._write_plan(path, plan, "waiting")
-            self._say(state="waiting", exit_code=int(error.exit_code), headline=error.what, next=[error.todo])
-            raise
-
-    def _apply(self, action: Action, plan: Plan, path: str, given: Approval) -> Change:
-        self.journal.write("change-begun", plan=plan.to_dict(), approver=given.approver)
-        started, clock = datetime.now(UTC).isoformat(), time.monotonic()
-        try:
-            result = action.apply(plan)
-        except BaseException as error:
-            self.journal.write("change-failed", plan_hash=plan.hash, error=f"{type(error).__name__}: {error}")
-            self._write_plan(path, plan, "failed", given, error=f"{type(error).__name__}: {error}")
-            raise
-        change = Made(plan, result, started, round(time.monotonic() - clock, 3))
-        self.journal.write("change", change=change.to_dict())
-        self._write_plan(path, plan, "made", given, change=change.to_dict())
-        return change
-
-    def _stands_already(self, action: Action, plan: Plan, path: str) -> Change:
-        """Nothing to do: what is wanted is there; it is verified all the same, by the ids of when it was made."""
-        self._write_plan(path, plan, "nothing to do")
-        display.plan(plan, "nothing to do")
-        before = self.journal.last_change(plan.action, plan.subject) or {}
-        started = str(before.get("started") or datetime.now(UTC).isoformat())
-        change = Made(plan, before.get("result", {}), started, float(before.get("seconds", 0.0)))
-        self._verify(action, change, plan)
-        return change
-
-    def _verify(self, action: Action, change: Change, plan: Plan) -> None:
-        try:
-            findings = action.verify(change)
-        except Exception as error:  # a look that fails is a finding, whatever it was that failed
-            findings = [
-                Finding(
-                    f"VER-{action.name}",
-                    f"{plan.summary.rstrip('.')}: it is so",
-                    Status.UNKNOWN,
-                    Severity.HIGH,
-                    plan.subject,
-                    "the change read back",
-                    f"{type(error).__name__}: {error}",
-                    "the change was made, but could not be verified",
-                    "look at it by hand, then run this notebook again: a change that stands is only verified",
-                )
-            ]
-        self.record(findings, title=f"{action.name}: read back")
-
-    def _plan_path(self, plan: Plan) -> str:
-        key = (plan.action, plan.subject)
-        if key not in self._plans:
-            same = sum(action == plan.action for action, _ in self._plans)
-            self._plans[key] = f"plan/{self.name}-{plan.action}{f'-{same + 1}' if same else ''}.json"
-        return self._plans[key]
-
-    def _write_plan(self, path: str, plan: Plan, state: str, given: Approval | None = None, **more: Any) -> None:
-        about = {"step": self.name, "state": state, "hash": plan.hash, "plan": plan.to_dict()}
-        self.run.write(path, {**about, "approval": asdict(given) if given else None, **more})
 
     def _below_the_run(self, finding: Finding) -> Finding:
         """Evidence is named by its path in the run's folder, so that the folder may be moved."""
@@ -359,7 +247,8 @@ class Step:
     def _not_due(self, finding: Finding) -> Finding:
         if finding.status not in _SUPERSEDED:
             return finding
-        why = f"a change before it is planned and not made ({self._unmade[0].rstrip('.')}); it was {finding.status} now"
+        first = self._changes.planned[0].rstrip(".")
+        why = f"a change before it is planned and not made ({first}); it was {finding.status} now"
         return replace(finding, status=Status.NOT_DUE, why=why)
 
     def _emulator(self) -> str | None:
@@ -369,10 +258,6 @@ class Step:
             return version("moto")
         except PackageNotFoundError:
             return None
-
-    def _say(self, **values: Any) -> None:
-        seconds = round(time.monotonic() - self._began, 3)
-        self.run.update(f"steps/{self.name}.json", name=self.name, seconds=seconds, **values)
 
     def _finish_own_run(self, result: Conclusion, state: str) -> None:
         said = self.run.read(f"steps/{self.name}.json")

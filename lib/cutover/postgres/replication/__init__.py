@@ -1,6 +1,13 @@
 """A copy that follows its source: the second way of the transfer, with writes refused for seconds only."""
 
-from cutover.postgres.replication.end import EndReplication, check_ended, end_replication, lift_guard, pause_replication
+from cutover.postgres.replication.end import (
+    EndReplication,
+    check_ended,
+    end_replication,
+    lift_guard,
+    pause_replication,
+    resume_replication,
+)
 from cutover.postgres.replication.fence import Fence, bring_sequences, check_fence, raise_fence, wait_replayed
 from cutover.postgres.replication.link import Link, LinkState, link_state
 from cutover.postgres.replication.preflight import check_reach, check_replication
@@ -30,5 +37,6 @@ __all__ = [
     "missing_objects",
     "pause_replication",
     "raise_fence",
+    "resume_replication",
     "wait_replayed",
 ]

@@ -106,9 +106,27 @@ def pause_replication(link: Link) -> None:
     Raises:
         DatabaseError: the target refused.
     """
+    _set_enabled(link, enabled=False)
+
+
+def resume_replication(link: Link) -> None:
+    """Let it go on where it was paused. Safe to repeat; nothing where there is none.
+
+    Raises:
+        DatabaseError: the target refused.
+    """
+    _set_enabled(link, enabled=True)
+
+
+def _set_enabled(link: Link, *, enabled: bool) -> None:
+    known = (
+        "SELECT 1 FROM pg_subscription WHERE subname = %s AND subenabled <> %s "
+        "AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
     with writer(link.target_url) as connection:
-        if connection.execute("SELECT FROM pg_subscription WHERE subname = %s", (link.name,)).fetchone():
-            connection.execute(sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(link.identifier))
+        if connection.execute(known, (link.name, enabled)).fetchone():
+            word = sql.SQL("ENABLE" if enabled else "DISABLE")
+            connection.execute(sql.SQL("ALTER SUBSCRIPTION {} {}").format(link.identifier, word))
 
 
 def lift_guard(link: Link) -> bool:

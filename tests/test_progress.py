@@ -21,6 +21,8 @@ import pytest
 from cutover.engine import Event, execute
 from cutover.progress import Progress, Show, html, line_in, progress, transient
 
+pytestmark = pytest.mark.usefixtures("home")
+
 
 def told(stage: str = "dump", done: int = 0, total: int = 0, unit: str = "tables") -> Progress:
     """What any instrument tells."""

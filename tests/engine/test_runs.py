@@ -44,7 +44,7 @@ def change(notebook: Notebook, home: Path) -> Notebook:
 
     def write(name: str) -> Path:
         begin = BEGIN.format(name=name).replace("migration)", "migration, apply=apply)")
-        made = CHANGE.format(tests=str(Path(__file__).parent), path=str(home / "zone"))
+        made = CHANGE.format(tests=str(Path(__file__).parent.parent), path=str(home / "zone"))
         return notebook(name, begin, made, "step.conclude()", parameters=APPLY)
 
     return write
