@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cutover.aws import remedy
-from cutover.aws.requirements import REGISTRY, Recording, Stack
+from cutover.aws.requirements import REGISTRY, Recording, Stack, looks
 from cutover.errors import UsageError
 from cutover.finding import Finding
 from cutover.params import from_dict
@@ -31,8 +31,9 @@ def remedy_of(run: str | Path, outputs: Path | None = None) -> remedy.Script:
 
 
 def requirements_of(folder: RunFolder) -> list[Finding]:
-    """The last word of a run on each requirement, in the registry's order."""
+    """The last word of a run on each requirement, Cutover's and those of packages, in the order of the run."""
     found: dict[str, Finding] = {}
+    of_packages = {i for look in looks(folder.path / "raw" / "aws") for p in look.packages for i in p.ids}
     try:
         lines = (folder.path / "findings.jsonl").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -42,7 +43,7 @@ def requirements_of(folder: RunFolder) -> list[Finding]:
             finding = Finding.from_dict(json.loads(line))
         except (ValueError, TypeError):  # a run that was killed while it wrote
             continue
-        if finding.id in REGISTRY:
+        if finding.id in REGISTRY or finding.id in of_packages:
             found[finding.id] = finding
     return list(found.values())
 
