@@ -23,6 +23,7 @@ from cutover.cli.requirements import recheck
 from cutover.cli.root import app
 from cutover.errors import UsageError
 from cutover.finding import Status
+from cutover.procedures.remedy import remedy_of
 from cutover.step.facts import run_facts
 
 assert recheck  # registered with the application by their import
@@ -198,11 +199,14 @@ def test_a_run_names_them_and_judges_them_again(
     folder = tmp_path / "outputs" / "20261123T120000Z-rehearsal-prepare"
     migration = describe_migration(cloud.endpoint, requirements=["acme-checks"])
     account = Account(migration, raw=folder / "raw" / "aws")
-    check_requirements(account, services=["acme-checks", "account"], source_major=17)
+    found = check_requirements(account, services=["acme-checks", "account"], source_major=17)
     params = migration.model_dump(mode="json", by_alias=True, exclude_none=True)
     facts = run_facts(folder.name, "prepare", migration, params, ["02_provisioning_checks"], apply=False)
     assert facts["requirements"] == {"acme-checks": "1.2.0"}
     (folder / "run.json").write_text(json.dumps(facts))
+    failed = json.dumps(next(f.to_dict() for f in found if f.id == "ACME-02") | {"status": "FAIL"})
+    (folder / "findings.jsonl").write_text(failed + "\n")
+    assert set(remedy_of(folder).by_hand) == {"ACME-02"}
     (look,) = looks(folder / "raw" / "aws")
     assert [(p.name, p.version, p.ids) for p in look.packages] == [("acme-checks", "1.2.0", ("ACME-01", "ACME-02"))]
 
