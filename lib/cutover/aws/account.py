@@ -307,15 +307,15 @@ class Account:
             return {"Text": Path(call.arguments["Path"]).read_text(encoding="utf-8")}
         client = self.client(call.service, region=call.region)
         if not client.can_paginate(call.operation) or _is_limited(call):
-            return _checked(call, dict(getattr(client, call.operation)(**call.arguments)))
+            return answer.checked(call.service, call.operation, getattr(client, call.operation)(**call.arguments))
         paginator = client.get_paginator(call.operation)
         whole: dict[str, Any] = {}
-        for number, page in enumerate(paginator.paginate(**call.arguments)):
+        for number, read in enumerate(paginator.paginate(**call.arguments)):
+            page = answer.checked(call.service, call.operation, read)
             if number >= PAGES:
                 raise AwsError(f"{call} has more than {PAGES} pages.", todo="narrow the expectation that asks for it")
-            _checked(call, page)
             if not whole:
-                whole = dict(page)
+                whole = page
                 continue
             for expression in paginator.result_keys:
                 more = expression.search(page)
@@ -335,16 +335,6 @@ class Account:
         name = _raw_name(key, number)
         write_json(self.raw / name, response.to_dict())
         return Response(**{f: getattr(response, f) for f in Response.__slots__} | {"evidence": name})
-
-
-def _checked(call: Call, page: dict[str, Any]) -> dict[str, Any]:
-    """An answer, or one page of it.
-
-    Raises:
-        BrokenAnswer: it lacks what its operation always answers with.
-    """
-    answer.check(call.service, call.operation, {k: v for k, v in page.items() if k != "ResponseMetadata"})
-    return page
 
 
 def _raw_name(key: str, number: int) -> str:

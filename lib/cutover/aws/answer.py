@@ -43,13 +43,13 @@ def choices(service: str, shape: str) -> tuple[str, ...]:
     return tuple(found.enum) if found else ()
 
 
-def check(service: str, operation: str, data: Mapping[str, Any]) -> None:
-    """See that an answer holds what its operation always answers with.
+def checked(service: str, operation: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer that holds what its operation always answers with.
 
     Args:
         service: boto3's name of the client.
         operation: boto3's name of the method.
-        data: the answer, as botocore parsed it.
+        data: the answer (or a page of it), as botocore parsed it.
 
     Raises:
         BrokenAnswer: it does not.
@@ -57,8 +57,9 @@ def check(service: str, operation: str, data: Mapping[str, Any]) -> None:
     lacking = [name for name in _essential(service, operation) if data.get(name) in (None, {})]
     if lacking:
         raise BrokenAnswer(f"the answer has no {lacking[0]}")
-    if not data and _never_empty(service, operation):
+    if not data.keys() - {"ResponseMetadata"} and _never_empty(service, operation):
         raise BrokenAnswer("the answer is empty")
+    return dict(data)
 
 
 def watch(client: Any) -> None:

@@ -54,7 +54,7 @@ class Recording:
             return Response(call, False, problem=Problem.REFUSED, error_code="NotRecorded", message=why)
         if found.ok:
             try:
-                answer.check(service, operation, found.data)
+                answer.checked(service, operation, found.data)
             except BrokenAnswer as error:
                 problem, code, message = describe_error(error)
                 return replace(found, ok=False, data={}, problem=problem, error_code=code, message=message)
