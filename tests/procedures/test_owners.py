@@ -44,7 +44,7 @@ def test_owners_that_the_parameters_leave_out_close_nothing(
         "owners wanted": {"restore": {"owner": True}},
     }.items():
         step = runbook.begin("13_data_integrity", migration | changes)
-        findings = runbook.compare_databases(step).findings
+        findings = runbook.transfer.compare_databases(step).findings
         assert not [f.id for f in findings if f"OWNER TO {sides[0].owner}" in f.remedy]
         closing[name] = {f.id for f in findings if f.closes_gate}
     assert closing == {

@@ -50,7 +50,11 @@ NOBODY: dict[str, Callable[[Step], Any]] = {
     "fired_table": lambda step: runbook.decision.fired_table([]),
     "forecast": lambda step: runbook.overview.forecast(step, None),
     "forecast_table": lambda step: forecast_table(NO_FORECAST),
+    "load_course": lambda step: runbook.pictures.load_course(
+        step, judge_load(NO_LOAD, step.migration.triggers), NO_LOAD
+    ),
     "map_of": runbook.overview.map_of,
+    "percentiles_of": lambda step: runbook.pictures.percentiles_of(NO_LOAD),
     "proof": lambda step: runbook.pictures.proof(step, NOTHING),
     "size_table": lambda step: runbook.cost.size_table(None),
     "state_of": runbook.overview.state_of,
