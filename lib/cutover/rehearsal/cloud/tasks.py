@@ -133,16 +133,15 @@ class Processes:
     command: Sequence[str] = APPLICATION
     environment: Mapping[str, str] = field(default_factory=dict)
     healthy_within_s: float = 20.0
-    _in_use: dict[str, int] = field(default_factory=dict)
+    _in_use: dict[str, set[int]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, order: Order) -> Running:
         """Start the process and the thread that asks for its health."""
         from cutover.rehearsal import processes  # noqa: PLC0415 - bookkeeping needs none of it
 
-        host = self._take()
+        host, port = self._take(order.container_port)
         try:
-            port = _free_port(host, order.container_port)
             inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
             process = processes.spawn(
                 [part.format(host=host, port=port) for part in self.command],
@@ -151,19 +150,22 @@ class Processes:
                 env=inherited | dict(order.environment) | dict(self.environment) | {"PORT": str(port)},
             )
         except BaseException:
-            self._give_back(host)
+            self._give_back(host, port)
             raise
         return _ProcessTask(host, port, process, order, self)
 
-    def _take(self) -> str:
+    def _take(self, preferred: int) -> tuple[str, int]:
+        """The address with the fewest tasks, and a port on it that no other task was given."""
         with self._lock:
-            host = min(self.addresses, key=lambda a: (self._in_use.get(a, 0), self.addresses.index(a)))
-            self._in_use[host] = self._in_use.get(host, 0) + 1
-            return host
+            host = min(self.addresses, key=lambda a: (len(self._in_use.get(a, ())), self.addresses.index(a)))
+            given = self._in_use.setdefault(host, set())
+            port = _free_port(host, (0,) if preferred in given else (preferred, 0))
+            given.add(port)
+            return host, port
 
-    def _give_back(self, host: str) -> None:
+    def _give_back(self, host: str, port: int) -> None:
         with self._lock:
-            self._in_use[host] -= 1
+            self._in_use[host].discard(port)
 
 
 class _Process(Protocol):
@@ -196,7 +198,7 @@ class _ProcessTask:
         self._ended.set()
         self._process.stop()
         self.state = State.STOPPED
-        self._runtime._give_back(self.host)
+        self._runtime._give_back(self.host, self.port)
 
     def new_output(self) -> list[str]:
         """Whole lines that the process wrote since the last call."""
@@ -242,9 +244,9 @@ def _ask(url: str) -> str:
         return f"Request failed: {error}"
 
 
-def _free_port(host: str, preferred: int) -> int:
-    """`preferred` if it is free on `host`, else any free port."""
-    for port in (preferred, 0):
+def _free_port(host: str, wanted: Sequence[int]) -> int:
+    """The first of these ports that is free on `host`; 0 is any free one."""
+    for port in wanted:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
