@@ -24,7 +24,7 @@ def session(region: str | None = None, endpoint: str | None = None) -> boto3.Ses
 
     unread = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull} if endpoint else {}
     core = botocore.session.Session(session_vars={name: (None, None, value, None) for name, value in unread.items()})
-    core.register_component("data_loader", _loader())
+    core.register_component("data_loader", loader())
     dummy = DUMMY if endpoint else None
     return boto3.Session(
         aws_access_key_id=dummy, aws_secret_access_key=dummy, region_name=region, botocore_session=core
@@ -69,8 +69,9 @@ def client(
 
 
 @cache
-def _loader() -> Any:
-    """Shared by every session of the process: reading the services' models is what makes clients slow to make."""
+def loader() -> Any:
+    """botocore's loader, shared by every session of the process: reading models is what makes clients slow to make."""
+
     from botocore.loaders import create_loader  # noqa: PLC0415
 
     return create_loader()

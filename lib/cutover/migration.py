@@ -298,6 +298,11 @@ class Migration(Strict):
         default="file:///var/backups/cutover", description="folder for database dumps: private, never under outputs/"
     )
     expect: Expectations = Expectations()
+    requirements: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")], ...] = Field(
+        default=(),
+        strict=False,
+        description="installed packages whose own requirements of the account are looked at, too; no other is loaded",
+    )
     load: Load = Load()
     triggers: Triggers = Triggers()
     watch: Watch = Watch()
@@ -307,6 +312,13 @@ class Migration(Strict):
     resolvers: tuple[Endpoint, ...] = Field(
         default=(), strict=False, description="DNS servers to ask, `address` or `address:port`; the system's when empty"
     )
+
+    @model_validator(mode="after")
+    def _each_package_once(self) -> Self:
+        names = [re.sub(r"[-_.]+", "-", name).lower() for name in self.requirements]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"requirements: {', '.join(twice)} stands there twice; name each package once")
+        return self
 
     @model_validator(mode="after")
     def _rehearsal_stays_at_home(self) -> Self:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import re
-import select
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from emulator_process import EmulatorProcess
 
 from cutover.aws import Call, Response
 from cutover.aws.problem import Problem
@@ -23,37 +22,8 @@ from cutover.migration import Migration
 PASSWORD = "pl4nted-p4ssword"
 
 
-class Cloud:
-    """`python -m cutover.rehearsal.cloud`, up to its `ready` line."""
-
-    def __init__(self, state: Path, *arguments: str) -> None:
-        self.state = state
-        self._errors = (state.parent / f"{state.name}.err").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "cutover.rehearsal.cloud", "--state", str(state), *arguments],
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        readable, _, _ = select.select([self.process.stdout], [], [], 120)
-        line = self.process.stdout.readline() if readable else ""
-        if not line.startswith("ready "):
-            self.stop()
-            self._errors.seek(0)
-            raise AssertionError(f"not ready: {line!r}\n{self._errors.read()}")
-        self.facts: dict[str, Any] = json.loads(line.removeprefix("ready "))
-        self.endpoint: str = self.facts["endpoint"]
-
-    def stop(self) -> None:
-        """End it, and wait."""
-        self.process.terminate()
-        try:
-            self.process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(timeout=20)
-        self._errors.close()
+class Cloud(EmulatorProcess):
+    """An emulator, its journal of calls, and faults for it."""
 
     def calls(self, service: str, operation: str) -> list[dict[str, Any]]:
         """What the emulator's journal holds of an operation (in the API's spelling)."""

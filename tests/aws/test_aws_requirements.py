@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,9 @@ from cutover.aws import Account, Recording, check_identity, check_requirements
 from cutover.aws.problem import Problem
 from cutover.aws.remedy import fill
 from cutover.aws.requirements import REGISTRY, Outcome, Phase, Requirement, Stack, check_stack, judge
+from cutover.aws.requirements.answers import Absent, NotApplicable, NotThere, Unreadable
 from cutover.aws.requirements.check import in_order
+from cutover.aws.requirements.view import View
 from cutover.errors import UsageError
 from cutover.expectations import Expectations
 from cutover.finding import Severity, Status, Verdict, verdict
@@ -289,6 +292,39 @@ def test_in_a_region_that_is_not_enabled_nothing_is_asked(recorded: Recorded) ->
     findings = check_stack(recorded.stack(refused, phase=Phase.REVIEW))
     assert {f.id for f in findings if f.status is Status.PASS} == {"ACC-01"}
     assert all("not enabled" in f.observed for f in findings if f.status is Status.UNKNOWN and f.id != "ACC-08")
+
+
+class Tracing(Stack):
+    """Remembers which views each view reads."""
+
+    def view(self, kind: Any) -> Any:
+        """As ever."""
+        reading, touched = self.__dict__.setdefault("reading", []), self.__dict__.setdefault("touched", {})
+        if reading:
+            touched.setdefault(reading[-1], set()).add(kind)
+        reading.append(kind)
+        try:
+            return super().view(kind)
+        finally:
+            reading.pop()
+
+
+def test_a_view_reads_those_that_it_declares_and_no_other(recorded: Recorded) -> None:
+    """They are read in that order: one that is not declared would be waited for by a thread that holds others up."""
+    kinds = {kind for rule in REGISTRY.values() for kind in rule.views}
+    plans = {}, {"compute": "ec2"}, {"expect": Expectations.model_validate({"redis": {"single_node": "one"}})}
+    touched: dict[type[View], set[type[View]]] = {}
+    for plan in plans:
+        migration = recorded.migration.model_copy(update=plan)
+        stack = Tracing(Recording(recorded.responses), migration, recorded.now, Phase.REVIEW, 17)
+        for kind in kinds:
+            with contextlib.suppress(NotThere, Unreadable, NotApplicable, Absent):
+                stack.view(kind)
+        for kind, needed in stack.__dict__["touched"].items():
+            touched.setdefault(kind, set()).update(needed)
+    assert {kind.__name__: needed for kind, needed in touched.items() if needed != set(kind.needs)} == {}
+    assert {kind for kind in kinds if kind.needs} <= set(touched)
+    assert len(touched) > 70
 
 
 def test_each_requirement_is_one_finding_on_every_look(recorded: Recorded) -> None:

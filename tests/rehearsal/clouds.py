@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import select
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from emulator_process import EmulatorProcess
 
 SESSION = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name="us-east-1")
 
@@ -26,41 +22,12 @@ def client(endpoint: str, service: str, region: str = "us-east-1") -> Any:
     return SESSION.client(service, region_name=region, endpoint_url=endpoint, config=config)
 
 
-class Started:
-    """`python -m cutover.rehearsal.cloud`, up to its `ready` line."""
-
-    def __init__(self, state: Path, *arguments: str, patience_s: float = 60) -> None:
-        self.state = state
-        self.errors = (state.parent / f"{state.name}.err").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "cutover.rehearsal.cloud", "--state", str(state), *arguments],
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        readable, _, _ = select.select([self.process.stdout], [], [], patience_s)
-        line = self.process.stdout.readline() if readable else ""
-        if not line.startswith("ready "):
-            self.stop()
-            self.errors.seek(0)
-            raise AssertionError(f"not ready: {line!r}\n{self.errors.read()}")
-        self.facts: dict[str, Any] = json.loads(line.removeprefix("ready "))
-        self.endpoint: str = self.facts["endpoint"]
+class Started(EmulatorProcess):
+    """An emulator in a process of its own."""
 
     def client(self, service: str, region: str = "us-east-1") -> Any:
         """A client of this emulator."""
         return client(self.endpoint, service, region)
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """End it; its exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        try:
-            return self.process.wait(timeout=20)
-        finally:
-            if self.process.poll() is None:
-                self.process.kill()
 
 
 class Inside:

@@ -64,6 +64,14 @@ def test_a_fault_reaches_the_client_as_that_services_error(
     CALLS[service](empty.client(service))
 
 
+def test_a_fault_can_answer_in_place_of_the_service(empty: Inside, faults: Any) -> None:  # noqa: F811
+    """Status 200, and a body that is none of AWS: botocore reads nothing in it."""
+    faults({"service": "ecs", "operation": "ListClusters", "answer": "<html>", "times": 1})
+    torn = empty.client("ecs").list_clusters()
+    assert (torn["ResponseMetadata"]["HTTPStatusCode"], "clusterArns" in torn) == (200, False)
+    assert "clusterArns" in empty.client("ecs").list_clusters()
+
+
 def test_a_fault_strikes_only_what_it_names_and_as_often_as_it_says(empty: Inside, faults: Any) -> None:  # noqa: F811
     """Patterns for the operation; a count of times."""
     ecs = empty.client("ecs")

@@ -174,17 +174,19 @@ def test_no_task_outlives_an_emulator_that_is_killed(tmp_path: Path) -> None:
         tmp_path / "state",
         *("--runtime", "processes", "--task-command", f"{sys.executable} {application} {{host}} {{port}}"),
     )
-    tasks = pids(started)
-    assert len(tasks) == 2
-    assert started.stop(signal.SIGKILL) == -signal.SIGKILL
-    until(lambda: not any(alive(p) for p in tasks))
+    tasks = until(lambda: len(found := pids(started)) == 2 and found, patience_s=60)
+    os.kill(started.process.pid, signal.SIGKILL)
+    started.process.handle.wait(20)
+    until(lambda: not any(alive(p) for p in tasks), patience_s=60)
+    started.stop()
 
 
 def test_a_signal_ends_emulator_and_tasks(running: Started) -> None:
     """Exit code 0; the last test of those that share the account."""
     tasks = pids(running)
-    assert running.stop(signal.SIGTERM) == 0
-    until(lambda: not any(alive(p) for p in tasks))
+    os.kill(running.process.pid, signal.SIGTERM)
+    assert running.process.handle.wait(60) == 0
+    until(lambda: not any(alive(p) for p in tasks), patience_s=60)
 
 
 class Echo(socketserver.BaseRequestHandler):

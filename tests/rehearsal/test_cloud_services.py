@@ -122,6 +122,32 @@ def test_alarms_have_a_history_and_can_be_composed(cloudwatch: Any) -> None:
     assert [h["HistoryItemType"] for h in history] == ["StateUpdate", "ConfigurationUpdate"]
     composed = cloudwatch.describe_alarms(AlarmNames=["any"], AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
     assert composed[0]["AlarmRule"] == 'ALARM("one")'
+    for asked in ({}, {"AlarmTypes": ["MetricAlarm"]}):
+        told = cloudwatch.describe_alarms(**asked)
+        assert "one" in [a["AlarmName"] for a in told["MetricAlarms"]]
+        assert told["CompositeAlarms"] == []
+    both = cloudwatch.describe_alarms(AlarmTypes=["CompositeAlarm", "MetricAlarm"])
+    assert both["MetricAlarms"]
+    assert both["CompositeAlarms"]
+    assert cloudwatch.describe_alarms(AlarmTypes=["CompositeAlarm"])["MetricAlarms"] == []
+
+
+def test_certificates_of_other_keys_are_listed_only_when_asked_for(empty: Inside) -> None:  # noqa: F811
+    """ACM lists RSA keys of 1,024 and 2,048 bits by itself."""
+    acm = empty.client("acm")
+    for name, key in (
+        ("plain", {}),
+        ("curve", {"KeyAlgorithm": "EC_prime256v1"}),
+        ("long", {"KeyAlgorithm": "RSA_4096"}),
+    ):
+        acm.request_certificate(DomainName=f"{name}.example.com", **key)
+
+    def names(**asked: Any) -> set[str]:
+        return {c["DomainName"].split(".")[0] for c in acm.list_certificates(**asked)["CertificateSummaryList"]}
+
+    assert names() == {"plain"}
+    assert names(Includes={"keyTypes": ["EC_prime256v1", "RSA_4096"]}) == {"curve", "long"}
+    assert names(Includes={"keyTypes": ["EC_prime256v1"]}, CertificateStatuses=["REVOKED"]) == set()
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from typing import Any
 from botocore.exceptions import ReadTimeoutError
 
 from cutover import aws_session
+from cutover.aws import answer
 from cutover.aws.patience import OutOfTime, Patience
 from cutover.aws.problem import Problem, describe_error
 from cutover.aws.scrub import scrub
@@ -182,6 +183,7 @@ class Account:
                     within=self._session,
                 )
                 self._patience.watch(client)
+                answer.watch(client)
                 self._clients[key] = client
             return self._clients[key]
 
@@ -305,14 +307,15 @@ class Account:
             return {"Text": Path(call.arguments["Path"]).read_text(encoding="utf-8")}
         client = self.client(call.service, region=call.region)
         if not client.can_paginate(call.operation) or _is_limited(call):
-            return dict(getattr(client, call.operation)(**call.arguments))
+            return answer.checked(call.service, call.operation, getattr(client, call.operation)(**call.arguments))
         paginator = client.get_paginator(call.operation)
         whole: dict[str, Any] = {}
-        for number, page in enumerate(paginator.paginate(**call.arguments)):
+        for number, read in enumerate(paginator.paginate(**call.arguments)):
+            page = answer.checked(call.service, call.operation, read)
             if number >= PAGES:
                 raise AwsError(f"{call} has more than {PAGES} pages.", todo="narrow the expectation that asks for it")
             if not whole:
-                whole = dict(page)
+                whole = page
                 continue
             for expression in paginator.result_keys:
                 more = expression.search(page)

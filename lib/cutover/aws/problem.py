@@ -27,6 +27,21 @@ class Problem(StrEnum):
     NOT_IMPLEMENTED = "not implemented"
     NETWORK = "network"
     REFUSED = "refused"
+    BROKEN = "broken answer"
+
+
+class BrokenAnswer(BotoCoreError):
+    """An answer with a good status that is torn, empty, or lacks what its operation always answers with.
+
+    Attributes:
+        response: the request id, where botocore's own errors have it.
+    """
+
+    fmt = "{error}"
+
+    def __init__(self, why: str, request_id: str = "") -> None:
+        super().__init__(error=why)
+        self.response = {"ResponseMetadata": {"RequestId": request_id}}
 
 
 _NOT_FOUND = re.compile(r"NotFound|^NoSuch|^404$|NonExistent|DoesNotExist")
@@ -71,6 +86,8 @@ def describe_error(error: Exception) -> tuple[Problem, str, str]:
         code, message = str(fields.get("Code", "Unknown")), str(fields.get("Message", ""))
         return problem_of(code, message), code, message
     name = type(error).__name__
+    if isinstance(error, BrokenAnswer):
+        return Problem.BROKEN, name, str(error)
     if isinstance(error, FileNotFoundError | PermissionError):
         return Problem.NOT_FOUND if isinstance(error, FileNotFoundError) else Problem.DENIED, name, str(error)
     if isinstance(error, ResponseParserError | UnknownServiceError):

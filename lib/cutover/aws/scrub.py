@@ -37,12 +37,12 @@ def secret_facts(text: str) -> dict[str, Any]:
     Returns:
         `kind` (url, json, bcrypt, email, text), and for a URL or a JSON object with a host: `scheme`, `host`, `port`,
         `database`, `user`, `has_password`, `sslmode`; for JSON `keys`; for a bcrypt hash `bcrypt_cost`. Of a URL that
-        programs read differently only `unreadable`, why.
+        programs read differently, `unreadable`: why.
     """
     redact.register(*passwords_in(text))
     text = text.strip() if scheme_of(text.strip()) else text
     if why := unreadable(text):
-        return {"kind": "url", "unreadable": why}
+        return {"kind": "text", "blank": False, "looks_like_bcrypt": False, "unreadable": why}
     parts = _split(text)
     if parts:
         return {

@@ -22,6 +22,13 @@ def params_check(file: Path) -> None:
     for notice in loaded.notices:
         say(notice)
     migration = loaded.migration
+    if migration.requirements:
+        from cutover.aws.requirements import packages  # noqa: PLC0415
+
+        for package in packages(migration.requirements):
+            say(
+                f"{package.name} {package.version}: {len(package.rules)} requirements, {', '.join(package.prefixes)}-…."
+            )
     say(f"{file} is valid: {migration.name}, {migration.environment}, account {migration.account_id}.")
 
 

@@ -15,7 +15,7 @@ from cutover.finding import Finding
 @app.command()
 def recheck(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: AsJson = False) -> None:
     """Judge a run's requirements again from its stored responses, at the time of the run: no network, no AWS."""
-    from cutover.aws.checks import check_remedied  # noqa: PLC0415
+    from cutover.aws.checks import check_again  # noqa: PLC0415
     from cutover.aws.requirements import looks  # noqa: PLC0415
     from cutover.finding import verdict  # noqa: PLC0415
     from cutover.judgement import apply_waivers  # noqa: PLC0415
@@ -41,7 +41,7 @@ def recheck(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: 
     found: list[Finding] = []
     for look in kept:
         stack = look.stack(migration)
-        again = check_remedied(stack, services=look.services)
+        again = check_again(look, stack)
         emulator = stack.ask("sts", "get_caller_identity").emulator
         found += apply_waivers(again, migration, now=look.at, emulator=emulator)
         one, other = [_judged(f) for f in look.findings], [_judged(f) for f in again]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cutover.aws import remedy
-from cutover.aws.requirements import REGISTRY, Recording, Stack
+from cutover.aws.requirements import REGISTRY, Recording, Stack, looks
 from cutover.errors import UsageError
 from cutover.finding import Finding
 from cutover.params import from_dict
@@ -31,10 +31,11 @@ def remedy_of(run: str | Path, outputs: Path | None = None) -> remedy.Script:
 
 
 def requirements_of(folder: RunFolder) -> list[Finding]:
-    """The last word of a run on each requirement, in the registry's order."""
+    """The last word of a run on each requirement, Cutover's and those of packages, in the order of the run."""
     found: dict[str, Finding] = {}
+    of_packages = {i for look in looks(folder.path / "raw" / "aws") for p in look.packages for i in p.ids}
     for entry in folder.records():
-        if entry.get("id") not in REGISTRY:
+        if entry.get("id") not in REGISTRY and entry.get("id") not in of_packages:
             continue
         with suppress(ValueError, TypeError):  # JSON, but no finding
             found[entry["id"]] = Finding.from_dict(entry)

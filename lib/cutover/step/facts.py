@@ -59,6 +59,7 @@ def run_facts(
         "caller": None,
         **source_facts(root),
         "versions": versions(),
+        "requirements": {name: _version(name) for name in migration.requirements},
         **more,
     }
 
@@ -84,9 +85,12 @@ def source_facts(root: Path) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Versions of what the findings rest on; what is not installed is left out."""
     found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return found | {name: known for name in _PACKAGES if (known := _version(name))}
+
+
+def _version(package: str) -> str | None:
+    """The version of a package, None when it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -9,6 +9,7 @@ from cutover.action import Change, Plan
 from cutover.aws.account import Account
 from cutover.aws.actions.wait import look_until, pause_s
 from cutover.aws.problem import Problem
+from cutover.aws.states import CAN_BE_COPIED, INSTANCE
 from cutover.errors import AwsError
 from cutover.finding import Finding, Severity, Status
 
@@ -73,11 +74,14 @@ class TakeSnapshot:
     def apply(self, plan: Plan) -> Mapping[str, Any]:
         """Create it and wait until it is available, failed, or the time is over.
 
+        An instance that is backed up or configured just now is waited for: RDS would refuse the snapshot.
+
         Raises:
-            AwsError: RDS refused.
+            AwsError: RDS refused, or the instance did not come to a state in which a snapshot can be made.
         """
         created = ""
         if plan.requests:
+            self._wait_for_the_instance()
             sent = self.account.change("rds", "create_db_snapshot", **plan.requests[0]["arguments"])
             created = sent.request_id or "created"
         state, ended = look_until(
@@ -131,6 +135,24 @@ class TakeSnapshot:
             return {"changed": False}
         sent = self.account.change("rds", "delete_db_snapshot", DBSnapshotIdentifier=self.identifier)
         return {"changed": True, "request_id": sent.request_id}
+
+    def _wait_for_the_instance(self) -> None:
+        def state() -> str:
+            answer = self.account.call("rds", "describe_db_instances", fresh=True, DBInstanceIdentifier=self.instance)
+            rows = answer.require().get("DBInstances") or [{}]
+            return str(rows[0].get("DBInstanceStatus") or "not told")
+
+        last, ready = look_until(
+            state,
+            lambda seen: seen in CAN_BE_COPIED or INSTANCE.serves(seen) is not True,
+            timeout_s=self.timeout_s,
+            every_s=pause_s(self.account, 15),
+        )
+        if not ready or last not in CAN_BE_COPIED:
+            raise AwsError(
+                f"No snapshot can be made of {self.instance}: its state is {last}.",
+                todo=f"aws rds wait db-instance-available --db-instance-identifier {self.instance}; then run again",
+            )
 
     def _look(self) -> Mapping[str, Any]:
         answer = self.account.call("rds", "describe_db_snapshots", fresh=True, DBSnapshotIdentifier=self.identifier)

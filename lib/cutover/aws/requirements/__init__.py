@@ -32,6 +32,7 @@ from cutover.aws.requirements import (
 from cutover.aws.requirements.check import check_identity, check_stack, judge
 from cutover.aws.requirements.drift import Drift, drift
 from cutover.aws.requirements.look import Look, looks
+from cutover.aws.requirements.packages import Package, RequirementSet, packages
 from cutover.aws.requirements.recording import Recording
 from cutover.aws.requirements.requirement import REGISTRY, Outcome, Requirement
 from cutover.aws.requirements.stack import Phase, Stack
@@ -41,9 +42,11 @@ __all__ = [
     "Drift",
     "Look",
     "Outcome",
+    "Package",
     "Phase",
     "Recording",
     "Requirement",
+    "RequirementSet",
     "Stack",
     "account",
     "alarms",
@@ -66,6 +69,7 @@ __all__ = [
     "looks",
     "network",
     "observability",
+    "packages",
     "principals",
     "rds",
     "redis",

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from cutover.aws import permissions
 from cutover.aws.account import Response
-from cutover.aws.requirements.answers import Ask, NotApplicable, NotThere
+from cutover.aws.requirements.answers import Ask, NotApplicable, NotThere, Unreadable
 from cutover.aws.requirements.dns import Zone
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -20,6 +20,7 @@ from cutover.aws.requirements.requirement import (
     judged,
     requirement,
 )
+from cutover.aws.requirements.roles import ExecutionRole, TaskRole
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
 from cutover.expectations import AccountExpectation
@@ -38,11 +39,38 @@ class Caller(View):
 
     @property
     def principal(self) -> str:
-        """The IAM ARN of the caller: an assumed role's session is its role."""
+        """The IAM ARN; of a role without its path, which STS leaves out: it gives the name, `Principal` the ARN."""
         role = re.fullmatch(r"arn:(aws[\w-]*):sts::(\d+):assumed-role/([^/]+)/.*", self.subject)
         if role:
             return f"arn:{role[1]}:iam::{role[2]}:role/{role[3]}"
         return self.subject.replace(":sts::", ":iam::", 1)
+
+    @property
+    def role(self) -> str:
+        """The name of the role whose session the caller is; "" for a user."""
+        return self.principal.rsplit("/", 1)[-1] if ":assumed-role/" in self.subject else ""
+
+
+class Principal(View):
+    """The IAM user or role that asks: the subject is its ARN.
+
+    The ARN of a role's session has lost the role's path, which every role of IAM Identity Center has
+    (`role/aws-reserved/sso.amazonaws.com/REGION/AWSReservedSSO_…`), so IAM is asked for the role's own.
+    """
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """The role itself is read; a user's ARN is what STS says."""
+        caller = stack.view(Caller)
+        if not caller.role:
+            return cls({}, caller.principal, caller)
+        try:
+            answer = stack.need("iam", "get_role", always=True, RoleName=caller.role)
+        except Unreadable as error:
+            reason = f"only IAM knows the path of the role {caller.role}, and {error.reason}"
+            raise Unreadable(reason, evidence=error.evidence) from error
+        role = View(answer.data, caller.role, answer)
+        return cls(answer.data, role.text("Role.Arn"), caller, answer)
 
 
 class Zones(View):
@@ -79,15 +107,17 @@ def region_answers(zones: Zones) -> Outcome:
 class Rights(View):
     """What IAM's simulation says of the caller: `lacking` is not allowed, `unasked` has no resource yet."""
 
+    needs = (Caller, Zone)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """All reads that Cutover makes in one simulation, each change on the resources that it needs."""
         caller, expect = stack.view(Caller), stack.expect.account
         if caller.subject.endswith(":root"):
             return cls({"root": True}, caller.subject, caller)
-        made = permissions.recorded()
+        principal, made = stack.view(Principal), permissions.recorded()
         reads = list(dict.fromkeys([*expect.reads, *made["looks"]]))
-        unlooked, first = _not_allowed(stack, caller, reads, ["*"])
+        unlooked, first = _not_allowed(stack, principal, reads, ["*"])
         lacking, unasked, answers = [a for a in unlooked if a in expect.reads], [], [first]
         together: dict[tuple[str, ...], list[str]] = {}  # one simulation for all actions on the same resources
         for action in dict.fromkeys([*expect.changes, *made["changes"]]):
@@ -97,16 +127,16 @@ class Rights(View):
             else:
                 unasked.append(action)
         for arns, actions in together.items():
-            more, again = _not_allowed(stack, caller, actions, list(arns))
+            more, again = _not_allowed(stack, principal, actions, list(arns))
             lacking, answers = lacking + more, [*answers, again]
         blind = [a for a in unlooked if a not in lacking]
         asked = len(expect.reads) + len({*expect.changes, *made["changes"]}) - len(unasked)
         found = {"lacking": lacking, "unasked": unasked, "blind": blind, "asked": asked}
-        return cls(found, caller.subject, caller, *answers)
+        return cls(found | {"principal": principal.subject}, caller.subject, principal, *answers)
 
 
 @requirement("ACC-02", title="The caller may do what the run needs", severity=BLOCKER, guide=97)
-def caller_is_allowed(rights: Rights, caller: Caller) -> Outcome:
+def caller_is_allowed(rights: Rights) -> Outcome:
     """A right that is missing shows itself in the middle of the night, half-way through a change."""
     if rights.get("root"):
         return judged(
@@ -116,6 +146,7 @@ def caller_is_allowed(rights: Rights, caller: Caller) -> Outcome:
             why="the root user cannot be limited and its use cannot be told apart in the trail",
             remedy="aws sso login   # with a role",
         )
+    principal = rights.text("principal")
     lacking, unasked, blind = rights.rows("lacking"), rights.rows("unasked"), rights.rows("blind")
     seen = f"not allowed: {', '.join(lacking)}" if lacking else "all allowed"
     seen += f"; not allowed to look, so UNKNOWN where it is wanted: {', '.join(blind)}" if blind else ""
@@ -123,17 +154,19 @@ def caller_is_allowed(rights: Rights, caller: Caller) -> Outcome:
         not lacking,
         expected=f"{rights.get('asked')} actions allowed on the stack's resources",
         observed=seen + (f"; not asked, for its resource is not known: {', '.join(unasked)}" if unasked else ""),
-        remedy=f"attach docs/iam-policy.json, or a policy that allows {', '.join(lacking)}, to {caller.principal}",
+        remedy=f"attach docs/iam-policy.json, or a policy that allows {', '.join(lacking)}, to {principal}",
     )
 
 
-def _not_allowed(stack: Stack, caller: Caller, actions: list[str], resources: list[str]) -> tuple[list[str], Response]:
+def _not_allowed(
+    stack: Stack, principal: Principal, actions: list[str], resources: list[str]
+) -> tuple[list[str], Response]:
     """The actions that IAM's simulation does not allow on every one of the resources, and what it was asked."""
     answer = stack.need(
         "iam",
         "simulate_principal_policy",
         always=True,
-        PolicySourceArn=caller.principal,
+        PolicySourceArn=principal.subject,
         ActionNames=actions,
         ResourceArns=resources,
         ContextEntries=[_TO_ECS] if "iam:PassRole" in actions else [],
@@ -162,6 +195,8 @@ def _resources(stack: Stack, caller: Caller, action: str) -> list[str]:
             return [f"arn:{partition}:route53:::hostedzone/{stack.view(Zone).subject}"]
         except (NotThere, NotApplicable):
             return []
+    if action == "iam:PassRole":
+        return _task_roles(stack, partition)
     snapshot = f"arn:{partition}:rds:{home}:snapshot:{e.rds.snapshot_prefix}20260101"
     reports = urlsplit(stack.migration.target.reports)
     objects = [f"arn:{partition}:s3:::{reports.netloc}/{reports.path.strip('/')}".rstrip("/") + "/example.pdf"]
@@ -174,10 +209,6 @@ def _resources(stack: Stack, caller: Caller, action: str) -> list[str]:
         "s3:PutObject": objects,
         "s3:AbortMultipartUpload": objects,
         "ecs:UpdateService": [f"arn:{partition}:ecs:{home}:service/{e.ecs.cluster}/{e.ecs.service}"],
-        "iam:PassRole": [
-            f"arn:{partition}:iam::{stack.migration.account_id}:role/{role}"
-            for role in (e.ecs.execution_role, e.ecs.task_role)
-        ],
         "rds:CreateDBSnapshot": [
             f"arn:{partition}:rds:{home}:db:{e.rds.instance}",
             snapshot,
@@ -188,6 +219,20 @@ def _resources(stack: Stack, caller: Caller, action: str) -> list[str]:
         ],
     }
     return known.get(action, [])
+
+
+def _task_roles(stack: Stack, partition: str) -> list[str]:
+    """The ARNs of the roles that are passed to the tasks, with their paths; none where they may not be read."""
+    found = []
+    for kind in (ExecutionRole, TaskRole):
+        try:
+            found.append(stack.view(kind).subject)
+        except (NotThere, NotApplicable):
+            name = getattr(stack.expect.ecs, kind.expectation)
+            found.append(f"arn:{partition}:iam::{stack.migration.account_id}:role/{name}")
+        except Unreadable:
+            return []
+    return found
 
 
 class Quota(View):

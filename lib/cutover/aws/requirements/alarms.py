@@ -28,8 +28,19 @@ class Alarms(View):
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
-        """All of them; none at all is MISSING for each that is asked for."""
-        return Ask("cloudwatch", "describe_alarms", name="cloudwatch")
+        """All of them; none at all is MISSING for each that is asked for. AWS lists composite ones only when asked."""
+        return Ask(
+            "cloudwatch", "describe_alarms", {"AlarmTypes": ["CompositeAlarm", "MetricAlarm"]}, name="cloudwatch"
+        )
+
+    @classmethod
+    def read(cls, stack: Stack) -> Self:
+        """The answer; of one that was asked for metric alarms alone, nothing is said of composite ones."""
+        found = cls.ask(stack)
+        answer = stack.need(found.service, found.operation, **found.arguments)
+        told = "AlarmTypes" in answer.call.arguments or answer.data.get("CompositeAlarms")
+        kept = {k: v for k, v in answer.data.items() if told or k != "CompositeAlarms"}
+        return cls(kept, found.name, answer)
 
     def named(self, name: str) -> View:
         """The metric alarm of that name.
@@ -51,6 +62,8 @@ class Alarms(View):
 class CpuAlarm(View):
     """The alarm on the service's CPU."""
 
+    needs = (Alarms,)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """By name."""
@@ -60,6 +73,8 @@ class CpuAlarm(View):
 
 class ConnectionsAlarm(View):
     """The alarm on the database's connections."""
+
+    needs = (Alarms,)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:
@@ -224,7 +239,7 @@ def topic_has_subscribers(topic: Topic) -> Outcome:
 @requirement("ALM-10", title="One alarm stands for all rollback criteria", severity=MEDIUM, guide=935)
 def rollback_alarm(alarms: Alarms, expect: AlarmsExpectation, stack: Stack) -> Outcome:
     """At three in the morning one line must be red, not one of five; deployments can be stopped by it, too."""
-    row = next((a for a in alarms.get("CompositeAlarms") or [] if a.get("AlarmName") == expect.rollback), None)
+    row = next((a for a in alarms.rows("CompositeAlarms") if a.get("AlarmName") == expect.rollback), None)
     if row is None:
         raise NotThere(f"no composite alarm {expect.rollback}", evidence=alarms.evidence)
     rule = str(row.get("AlarmRule"))

@@ -7,9 +7,10 @@ from typing import Self
 
 from cutover.aws.requirements.answers import Absent, Ask, NotApplicable, NotThere
 from cutover.aws.requirements.rds import Instance, instance_named
-from cutover.aws.requirements.requirement import BLOCKER, DAY, HIGH, LOW, MEDIUM, Outcome, judged, requirement
+from cutover.aws.requirements.requirement import BLOCKER, DAY, HIGH, LOW, MEDIUM, Outcome, judged, requirement, serves
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
+from cutover.aws.states import INSTANCE
 from cutover.expectations import RdsExpectation
 
 
@@ -47,7 +48,7 @@ def read_replica(replica: ReadReplica, expect: RdsExpectation) -> Outcome:
     source = replica.text("ReadReplicaSourceDBInstanceIdentifier")
     state = replica.text("DBInstanceStatus")
     return judged(
-        source.split(":")[-1] == expect.instance and state == "available",
+        source.split(":")[-1] == expect.instance and serves(state, INSTANCE).ok,
         expected=f"available, source {expect.instance}",
         observed=f"{state}, source {source}",
     )
@@ -99,6 +100,8 @@ def dr_replica(replica: DrReplica, expect: RdsExpectation) -> Outcome:
 class PreMigrationSnapshot(View):
     """The newest manual snapshot with the planned prefix."""
 
+    needs = (Instance,)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """None of today is judged by the requirement; none at all is MISSING."""
@@ -136,6 +139,8 @@ def snapshot_of_the_day(snapshot: PreMigrationSnapshot, stack: Stack, expect: Rd
 class AutomatedBackup(View):
     """The instance's automated backup."""
 
+    needs = (Instance,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
@@ -168,6 +173,8 @@ def automated_backup(backup: AutomatedBackup, rds: Instance, stack: Stack) -> Ou
 
 class PendingMaintenance(View):
     """What AWS wants to do to the instance."""
+
+    needs = (Instance,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:

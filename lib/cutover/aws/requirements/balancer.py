@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from cutover.aws.requirements.answers import Absent, Ask, NotApplicable
+from cutover.aws.requirements.field import rows_of
 from cutover.aws.requirements.network import Subnets, Vpc
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -23,6 +24,8 @@ from cutover.aws.requirements.security_groups import AlbGroup
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
 from cutover.expectations import AlbExpectation, EcsExpectation
+
+field = rows_of(__name__).field
 
 
 class Balancer(View):
@@ -45,6 +48,8 @@ class Balancer(View):
 
 class BalancerAttributes(View):
     """The balancer's attributes, by key."""
+
+    needs = (Balancer,)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:
@@ -73,26 +78,18 @@ class BalancerAttributes(View):
         )
 
 
-@requirement("ALB-01", title="The balancer is active", severity=BLOCKER, guide=497)
-def is_active(alb: Balancer) -> Outcome:
-    """DNS will point to it."""
-    return holds(
-        alb.text("State.Code"),
-        expected="active",
-        remedy=f"aws elbv2 wait load-balancer-available --load-balancer-arns {alb.subject}",
-    )
-
-
-@requirement("ALB-02", title="The balancer faces the internet", severity=BLOCKER, guide=500)
-def scheme(alb: Balancer, expect: AlbExpectation) -> Outcome:
-    """An internal one answers nobody outside; the scheme cannot be changed afterwards."""
-    return holds(alb.text("Scheme"), expected=expect.scheme, remedy="create it again with the right --scheme")
-
-
-@requirement("ALB-03", title="The balancer is an application load balancer", severity=BLOCKER, guide=501)
-def kind(alb: Balancer) -> Outcome:
-    """Redirects, health paths and the p95 metric exist only there."""
-    return holds(alb.text("Type"), expected="application")
+# fmt: off
+field("ALB-01", Balancer, "State.Code", equals="active", severity=BLOCKER, guide=497,
+      title="The balancer is active", why="DNS will point to it.",
+      remedy=lambda alb, _: f"aws elbv2 wait load-balancer-available --load-balancer-arns {alb.subject}")
+field("ALB-02", Balancer, "Scheme", equals=lambda e: e.alb.scheme, severity=BLOCKER, guide=500,
+      title="The balancer faces the internet",
+      why="An internal one answers nobody outside; the scheme cannot be changed afterwards.",
+      remedy="create it again with the right --scheme")
+field("ALB-03", Balancer, "Type", equals="application", severity=BLOCKER, guide=501,
+      title="The balancer is an application load balancer",
+      why="Redirects, health paths and the p95 metric exist only there.")
+# fmt: on
 
 
 @requirement("ALB-04", title="The balancer stands in public subnets of two zones", severity=BLOCKER, guide=498)
@@ -200,40 +197,25 @@ def target_type(group: TargetGroup, stack: Stack) -> Outcome:
     return holds(group.text("TargetType"), expected=wanted, remedy=f"create it again with --target-type {wanted}")
 
 
-@requirement("TG-03", title="Health is asked of the application's health path", severity=BLOCKER, guide=510)
-def health_path(group: TargetGroup, expect: AlbExpectation) -> Outcome:
-    """The page at / answers 200 while the database is gone."""
-    return holds(group.text("HealthCheckPath"), expected=expect.health_path)
-
-
-@requirement("TG-04", title="Health is asked every 30 seconds", severity=HIGH, guide=511)
-def health_interval(group: TargetGroup, expect: AlbExpectation) -> Outcome:
-    """Interval times threshold is how long a dead task still gets visitors."""
-    return holds(group.number("HealthCheckIntervalSeconds"), expected=expect.health_interval_s)
-
-
-@requirement("TG-05", title="A health check times out after 5 seconds", severity=HIGH, guide=1002)
-def health_timeout(group: TargetGroup, expect: AlbExpectation) -> Outcome:
-    """A task that answers slower than that is not healthy."""
-    return holds(group.number("HealthCheckTimeoutSeconds"), expected=expect.health_timeout_s)
-
-
-@requirement("TG-06", title="Two good answers make a target healthy", severity=HIGH, guide=1003)
-def healthy_threshold(group: TargetGroup, expect: AlbExpectation) -> Outcome:
-    """The default 5 delays every deployment by minutes."""
-    return holds(group.number("HealthyThresholdCount"), expected=expect.healthy_threshold)
-
-
-@requirement("TG-07", title="Three bad answers make a target unhealthy", severity=HIGH, guide=1004)
-def unhealthy_threshold(group: TargetGroup, expect: AlbExpectation) -> Outcome:
-    """One blip of the queue must not take every task out of service."""
-    return holds(group.number("UnhealthyThresholdCount"), expected=expect.unhealthy_threshold)
-
-
-@requirement("TG-08", title="Only 200 is healthy", severity=HIGH, guide=1005)
-def matcher(group: TargetGroup, expect: AlbExpectation) -> Outcome:
-    """The application answers 503 when it is degraded."""
-    return holds(group.text("Matcher.HttpCode"), expected=expect.matcher)
+# fmt: off
+field("TG-03", TargetGroup, "HealthCheckPath", equals=lambda e: e.alb.health_path, severity=BLOCKER, guide=510,
+      title="Health is asked of the application's health path",
+      why="The page at / answers 200 while the database is gone.")
+field("TG-04", TargetGroup, "HealthCheckIntervalSeconds", equals=lambda e: e.alb.health_interval_s, severity=HIGH,
+      guide=511, title="Health is asked every 30 seconds",
+      why="Interval times threshold is how long a dead task still gets visitors.")
+field("TG-05", TargetGroup, "HealthCheckTimeoutSeconds", equals=lambda e: e.alb.health_timeout_s, severity=HIGH,
+      guide=1002, title="A health check times out after 5 seconds",
+      why="A task that answers slower than that is not healthy.")
+field("TG-06", TargetGroup, "HealthyThresholdCount", equals=lambda e: e.alb.healthy_threshold, severity=HIGH,
+      guide=1003, title="Two good answers make a target healthy",
+      why="The default 5 delays every deployment by minutes.")
+field("TG-07", TargetGroup, "UnhealthyThresholdCount", equals=lambda e: e.alb.unhealthy_threshold, severity=HIGH,
+      guide=1004, title="Three bad answers make a target unhealthy",
+      why="One blip of the queue must not take every task out of service.")
+field("TG-08", TargetGroup, "Matcher.HttpCode", equals=lambda e: e.alb.matcher, severity=HIGH, guide=1005,
+      title="Only 200 is healthy", why="The application answers 503 when it is degraded.")
+# fmt: on
 
 
 @requirement("TG-09", title="Health checks are on and speak HTTP", severity=HIGH, guide=999)
@@ -257,6 +239,8 @@ def is_attached(group: TargetGroup, alb: Balancer) -> Outcome:
 
 class TargetHealth(View):
     """The health of every registered target."""
+
+    needs = (TargetGroup,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
@@ -292,6 +276,7 @@ def targets_are_healthy(health: TargetHealth, expect: EcsExpectation) -> Outcome
 class TargetGroupAttributes(View):
     """The target group's attributes, by key."""
 
+    needs = (TargetGroup,)
     group: type[TargetGroup] = TargetGroup
 
     @classmethod

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Self
 
-from cutover.aws.requirements.answers import NotThere
+from cutover.aws.answer import choices
+from cutover.aws.requirements.answers import NotThere, Unreadable
 from cutover.aws.requirements.requirement import BLOCKER, HIGH, MEDIUM, Outcome, holds, judged, requirement
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
@@ -25,15 +26,17 @@ class Certificate(View):
 
     @classmethod
     def read(cls, stack: Stack) -> Self:
-        """Found by its names."""
-        host = stack.migration.hostname
-        listing = stack.need("acm", "list_certificates")
+        """Found by its names. ACM lists RSA keys of 1,024 and 2,048 bits only, unless it is asked for the others."""
+        host, types = stack.migration.hostname, list(choices("acm", "KeyAlgorithm"))
+        listing = stack.need("acm", "list_certificates", Includes={"keyTypes": types})
         found = []
         for row in listing.data.get("CertificateSummaryList", []):
             names = [row.get("DomainName", ""), *(row.get("SubjectAlternativeNameSummaries") or [])]
             if any(covers(n, host) for n in names):
                 answer = stack.need("acm", "describe_certificate", CertificateArn=row["CertificateArn"])
                 found.append(cls(answer.data.get("Certificate") or {}, str(row["CertificateArn"]), listing, answer))
+        if not found and "Includes" not in listing.call.arguments:
+            raise Unreadable("this look asked for RSA keys alone", evidence=(listing.evidence,))
         if not found:
             raise NotThere(f"no certificate covers {host}")
         return max(found, key=lambda c: (c.get("Status") == "ISSUED", bool(c.get("InUseBy")), str(c.get("NotAfter"))))

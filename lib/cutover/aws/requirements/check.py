@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import dis
-import inspect
 import logging
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from itertools import count
 
 from cutover.aws.account import Account
 from cutover.aws.requirements.answers import Absent, NotApplicable, NotThere, Unreadable
+from cutover.aws.requirements.packages import packages
 from cutover.aws.requirements.requirement import REGISTRY, Requirement
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
@@ -38,18 +37,21 @@ def check_stack(
 
     Args:
         stack: an account, or the recorded responses of an earlier look.
-        services: names of the requirement modules to run (`rds`, `network`, `cross`, …); all when None.
+        services: names of the requirement modules to run (`rds`, `network`, `cross`, …), or of packages that the
+            parameters name under `requirements`; all when None.
         progress: told of each view that was read (from the thread that read it).
 
     Raises:
-        UsageError: an unknown service.
+        UsageError: an unknown service; a package that cannot be taken (`packages`).
     """
-    known = list(dict.fromkeys(r.service for r in REGISTRY.values()))
+    own = stack.migration.requirements
+    known = [*dict.fromkeys(r.service for r in REGISTRY.values()), *own]
     wanted = list(known if services is None else services)
     strange = sorted(set(wanted) - set(known))
     if strange:
         raise UsageError(f"There are no requirements of {', '.join(strange)}.", todo=f"known: {', '.join(known)}")
     chosen = in_order(r for r in REGISTRY.values() if r.service in wanted)
+    chosen += [r for package in packages(n for n in own if n in wanted) for r in package.rules]
     stack.closed = why_closed(stack)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="requirements") as pool:
         kinds = list(dict.fromkeys(k for r in chosen if r.due.reached(stack.phase) for k in r.views))
@@ -89,11 +91,9 @@ def _read(stack: Stack, total: int, done: Iterator[int], progress: Listener | No
         progress(Progress("requirements", next(done), total, "resources", kind.__name__))
 
 
-@cache
 def _depth(kind: type[View]) -> int:
-    """How many other views one needs: those that need none come first, for on their calls the most hangs."""
-    methods = [getattr(m, "__func__", m) for m in vars(kind).values()]
-    return sum(i.argval == "view" for m in methods if inspect.isfunction(m) for i in dis.get_instructions(m))
+    """How many views are read one after the other before this one: those on which others wait come first."""
+    return max((_depth(needed) + 1 for needed in kind.needs), default=0)
 
 
 _CHAPTERS = {

@@ -193,6 +193,8 @@ def one_vpc(vpc: Vpc, subnets: Subnets, alb: Balancer, target: TargetGroup, serv
 class WrittenGroup(View):
     """The log group that the container really writes to."""
 
+    needs = (Container,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """As the task definition names it."""
@@ -254,6 +256,8 @@ def criteria_have_alarms(alarms: Alarms, topic: Topic, balancer: Balancer, stack
 class PreviousImage(View):
     """The image of the newest older revision, in the repository; `revision` is that revision."""
 
+    needs = (Revisions, Service, Repository)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """An older revision without an image is no way back."""
@@ -297,6 +301,8 @@ def way_back_exists(previous: PreviousImage, snapshot: PreMigrationSnapshot, rds
 
 class RunningImage(View):
     """The image that the running task definition names, as the repository has it."""
+
+    needs = (Container, Repository)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
@@ -348,6 +354,7 @@ def times_fit(
 class BlueAttributes(TargetGroupAttributes):
     """The second target group's attributes."""
 
+    needs = (BlueTargetGroup,)
     group: type[TargetGroup] = BlueTargetGroup
 
 

@@ -58,6 +58,8 @@ def _holds(zone: str, wanted: str, host: str) -> bool:
 class Records(View):
     """The records of the public name."""
 
+    needs = (Zone,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
@@ -99,6 +101,8 @@ def record_can_be_switched(records: Records, stack: Stack, expect: DnsExpectatio
 class HostedZone(View):
     """The zone's name servers."""
 
+    needs = (Zone,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """By id."""
@@ -115,6 +119,8 @@ def zone_has_name_servers(zone: HostedZone) -> Outcome:
 
 class Answer(View):
     """What Route 53 would answer for the public name, asked past every resolver."""
+
+    needs = (Zone, Records)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:

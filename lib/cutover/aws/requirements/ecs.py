@@ -9,6 +9,7 @@ from typing import Any, Self
 from cutover.aws.account import Response
 from cutover.aws.requirements.answers import Absent, Ask, NotThere, Unreadable
 from cutover.aws.requirements.compute import only_on_ecs
+from cutover.aws.requirements.field import rows_of
 from cutover.aws.requirements.requirement import (
     BLOCKER,
     FAIL,
@@ -26,6 +27,8 @@ from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
 from cutover.expectations import EcrExpectation, EcsExpectation, LogsExpectation
 from cutover.secrets import MASK
+
+field = rows_of(__name__).field
 
 _SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|API_?KEY|_KEY$|PRIVATE|CREDENTIAL|_DSN$|DATABASE_URL|REDIS_URL", re.I)
 
@@ -68,6 +71,8 @@ def container_insights(cluster: Cluster) -> Outcome:
 class Service(View):
     """The ECS service."""
 
+    needs = (Cluster,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """An absent service comes back as a failure or as INACTIVE."""
@@ -87,6 +92,8 @@ class Service(View):
 
 class TaskDefinition(View):
     """The task definition that the service runs; the family's newest, where there is no service yet."""
+
+    needs = (Service,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
@@ -115,6 +122,8 @@ class TaskDefinition(View):
 
 class Container(View):
     """The application's container in the task definition."""
+
+    needs = (TaskDefinition,)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:
@@ -145,33 +154,20 @@ def is_active(task: TaskDefinition, expect: EcsExpectation) -> Outcome:
     return holds([task.text("family"), task.text("status")], expected=[expect.task_definition, "ACTIVE"])
 
 
-@requirement("TD-02", title="Tasks have their own addresses", severity=BLOCKER, guide=333)
-def network_mode(task: TaskDefinition) -> Outcome:
-    """Fargate and a target group of addresses need awsvpc."""
-    return holds(task.text("networkMode"), expected="awsvpc", remedy=_REGISTER + "networkMode awsvpc")
-
-
-@requirement("TD-03", title="Tasks run on Fargate", severity=BLOCKER, guide=334)
-def compatibilities(task: TaskDefinition) -> Outcome:
-    """The service starts them there."""
-    return judged(
-        "FARGATE" in task.rows("requiresCompatibilities"),
-        expected="FARGATE",
-        observed=task.rows("requiresCompatibilities"),
-        remedy=_REGISTER + "requiresCompatibilities FARGATE",
-    )
-
-
-@requirement("TD-04", title="A task has its CPU", severity=BLOCKER, guide=335)
-def cpu(task: TaskDefinition, expect: EcsExpectation) -> Outcome:
-    """The load was tested with this much."""
-    return holds(task.text("cpu"), expected=expect.cpu, remedy=_REGISTER + f"cpu {expect.cpu}")
-
-
-@requirement("TD-05", title="A task has its memory", severity=BLOCKER, guide=336)
-def memory(task: TaskDefinition, expect: EcsExpectation) -> Outcome:
-    """The load was tested with this much."""
-    return holds(task.text("memory"), expected=expect.memory, remedy=_REGISTER + f"memory {expect.memory}")
+# fmt: off
+field("TD-02", TaskDefinition, "networkMode", equals="awsvpc", severity=BLOCKER, guide=333,
+      title="Tasks have their own addresses", why="Fargate and a target group of addresses need awsvpc.",
+      remedy=_REGISTER + "networkMode awsvpc")
+field("TD-03", TaskDefinition, "requiresCompatibilities", includes="FARGATE", severity=BLOCKER, guide=334,
+      title="Tasks run on Fargate", why="The service starts them there.",
+      remedy=_REGISTER + "requiresCompatibilities FARGATE")
+field("TD-04", TaskDefinition, "cpu", equals=lambda e: e.ecs.cpu, severity=BLOCKER, guide=335,
+      title="A task has its CPU", why="The load was tested with this much.",
+      remedy=lambda _, e: _REGISTER + f"cpu {e.ecs.cpu}")
+field("TD-05", TaskDefinition, "memory", equals=lambda e: e.ecs.memory, severity=BLOCKER, guide=336,
+      title="A task has its memory", why="The load was tested with this much.",
+      remedy=lambda _, e: _REGISTER + f"memory {e.ecs.memory}")
+# fmt: on
 
 
 @requirement("TD-06", title="The execution role is set", severity=BLOCKER, guide=337)
@@ -255,6 +251,8 @@ def smtp(container: Container, expect: EcsExpectation) -> Outcome:
 
 class InjectedSecrets(View):
     """What stands behind each `valueFrom`."""
+
+    needs = (Container,)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:

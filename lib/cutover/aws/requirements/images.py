@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from cutover.aws.requirements.answers import Ask
 from cutover.aws.requirements.compute import only_on_ecs
-from cutover.aws.requirements.requirement import BLOCKER, FAIL, HIGH, LOW, Outcome, holds, judged, one_of, requirement
+from cutover.aws.requirements.field import rows_of
+from cutover.aws.requirements.requirement import BLOCKER, FAIL, HIGH, LOW, Outcome, holds, judged, requirement
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
-from cutover.expectations import EcrExpectation
+
+field = rows_of(__name__).field
 
 
 class Repository(View):
@@ -45,6 +47,8 @@ def image_id(image: str) -> dict[str, str]:
 class ReleaseImage(View):
     """The image that the migration releases."""
 
+    needs = (Repository,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """By the tag or digest of `release.image`."""
@@ -74,26 +78,15 @@ def repository_exists(repository: Repository, stack: Stack) -> Outcome:
     return holds(repository.text("repositoryUri"), expected=wanted)
 
 
-@requirement("ECR-02", title="Images are scanned when pushed", severity=HIGH, guide=269, absent=FAIL)
-def scan_on_push(repository: Repository) -> Outcome:
-    """A known hole is otherwise deployed with the release."""
-    return holds(repository.flag("imageScanningConfiguration.scanOnPush"), expected=True)
-
-
-@requirement("ECR-03", title="Images are encrypted", severity=HIGH, guide=270)
-def images_are_encrypted(repository: Repository, expect: EcrExpectation) -> Outcome:
-    """The guide asks for it; it is chosen at creation."""
-    return one_of(repository.text("encryptionConfiguration.encryptionType"), expect.encryption)
-
-
-@requirement("ECR-04", title="Tags cannot be moved", severity=HIGH, guide=325)
-def tags_are_immutable(repository: Repository) -> Outcome:
-    """The guide pushes a mutable `latest`: a rollback then fetches the image it wanted to leave."""
-    return judged(
-        repository.text("imageTagMutability").startswith("IMMUTABLE"),
-        expected="IMMUTABLE",
-        observed=repository.text("imageTagMutability"),
-    )
+# fmt: off
+field("ECR-02", Repository, "imageScanningConfiguration.scanOnPush", equals=True, severity=HIGH, guide=269, absent=FAIL,
+      title="Images are scanned when pushed", why="A known hole is otherwise deployed with the release.")
+field("ECR-03", Repository, "encryptionConfiguration.encryptionType", one_of=lambda e: e.ecr.encryption, severity=HIGH,
+      guide=270, title="Images are encrypted", why="The guide asks for it; it is chosen at creation.")
+field("ECR-04", Repository, "imageTagMutability", matches=("IMMUTABLE", "IMMUTABLE"), severity=HIGH, guide=325,
+      title="Tags cannot be moved",
+      why="The guide pushes a mutable `latest`: a rollback then fetches the image it wanted to leave.")
+# fmt: on
 
 
 @requirement("ECR-05", title="The release's image is pushed", severity=BLOCKER, guide=325)
@@ -105,6 +98,8 @@ def image_is_pushed(image: ReleaseImage) -> Outcome:
 
 class Scan(View):
     """The scan of the release's image."""
+
+    needs = (Repository, ReleaseImage)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
@@ -139,6 +134,8 @@ def scan_is_clean(scan: Scan) -> Outcome:
 
 class Lifecycle(View):
     """The repository's lifecycle policy."""
+
+    needs = (Repository,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:

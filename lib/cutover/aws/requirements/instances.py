@@ -10,6 +10,7 @@ from typing import Self
 from cutover.aws.requirements.answers import Ask, NotThere, Unreadable, parse_moment
 from cutover.aws.requirements.balancer import TargetGroup, TargetHealth
 from cutover.aws.requirements.compute import only_on_ec2
+from cutover.aws.requirements.field import rows_of
 from cutover.aws.requirements.network import Subnets
 from cutover.aws.requirements.policies import listed, statements
 from cutover.aws.requirements.requirement import (
@@ -22,13 +23,14 @@ from cutover.aws.requirements.requirement import (
     Outcome,
     holds,
     judged,
-    one_of,
     requirement,
 )
 from cutover.aws.requirements.security_groups import EcsGroup
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
 from cutover.expectations import Ec2Expectation
+
+field = rows_of(__name__).field
 
 
 class Machine(View):
@@ -62,25 +64,20 @@ class Machine(View):
         return cls(alive[0], str(alive[0]["InstanceId"]), whole)
 
 
-@requirement("EC2-01", title="The instance runs", severity=MEDIUM, guide=206)
-def is_running(machine: Machine) -> Outcome:
-    """The application runs on it."""
-    return holds(
-        machine.text("State.Name"),
-        expected="running",
-        remedy=f"aws ec2 start-instances --instance-ids {machine.subject}",
-    )
-
-
-@requirement("EC2-02", title="The instance type is one of the sizing table", severity=MEDIUM, guide=200)
-def instance_type(machine: Machine, expect: Ec2Expectation) -> Outcome:
-    """The load was tested with this much."""
-    return one_of(
-        machine.text("InstanceType"),
-        expect.types,
-        remedy=f"aws ec2 modify-instance-attribute --instance-id {machine.subject} --instance-type {expect.types[0]}"
-        "   # the instance must be stopped",
-    )
+# fmt: off
+field("EC2-01", Machine, "State.Name", equals="running", severity=MEDIUM, guide=206,
+      title="The instance runs", why="The application runs on it.",
+      remedy=lambda machine, _: f"aws ec2 start-instances --instance-ids {machine.subject}")
+field("EC2-02", Machine, "InstanceType", one_of=lambda e: e.ec2.types, severity=MEDIUM, guide=200,
+      title="The instance type is one of the sizing table", why="The load was tested with this much.",
+      remedy=lambda machine, e: f"aws ec2 modify-instance-attribute --instance-id {machine.subject} "
+      f"--instance-type {e.ec2.types[0]}   # the instance must be stopped")
+field("EC2-05", Machine, "MetadataOptions.HttpTokens", equals="required", severity=MEDIUM, absent=FAIL,
+      title="The metadata service asks for a token",
+      why="IMDSv1 hands the role's keys to anyone who can make the application fetch a URL.",
+      remedy=lambda machine, _: f"aws ec2 modify-instance-metadata-options --instance-id {machine.subject} "
+      "--http-tokens required")
+# fmt: on
 
 
 @requirement("EC2-03", title="The instance has its profile", severity=MEDIUM, guide=204, absent=FAIL)
@@ -105,18 +102,10 @@ def is_private(machine: Machine, subnets: Subnets) -> Outcome:
     )
 
 
-@requirement("EC2-05", title="The metadata service asks for a token", severity=MEDIUM, absent=FAIL)
-def imds(machine: Machine) -> Outcome:
-    """IMDSv1 hands the role's keys to anyone who can make the application fetch a URL."""
-    return holds(
-        machine.text("MetadataOptions.HttpTokens"),
-        expected="required",
-        remedy=f"aws ec2 modify-instance-metadata-options --instance-id {machine.subject} --http-tokens required",
-    )
-
-
 class Volumes(View):
     """The instance's volumes."""
+
+    needs = (Machine,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
@@ -141,6 +130,8 @@ def volumes_are_encrypted(volumes: Volumes) -> Outcome:
 
 class Image(View):
     """The AMI that the instance was made from."""
+
+    needs = (Machine,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
@@ -185,6 +176,8 @@ def ebs_default(default: EbsDefault) -> Outcome:
 class MachineStatus(View):
     """The instance's status checks."""
 
+    needs = (Machine,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """An instance that does not run has none."""
@@ -203,6 +196,8 @@ def status_is_ok(status: MachineStatus) -> Outcome:
 
 class UserData(View):
     """What the instance does when it is first started, as text."""
+
+    needs = (Machine,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:

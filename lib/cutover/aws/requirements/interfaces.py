@@ -13,6 +13,8 @@ from cutover.aws.requirements.view import View
 class Interfaces(View):
     """The interfaces in the stack's VPC."""
 
+    needs = (Vpc,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""

@@ -17,6 +17,8 @@ from cutover.expectations import AlbExpectation
 class Listeners(View):
     """The balancer's listeners."""
 
+    needs = (Balancer,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
@@ -135,6 +137,8 @@ def http_redirects(listeners: Listeners) -> Outcome:
 class Rules(View):
     """The rules of the HTTPS listener."""
 
+    needs = (Listeners,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """The default rule is always among them."""
@@ -173,6 +177,8 @@ def _is_maintenance(rule: Mapping[str, Any]) -> bool:
 
 class TlsPolicies(View):
     """The protocols of the policy that 443 names."""
+
+    needs = (Listeners,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
+from cutover.aws.requirements.packages import packages
 from cutover.aws.requirements.recording import Recording
 from cutover.aws.requirements.stack import Phase, Stack
 from cutover.errors import UsageError
@@ -19,6 +20,21 @@ from cutover.migration import Migration
 _FOLDER = "looks"
 VERSION = 1
 """Of the looks that are kept. Those without a version were kept before there was one, and are read the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A package whose requirements were among those of a look.
+
+    Attributes:
+        name: of the package.
+        version: its version at the time of the look.
+        ids: the requirements of it that were looked at.
+    """
+
+    name: str
+    version: str
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,7 @@ class Look:
         source_major: the source's PostgreSQL major, as it was known.
         responses: the raw files that it stands on.
         findings: what was found, before any waiver.
+        packages: the packages beside Cutover that some of the findings are from.
     """
 
     path: Path
@@ -42,6 +59,7 @@ class Look:
     source_major: int | None
     responses: tuple[str, ...]
     findings: tuple[Finding, ...]
+    packages: tuple[Judge, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -66,6 +84,7 @@ class Look:
                 raw["source_major"],
                 tuple(raw["responses"]),
                 tuple(Finding.from_dict(f) for f in raw["findings"]),
+                tuple(Judge(p["name"], p["version"], tuple(p["ids"])) for p in raw.get("packages", ())),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{path} is no look that was kept: {error}.", todo="cutover verify RUN") from error
@@ -88,6 +107,8 @@ class Look:
 def keep_look(raw: Path, stack: Stack, findings: Iterable[Finding], services: list[str] | None) -> Path:
     """Write a look beside its responses; never over another."""
     found = list(findings)
+    ids = {f.id for f in found}
+    own = packages(n for n in stack.migration.requirements if services is None or n in services)
     name = f"{stack.now:%Y%m%dT%H%M%S}{stack.now.microsecond:06d}-{stack.phase}.json"
     content = {
         "version": VERSION,
@@ -97,6 +118,9 @@ def keep_look(raw: Path, stack: Stack, findings: Iterable[Finding], services: li
         "source_major": stack.source_major,
         "responses": sorted(stack.evidence),
         "findings": [f.to_dict() for f in found],
+        "packages": [
+            {"name": p.name, "version": p.version, "ids": [r.id for r in p.rules if r.id in ids]} for p in own
+        ],
     }
     return write_json(raw / _FOLDER / name, content)
 

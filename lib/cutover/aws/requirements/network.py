@@ -43,6 +43,8 @@ class Vpc(View):
 class Subnets(View):
     """The VPC's subnets; public are those whose default route goes to an internet gateway."""
 
+    needs = (Vpc,)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """Subnets with the route table that holds for each: its own, or the VPC's main one."""
@@ -161,6 +163,8 @@ def _of_vpc(stack: Stack, operation: str, rows: str, what: str, *, match: Callab
 class NatGateways(View):
     """The VPC's NAT gateways that are not deleted."""
 
+    needs = (Vpc,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
@@ -203,6 +207,8 @@ def private_subnets_stay_private(subnets: Subnets) -> Outcome:
 class DnsHostnames(View):
     """The VPC's attribute enableDnsHostnames."""
 
+    needs = (Vpc,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """One attribute."""
@@ -219,6 +225,8 @@ def dns_hostnames_are_on(attribute: DnsHostnames) -> Outcome:
 
 class FlowLogs(View):
     """Flow logs of the VPC."""
+
+    needs = (Vpc,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
@@ -254,6 +262,8 @@ def addresses_are_free(subnets: Subnets, expect: NetworkExpectation) -> Outcome:
 class NetworkAcls(View):
     """The VPC's network ACLs."""
 
+    needs = (Vpc,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """A VPC has one at least."""
@@ -283,6 +293,8 @@ def acls_let_traffic_through(acls: NetworkAcls, subnets: Subnets) -> Outcome:
 
 class Endpoints(View):
     """The VPC's endpoints."""
+
+    needs = (Vpc,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:

@@ -77,6 +77,8 @@ def dashboard(board: Dashboard) -> Outcome:
 class Published(View):
     """The metrics that the dashboard's namespaces have published of late, by namespace."""
 
+    needs = (Dashboard,)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """One listing for each namespace that is drawn."""
@@ -166,6 +168,8 @@ def retention(group: LogGroup, expect: LogsExpectation) -> Outcome:
 class LogStreams(View):
     """The newest log streams."""
 
+    needs = (LogGroup,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
@@ -201,6 +205,8 @@ def fresh_lines(streams: LogStreams, stack: Stack, expect: LogsExpectation) -> O
 class ErrorLines(View):
     """The newest error lines of the application."""
 
+    needs = (LogGroup,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """No such line is an answer."""
@@ -224,6 +230,8 @@ def few_errors(lines: ErrorLines, expect: LogsExpectation) -> Outcome:
 class Queries(View):
     """The newest Logs Insights queries of the group: whether they may be made at all."""
 
+    needs = (LogGroup,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """An empty list is an answer: Insights can be asked."""
@@ -240,6 +248,8 @@ def insights(queries: Queries) -> Outcome:
 
 class MetricFilters(View):
     """Metric filters of the log group."""
+
+    needs = (LogGroup,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:

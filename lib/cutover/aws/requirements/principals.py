@@ -20,6 +20,8 @@ _MOST_USERS = 20
 class DeployPolicies(View):
     """The statements of all policies of the caller: `statements`, and the names of the managed ones."""
 
+    needs = (Caller,)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """Inline and attached policies of the user or role that STS names; the groups' are told by name alone."""

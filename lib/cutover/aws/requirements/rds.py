@@ -9,6 +9,7 @@ from typing import Any, Self
 from cutover.aws.blueprint.data import instance_change, storage_limit_gib
 from cutover.aws.blueprint.shell import command
 from cutover.aws.requirements.answers import Absent, Ask, NotApplicable, Unreadable
+from cutover.aws.requirements.field import rows_of
 from cutover.aws.requirements.network import Subnets, Vpc
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -18,16 +19,18 @@ from cutover.aws.requirements.requirement import (
     MEDIUM,
     PASS,
     Outcome,
-    at_least,
     holds,
     judged,
-    one_of,
     requirement,
+    serves,
 )
 from cutover.aws.requirements.security_groups import RdsGroup
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
+from cutover.aws.states import INSTANCE
 from cutover.expectations import RdsExpectation
+
+field = rows_of(__name__).field
 
 
 class Instance(View):
@@ -66,17 +69,60 @@ def instance_named(name: str, what: str, remedy: str = "", region: str | None = 
 @requirement("RDS-01", title="The instance is available", severity=BLOCKER, guide=131)
 def is_available(rds: Instance) -> Outcome:
     """The data goes there."""
-    return holds(
+    return serves(
         rds.text("DBInstanceStatus"),
-        expected="available",
+        INSTANCE,
         remedy=f"aws rds wait db-instance-available --db-instance-identifier {rds.name}",
     )
 
 
-@requirement("RDS-02", title="The engine is PostgreSQL", severity=BLOCKER, guide=133)
-def engine_is_postgres(rds: Instance) -> Outcome:
-    """A dump of PostgreSQL restores into PostgreSQL."""
-    return holds(rds.text("Engine"), expected="postgres", remedy="create the instance again with --engine postgres")
+# fmt: off
+field("RDS-02", Instance, "Engine", equals="postgres", severity=BLOCKER, guide=133,
+      title="The engine is PostgreSQL", why="A dump of PostgreSQL restores into PostgreSQL.",
+      remedy="create the instance again with --engine postgres")
+field("RDS-04", Instance, "DBInstanceClass", one_of=lambda e: e.rds.classes, severity=HIGH, guide=132,
+      title="The instance class is one of the planned",
+      why="A smaller one runs out of memory and connections under the load that was tested.")
+field("RDS-05", Instance, "AllocatedStorage", at_least=lambda e: e.rds.storage_gib, unit=" GiB", severity=HIGH,
+      guide=137, title="Storage is large enough", why="A full volume stops every write.")
+field("RDS-06", Instance, "StorageType", equals=lambda e: e.rds.storage_type, severity=HIGH, guide=138,
+      title="Storage is gp3", why="gp3 keeps its 3000 IOPS at any size.")
+field("RDS-08", Instance, "Iops", at_least=lambda e: e.rds.iops, unit=" IOPS", severity=MEDIUM, guide=152,
+      title="Storage has its baseline of IOPS", why="A restore writes as fast as the volume lets it.",
+      remedy=lambda rds, e: rds.modify(Iops=e.rds.iops))
+field("RDS-11", Instance, "StorageEncrypted", equals=True, severity=BLOCKER, guide=143, absent=FAIL,
+      title="Storage is encrypted", why="AES-256 at rest cannot be switched on later without a restore.",
+      remedy=lambda rds, _: f"aws rds create-db-snapshot --db-instance-identifier {rds.name} "
+      f"--db-snapshot-identifier {rds.name}-plain\n"
+      f"aws rds copy-db-snapshot --source-db-snapshot-identifier {rds.name}-plain "
+      f"--target-db-snapshot-identifier {rds.name}-encrypted --kms-key-id alias/aws/rds\n"
+      f"aws rds restore-db-instance-from-db-snapshot --db-snapshot-identifier {rds.name}-encrypted …")
+field("RDS-12", Instance, "KmsKeyId", matches=("arn:", "the ARN of a KMS key"), severity=LOW, guide=154,
+      title="The encryption key is known", why="A copy in another region or account needs it.")
+field("RDS-13", Instance, "DeletionProtection", equals=True, severity=BLOCKER, guide=144, absent=FAIL,
+      title="Deletion protection is on", why="One mistyped command would delete the platform's data.")
+field("RDS-15", Instance, "PreferredBackupWindow", equals=lambda e: e.rds.backup_window, severity=MEDIUM, guide=687,
+      title="Backups run in their window", why="A backup in the middle of the migration slows the import.")
+field("RDS-19", Instance, "PubliclyAccessible", equals=False, severity=BLOCKER, guide=632, absent=FAIL,
+      title="The instance has no public address", why="A public endpoint is scanned within minutes.")
+field("RDS-23", Instance, "MasterUsername", equals=lambda e: e.rds.master_user, severity=MEDIUM, guide=135,
+      title="The master user is the planned one", why="Ownership in the restore follows it; it cannot be renamed.",
+      remedy="restore into a new instance")
+field("RDS-24", Instance, "DBName", equals=lambda e: e.rds.database, severity=HIGH, guide=172, absent=FAIL,
+      title="The database exists", why="The guide omits --db-name: both of its restore commands then fail.",
+      remedy=lambda rds, e: f"psql -h {rds.get('Endpoint.Address') or '<endpoint>'} -U {e.rds.master_user} "
+      f"-d postgres -c 'CREATE DATABASE {e.rds.database}'")
+field("RDS-25", Instance, "PerformanceInsightsEnabled", equals=True, severity=MEDIUM, guide=771,
+      title="Performance Insights is on", why="Without it, a slow night cannot be explained afterwards.")
+field("RDS-26", Instance, "MonitoringInterval", at_least=1, unit=" s", severity=MEDIUM,
+      title="Enhanced monitoring is on", why="Memory and disk queue are not in CloudWatch's ordinary metrics.")
+field("RDS-27", Instance, "EnabledCloudwatchLogsExports", includes="postgresql", severity=MEDIUM, absent=FAIL,
+      title="PostgreSQL's log is exported", why="Refused connections are written there and nowhere else.")
+field("RDS-31", Instance, "CopyTagsToSnapshot", equals=True, severity=LOW,
+      title="Snapshots carry the tags", why="Untagged snapshots are cleaned up by no one, or by someone too eager.")
+field("RDS-33", Instance, "MasterUserSecret.SecretArn", matches=(".", "a managed secret"), severity=MEDIUM, guide=136,
+      absent=FAIL, title="The master password is managed", why="On a command line it stays in the shell's history.")
+# fmt: on
 
 
 @requirement("RDS-03", title="The engine's major version takes the source's dump", severity=BLOCKER, guide=134)
@@ -103,24 +149,6 @@ def major_version(rds: Instance, expect: RdsExpectation, stack: Stack) -> Outcom
     return judged(True, expected=f"at least the source's {source}", observed=version)
 
 
-@requirement("RDS-04", title="The instance class is one of the planned", severity=HIGH, guide=132)
-def instance_class(rds: Instance, expect: RdsExpectation) -> Outcome:
-    """A smaller one runs out of memory and connections under the load that was tested."""
-    return one_of(rds.text("DBInstanceClass"), expect.classes)
-
-
-@requirement("RDS-05", title="Storage is large enough", severity=HIGH, guide=137)
-def storage_size(rds: Instance, expect: RdsExpectation) -> Outcome:
-    """A full volume stops every write."""
-    return at_least(rds.number("AllocatedStorage"), expect.storage_gib, unit=" GiB")
-
-
-@requirement("RDS-06", title="Storage is gp3", severity=HIGH, guide=138)
-def storage_type(rds: Instance, expect: RdsExpectation) -> Outcome:
-    """gp3 keeps its 3000 IOPS at any size."""
-    return holds(rds.text("StorageType"), expected=expect.storage_type)
-
-
 @requirement("RDS-07", title="Storage grows by itself", severity=HIGH, guide=152, absent=FAIL)
 def storage_grows(rds: Instance) -> Outcome:
     """The guide demands it and its command forgets --max-allocated-storage."""
@@ -131,12 +159,6 @@ def storage_grows(rds: Instance) -> Outcome:
         observed=f"{rds.number('MaxAllocatedStorage'):g} GiB",
         remedy=rds.modify(MaxAllocatedStorage=storage_limit_gib(size)),
     )
-
-
-@requirement("RDS-08", title="Storage has its baseline of IOPS", severity=MEDIUM, guide=152)
-def iops(rds: Instance, expect: RdsExpectation) -> Outcome:
-    """A restore writes as fast as the volume lets it."""
-    return at_least(rds.number("Iops"), expect.iops, unit=" IOPS", remedy=rds.modify(Iops=expect.iops))
 
 
 @requirement("RDS-09", title="The instance stands in two zones", severity=BLOCKER, guide=142)
@@ -156,34 +178,6 @@ def standby_zone(rds: Instance, expect: RdsExpectation) -> Outcome:
     return judged(first != second, expected="two zones", observed=[first, second])
 
 
-@requirement("RDS-11", title="Storage is encrypted", severity=BLOCKER, guide=143, absent=FAIL)
-def storage_is_encrypted(rds: Instance) -> Outcome:
-    """AES-256 at rest cannot be switched on later without a restore."""
-    return holds(
-        rds.flag("StorageEncrypted"),
-        expected=True,
-        remedy=f"aws rds create-db-snapshot --db-instance-identifier {rds.name} "
-        f"--db-snapshot-identifier {rds.name}-plain\n"
-        f"aws rds copy-db-snapshot --source-db-snapshot-identifier {rds.name}-plain "
-        f"--target-db-snapshot-identifier {rds.name}-encrypted --kms-key-id alias/aws/rds\n"
-        f"aws rds restore-db-instance-from-db-snapshot --db-snapshot-identifier {rds.name}-encrypted …",
-    )
-
-
-@requirement("RDS-12", title="The encryption key is known", severity=LOW, guide=154)
-def key_is_known(rds: Instance) -> Outcome:
-    """A copy in another region or account needs it."""
-    return judged(
-        rds.text("KmsKeyId").startswith("arn:"), expected="the ARN of a KMS key", observed=rds.text("KmsKeyId")
-    )
-
-
-@requirement("RDS-13", title="Deletion protection is on", severity=BLOCKER, guide=144, absent=FAIL)
-def deletion_protection(rds: Instance) -> Outcome:
-    """One mistyped command would delete the platform's data."""
-    return holds(rds.flag("DeletionProtection"), expected=True)
-
-
 @requirement("RDS-14", title="Backups are kept long enough", severity=BLOCKER, guide=141)
 def backup_retention(rds: Instance, expect: RdsExpectation) -> Outcome:
     """Point-in-time restore reaches back as far as this, and not at all with 0."""
@@ -193,12 +187,6 @@ def backup_retention(rds: Instance, expect: RdsExpectation) -> Outcome:
         expected=f"{expect.backup_retention_days} to 35 days",
         observed=f"{days:g} days",
     )
-
-
-@requirement("RDS-15", title="Backups run in their window", severity=MEDIUM, guide=687)
-def backup_window(rds: Instance, expect: RdsExpectation) -> Outcome:
-    """A backup in the middle of the migration slows the import."""
-    return holds(rds.text("PreferredBackupWindow"), expected=expect.backup_window)
 
 
 @requirement("RDS-16", title="Maintenance and backup windows do not overlap", severity=MEDIUM, guide=687)
@@ -240,6 +228,8 @@ def parameter_group(rds: Instance) -> Outcome:
 class Parameters(View):
     """The parameters of the instance's group, by name."""
 
+    needs = (Instance,)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """All pages of the group."""
@@ -264,12 +254,6 @@ def force_ssl(parameters: Parameters) -> Outcome:
         remedy=f"aws rds modify-db-parameter-group --db-parameter-group-name {parameters.subject} "
         "--parameters ParameterName=rds.force_ssl,ParameterValue=1,ApplyMethod=immediate",
     )
-
-
-@requirement("RDS-19", title="The instance has no public address", severity=BLOCKER, guide=632, absent=FAIL)
-def not_public(rds: Instance) -> Outcome:
-    """A public endpoint is scanned within minutes."""
-    return holds(rds.flag("PubliclyAccessible"), expected=False)
 
 
 @requirement("RDS-20", title="The instance wears its security group", severity=BLOCKER, guide=139)
@@ -321,46 +305,6 @@ def subnet_group_is_private(group: DbSubnetGroup, subnets: Subnets) -> Outcome:
     )
 
 
-@requirement("RDS-23", title="The master user is the planned one", severity=MEDIUM, guide=135)
-def master_user(rds: Instance, expect: RdsExpectation) -> Outcome:
-    """Ownership in the restore follows it; it cannot be renamed."""
-    return holds(rds.text("MasterUsername"), expected=expect.master_user, remedy="restore into a new instance")
-
-
-@requirement("RDS-24", title="The database exists", severity=HIGH, guide=172, absent=FAIL)
-def database_exists(rds: Instance, expect: RdsExpectation) -> Outcome:
-    """The guide omits --db-name: both of its restore commands then fail."""
-    return holds(
-        rds.text("DBName"),
-        expected=expect.database,
-        remedy=f"psql -h {rds.get('Endpoint.Address') or '<endpoint>'} -U {expect.master_user} -d postgres "
-        f"-c 'CREATE DATABASE {expect.database}'",
-    )
-
-
-@requirement("RDS-25", title="Performance Insights is on", severity=MEDIUM, guide=771)
-def performance_insights(rds: Instance) -> Outcome:
-    """Without it, a slow night cannot be explained afterwards."""
-    return holds(rds.flag("PerformanceInsightsEnabled"), expected=True)
-
-
-@requirement("RDS-26", title="Enhanced monitoring is on", severity=MEDIUM)
-def enhanced_monitoring(rds: Instance) -> Outcome:
-    """Memory and disk queue are not in CloudWatch's ordinary metrics."""
-    return at_least(rds.number("MonitoringInterval"), 1, unit=" s")
-
-
-@requirement("RDS-27", title="PostgreSQL's log is exported", severity=MEDIUM, absent=FAIL)
-def log_export(rds: Instance) -> Outcome:
-    """Refused connections are written there and nowhere else."""
-    exported = rds.rows("EnabledCloudwatchLogsExports")
-    return judged(
-        "postgresql" in exported,
-        expected="postgresql",
-        observed=exported,
-    )
-
-
 @requirement("RDS-28", title="No modification is pending", severity=HIGH, absent=PASS)
 def nothing_pending(rds: Instance) -> Outcome:
     """A pending change is applied in the next maintenance window, at worst during the import."""
@@ -381,16 +325,3 @@ def certificate_lasts(rds: Instance, expect: RdsExpectation, stack: Stack) -> Ou
         expected=f"valid for {expect.certificate_days} days more",
         observed=f"until {until:%Y-%m-%d}",
     )
-
-
-@requirement("RDS-31", title="Snapshots carry the tags", severity=LOW)
-def tags_are_copied(rds: Instance) -> Outcome:
-    """Untagged snapshots are cleaned up by no one, or by someone too eager."""
-    return holds(rds.flag("CopyTagsToSnapshot"), expected=True)
-
-
-@requirement("RDS-33", title="The master password is managed", severity=MEDIUM, guide=136, absent=FAIL)
-def master_password_is_managed(rds: Instance) -> Outcome:
-    """On a command line it stays in the shell's history."""
-    secret = rds.text("MasterUserSecret.SecretArn")
-    return judged(bool(secret), expected="a managed secret", observed=secret)

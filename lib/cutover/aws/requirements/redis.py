@@ -6,6 +6,7 @@ import re
 from typing import Self
 
 from cutover.aws.requirements.answers import Absent, Ask, NotApplicable, NotThere, Unreadable
+from cutover.aws.requirements.field import rows_of
 from cutover.aws.requirements.network import Subnets
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -17,13 +18,16 @@ from cutover.aws.requirements.requirement import (
     at_least,
     holds,
     judged,
-    one_of,
     requirement,
+    serves,
 )
 from cutover.aws.requirements.security_groups import RedisGroup
 from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
+from cutover.aws.states import GROUP
 from cutover.expectations import RedisExpectation
+
+field = rows_of(__name__).field
 
 
 class ReplicationGroup(View):
@@ -59,51 +63,36 @@ class ReplicationGroup(View):
 @requirement("RED-01", title="The replication group is available", severity=BLOCKER, guide=430)
 def is_available(redis: ReplicationGroup) -> Outcome:
     """Without the queue no report is made."""
-    return holds(
+    return serves(
         redis.text("Status"),
-        expected="available",
+        GROUP,
         remedy=f"aws elasticache wait replication-group-available --replication-group-id {redis.name}",
     )
 
 
-@requirement("RED-02", title="Failover is automatic", severity=BLOCKER, guide=432)
-def automatic_failover(redis: ReplicationGroup) -> Outcome:
-    """A lost primary would otherwise stop the queue until someone wakes."""
-    return holds(redis.text("AutomaticFailover"), expected="enabled")
-
-
-@requirement("RED-03", title="The replication group stands in two zones", severity=BLOCKER, guide=433, absent=FAIL)
-def multi_az(redis: ReplicationGroup) -> Outcome:
-    """Failover within a lost zone fails too."""
-    return holds(redis.text("MultiAZ"), expected="enabled")
-
-
-@requirement("RED-04", title="The replication group has its members", severity=BLOCKER, guide=434)
-def member_count(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
-    """A primary without a replica has nothing to fail over to."""
-    return at_least(
-        len(redis.rows("MemberClusters")),
-        expect.members,
-        unit=" members",
-        remedy=f"aws elasticache increase-replica-count --replication-group-id {redis.name} "
-        f"--new-replica-count {max(expect.members - 1, 1)} --apply-immediately",
-    )
-
-
-@requirement("RED-05", title="The node type is one of the planned", severity=HIGH, guide=435)
-def node_type(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
-    """noeviction refuses writes when the memory is full: size is what keeps the queue open."""
-    return one_of(redis.text("CacheNodeType"), expect.node_types)
-
-
-@requirement("RED-06", title="The queue is encrypted at rest", severity=BLOCKER, guide=440, absent=FAIL)
-def at_rest_encryption(redis: ReplicationGroup) -> Outcome:
-    """It cannot be switched on later: jobs hold customers' data."""
-    return holds(
-        redis.flag("AtRestEncryptionEnabled"),
-        expected=True,
-        remedy="create the group again with --at-rest-encryption-enabled and move the queues",
-    )
+# fmt: off
+field("RED-02", ReplicationGroup, "AutomaticFailover", equals="enabled", severity=BLOCKER, guide=432,
+      title="Failover is automatic", why="A lost primary would otherwise stop the queue until someone wakes.")
+field("RED-03", ReplicationGroup, "MultiAZ", equals="enabled", severity=BLOCKER, guide=433, absent=FAIL,
+      title="The replication group stands in two zones", why="Failover within a lost zone fails too.")
+field("RED-04", ReplicationGroup, "MemberClusters", at_least=lambda e: e.redis.members, unit=" members",
+      severity=BLOCKER, guide=434, title="The replication group has its members",
+      why="A primary without a replica has nothing to fail over to.",
+      remedy=lambda redis, e: f"aws elasticache increase-replica-count --replication-group-id {redis.name} "
+      f"--new-replica-count {max(e.redis.members - 1, 1)} --apply-immediately")
+field("RED-05", ReplicationGroup, "CacheNodeType", one_of=lambda e: e.redis.node_types, severity=HIGH, guide=435,
+      title="The node type is one of the planned",
+      why="noeviction refuses writes when the memory is full: size is what keeps the queue open.")
+field("RED-06", ReplicationGroup, "AtRestEncryptionEnabled", equals=True, severity=BLOCKER, guide=440, absent=FAIL,
+      title="The queue is encrypted at rest", why="It cannot be switched on later: jobs hold customers' data.",
+      remedy="create the group again with --at-rest-encryption-enabled and move the queues")
+field("RED-10", ReplicationGroup, "ClusterEnabled", equals=lambda e: e.redis.cluster_mode, severity=MEDIUM, guide=426,
+      title="Cluster mode is what the application expects",
+      why="BullMQ with cluster mode on needs a hash-tagged prefix, or its scripts fail.")
+field("RED-11", ReplicationGroup, "SnapshotRetentionLimit", at_least=lambda e: e.redis.snapshot_retention_days,
+      unit=" days", severity=MEDIUM, title="Snapshots of the queue are kept",
+      why="A flushed queue is otherwise gone for good.")
+# fmt: on
 
 
 @requirement("RED-07", title="The queue is encrypted in transit", severity=BLOCKER, guide=441, absent=FAIL)
@@ -135,18 +124,6 @@ def auth(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
     )
 
 
-@requirement("RED-10", title="Cluster mode is what the application expects", severity=MEDIUM, guide=426)
-def cluster_mode(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
-    """BullMQ with cluster mode on needs a hash-tagged prefix, or its scripts fail."""
-    return holds(redis.flag("ClusterEnabled"), expected=expect.cluster_mode)
-
-
-@requirement("RED-11", title="Snapshots of the queue are kept", severity=MEDIUM)
-def snapshots(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
-    """A flushed queue is otherwise gone for good."""
-    return at_least(redis.number("SnapshotRetentionLimit"), expect.snapshot_retention_days, unit=" days")
-
-
 @requirement("RED-13", title="Primary and replica are in different zones", severity=HIGH, guide=433)
 def zones_differ(redis: ReplicationGroup) -> Outcome:
     """Two nodes in one zone fall together."""
@@ -163,6 +140,8 @@ def zones_differ(redis: ReplicationGroup) -> Outcome:
 
 class Members(View):
     """The member clusters, each described."""
+
+    needs = (ReplicationGroup,)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:
@@ -212,6 +191,8 @@ def security_group(members: Members, group: RedisGroup) -> Outcome:
 class CacheParameters(View):
     """The parameters of the members' group."""
 
+    needs = (Members,)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """All pages of the group."""
@@ -260,6 +241,8 @@ def subnet_group_spans_zones(group: CacheSubnetGroup, subnets: Subnets) -> Outco
 class UpdateActions(View):
     """What AWS wants to update in the replication group."""
 
+    needs = (ReplicationGroup,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """An empty list for a group that exists is an answer."""
@@ -290,6 +273,8 @@ def no_update_waits(updates: UpdateActions, redis: ReplicationGroup) -> Outcome:
 
 class EngineVersions(View):
     """Whether the members' version is still offered."""
+
+    needs = (Members,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:

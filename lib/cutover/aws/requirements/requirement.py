@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+from cutover.aws.requirements.answers import Unreadable
 from cutover.aws.requirements.stack import Phase, Stack
 from cutover.aws.requirements.view import View
+from cutover.aws.states import States
 from cutover.expectations import Expectations
 from cutover.finding import Severity, Status
 
@@ -46,7 +48,7 @@ class Requirement:
         guide: line of the deployment guide, 0 when it is ours.
         due: from which phase on.
         absent: what it means when the answer lacks the field: FAIL, PASS or UNKNOWN.
-        service: the module it stands in, such as `rds`.
+        service: the module it stands in, such as `rds`; the prefix of its set, when it is another package's.
         check: the predicate; what it needs, it says in its signature: views, sections of the expectations, the stack.
     """
 
@@ -65,6 +67,18 @@ class Requirement:
         wanted = typing.get_type_hints(self.check)
         kinds = [wanted[name] for name in inspect.signature(self.check).parameters]
         return [k for k in kinds if isinstance(k, type) and issubclass(k, View)]
+
+    def add_to(self, registry: dict[str, Requirement]) -> None:
+        """Register it.
+
+        Raises:
+            ValueError: its id is taken, or it does not say why.
+        """
+        if self.id in registry:
+            raise ValueError(f"two requirements are called {self.id}")
+        if not self.check.__doc__:
+            raise ValueError(f"{self.id} does not say why: its docstring is the reason in the finding")
+        registry[self.id] = self
 
     def arguments(self, stack: Stack) -> tuple[dict[str, Any], list[View]]:
         """What the predicate's signature asks for, read from the stack; and the views among it.
@@ -112,12 +126,10 @@ def requirement(
     """
 
     def register(check: Check) -> Check:
-        if identifier in REGISTRY:
-            raise ValueError(f"two requirements are called {identifier}")
-        if not check.__doc__:
-            raise ValueError(f"{identifier} does not say why: its docstring is the reason in the finding")
-        service = check.__module__.rsplit(".", 1)[-1]
-        REGISTRY[identifier] = Requirement(identifier, title, severity, guide, due, absent, service, check)
+        room, _, service = check.__module__.rpartition(".")
+        if room != __package__:
+            raise ValueError(f"{identifier} is registered from {check.__module__}: another package has its own set")
+        Requirement(identifier, title, severity, guide, due, absent, service, check).add_to(REGISTRY)
         return check
 
     return register
@@ -141,6 +153,19 @@ def at_most(observed: float, maximum: float, *, unit: str = "", remedy: str = ""
 def one_of(observed: Any, allowed: Collection[Any], *, remedy: str = "", why: str = "") -> Outcome:
     """Whether a value is among the allowed ones."""
     return Outcome(observed in allowed, "one of " + ", ".join(map(show, allowed)), show(observed), why, remedy)
+
+
+def serves(state: str, states: States, *, remedy: str = "") -> Outcome:
+    """Whether a resource's state is one in which it serves its clients; the state is shown either way.
+
+    Raises:
+        Unreadable: what the state means is not known.
+    """
+    good = states.serves(state)
+    if good is None:
+        raise Unreadable(f"what the state {state!r} means is not known")
+    known = "available" if state == "available" else f"available, or at work as {', '.join(states.serving[1:])}"
+    return Outcome(good, known, state, remedy=remedy)
 
 
 def judged(ok: bool, *, expected: str, observed: Any, remedy: str = "", why: str = "", subject: str = "") -> Outcome:

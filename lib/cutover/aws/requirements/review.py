@@ -27,6 +27,8 @@ def _day(stack: Stack) -> dict[str, str]:
 class BalancerMetrics(View):
     """Requests, errors, their ratio and p95 of the balancer in the last day, by id."""
 
+    needs = (Balancer,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """One batched call."""
@@ -97,6 +99,8 @@ def errors_of_the_day(metrics: BalancerMetrics, stack: Stack) -> Outcome:
 class ResponseTimes(View):
     """The balancer's response time in the last day, its 95th percentile by the hour."""
 
+    needs = (Balancer,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """GetMetricStatistics, the other way to a percentile."""
@@ -157,6 +161,8 @@ def cost_so_far(costs: Costs, expect: AccountExpectation) -> Outcome:
 
 class ListPrice(View):
     """The list price of the instance's class."""
+
+    needs = (Instance,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
@@ -284,6 +290,8 @@ def guardduty(detectors: Detectors) -> Outcome:
 
 class WebAcl(View):
     """The web ACL before the balancer."""
+
+    needs = (Balancer,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:

@@ -76,6 +76,8 @@ def execution_role_is_trusted(role: ExecutionRole) -> Outcome:
 class AttachedPolicies(View):
     """The managed policies of the execution role."""
 
+    needs = (ExecutionRole,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """An empty list is an answer for a role that exists."""
@@ -97,6 +99,8 @@ def execution_policy(policies: AttachedPolicies, expect: IamExpectation) -> Outc
 
 class SecretAccess(View):
     """What IAM's simulation says of the execution role and each injected secret."""
+
+    needs = (ExecutionRole, Container)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:
@@ -139,6 +143,8 @@ def execution_role_reads_secrets(access: SecretAccess) -> Outcome:
 
 class TaskPolicies(View):
     """The inline policies of the task role."""
+
+    needs = (TaskRole,)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:

@@ -130,6 +130,8 @@ def target_below_alarm(policies: ScalingPolicies, stack: Stack) -> Outcome:
 class ScalingActivities(View):
     """What scaling did of late."""
 
+    needs = (ScalableTarget,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """None is an answer for a target that exists: nothing had to be scaled."""

@@ -305,6 +305,8 @@ def url_points_to_primary(url: RedisUrl, redis: ReplicationGroup) -> Outcome:
 class SecretPolicy(View):
     """The resource policy of the database's secret."""
 
+    needs = (DatabaseSecret,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """None is an answer: then only this account may."""
@@ -330,6 +332,8 @@ def secret_is_private(policy: SecretPolicy) -> Outcome:
 
 class RotationFunction(View):
     """The function that rotates the database's password."""
+
+    needs = (DatabaseSecret,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:

@@ -22,6 +22,7 @@ WORLD = frozenset({"0.0.0.0/0", "::/0"})
 class Group(View):
     """One security group; a subclass says which."""
 
+    needs = (Vpc,)
     expectation: str = ""
 
     @classmethod
@@ -165,6 +166,8 @@ def queue_from_tasks(group: RedisGroup, tasks: EcsGroup, expect: RedisExpectatio
 
 class Groups(View):
     """Those of the four groups that are there: `groups`, each as EC2 describes it."""
+
+    needs = (AlbGroup, EcsGroup, RdsGroup, RedisGroup)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:

@@ -7,6 +7,7 @@ from typing import Self
 
 from cutover.aws.requirements.answers import Absent, Ask, NotThere, Unreadable
 from cutover.aws.requirements.ecs import Cluster, Service, TaskDefinition
+from cutover.aws.requirements.field import rows_of
 from cutover.aws.requirements.network import Subnets
 from cutover.aws.requirements.requirement import (
     BLOCKER,
@@ -26,20 +27,29 @@ from cutover.aws.requirements.stack import Stack
 from cutover.aws.requirements.view import View
 from cutover.expectations import EcsExpectation
 
+field = rows_of(__name__).field
+
 _BAD_EVENT = re.compile(r"unable to|failed|unhealthy|error|deregistered .* due to|rolling back|stopped .* reason", re.I)
 _NETWORK = "networkConfiguration.awsvpcConfiguration"
 
 
-@requirement("SVC-01", title="The service is active", severity=BLOCKER, guide=400)
-def is_active(service: Service) -> Outcome:
-    """It starts and replaces the tasks."""
-    return holds(service.text("status"), expected="ACTIVE")
-
-
-@requirement("SVC-02", title="The service wants enough tasks", severity=BLOCKER, guide=402)
-def desired_count(service: Service, expect: EcsExpectation) -> Outcome:
-    """One task is an outage whenever it is replaced."""
-    return at_least(service.number("desiredCount"), expect.desired_count, unit=" tasks")
+# fmt: off
+field("SVC-01", Service, "status", equals="ACTIVE", severity=BLOCKER, guide=400,
+      title="The service is active", why="It starts and replaces the tasks.")
+field("SVC-02", Service, "desiredCount", at_least=lambda e: e.ecs.desired_count, unit=" tasks", severity=BLOCKER,
+      guide=402, title="The service wants enough tasks", why="One task is an outage whenever it is replaced.")
+field("SVC-07", Service, f"{_NETWORK}.assignPublicIp", equals="DISABLED", severity=BLOCKER, guide=404,
+      title="Tasks have no public address", why="The way in is the balancer.")
+field("SVC-11", Service, "deploymentConfiguration.alarms.enable", equals=True, severity=MEDIUM, guide=406, absent=FAIL,
+      title="Alarms stop a bad roll-out",
+      why="A release can be healthy and wrong: the alarms of the rollback criteria know it.")
+field("SVC-14", Service, "healthCheckGracePeriodSeconds", at_least=lambda e: e.ecs.grace_period_s, unit=" s",
+      severity=MEDIUM, guide=406, absent=FAIL, title="New tasks get time before their health counts",
+      why="The balancer would otherwise kill a task that is still starting.")
+field("SVC-15", Service, "enableExecuteCommand", equals=False, severity=MEDIUM, absent=PASS,
+      title="Nobody gets a shell in a task",
+      why="ECS Exec is a door past every control; open it knowingly and for an hour.")
+# fmt: on
 
 
 @requirement("SVC-03", title="Every wanted task runs", severity=BLOCKER, guide=753, due=DAY)
@@ -85,12 +95,6 @@ def task_security_group(service: Service, group: EcsGroup, expect: EcsExpectatio
     )
 
 
-@requirement("SVC-07", title="Tasks have no public address", severity=BLOCKER, guide=404)
-def no_public_address(service: Service, expect: EcsExpectation) -> Outcome:
-    """The way in is the balancer."""
-    return holds(service.text(f"{_NETWORK}.assignPublicIp"), expected="DISABLED")
-
-
 @requirement("SVC-08", title="The service registers its tasks with the target group", severity=BLOCKER, guide=405)
 def load_balancer(service: Service, expect: EcsExpectation) -> Outcome:
     """Without it no visitor reaches a task."""
@@ -119,12 +123,6 @@ def circuit_breaker(service: Service, expect: EcsExpectation) -> Outcome:
     )
 
 
-@requirement("SVC-11", title="Alarms stop a bad roll-out", severity=MEDIUM, guide=406, absent=FAIL)
-def deployment_alarms(service: Service) -> Outcome:
-    """A release can be healthy and wrong: the alarms of the rollback criteria know it."""
-    return holds(service.flag("deploymentConfiguration.alarms.enable"), expected=True)
-
-
 @requirement("SVC-12", title="The last roll-out is complete", severity=HIGH, guide=401, due=DAY)
 def rollout_is_complete(service: Service) -> Outcome:
     """Two deployments at once are two releases at once."""
@@ -151,20 +149,10 @@ def events(service: Service) -> Outcome:
     return judged(not bad, expected="no error in the last ten", observed=bad[:3] or f"{len(last)} events, none bad")
 
 
-@requirement("SVC-14", title="New tasks get time before their health counts", severity=MEDIUM, guide=406, absent=FAIL)
-def grace_period(service: Service, expect: EcsExpectation) -> Outcome:
-    """The balancer would otherwise kill a task that is still starting."""
-    return at_least(service.number("healthCheckGracePeriodSeconds"), expect.grace_period_s, unit=" s")
-
-
-@requirement("SVC-15", title="Nobody gets a shell in a task", severity=MEDIUM, absent=PASS)
-def execute_command(service: Service, expect: EcsExpectation) -> Outcome:
-    """ECS Exec is a door past every control; open it knowingly and for an hour."""
-    return holds(service.flag("enableExecuteCommand"), expected=False)
-
-
 class Tasks(View):
     """The running tasks, each described."""
+
+    needs = (Cluster, Service)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:
@@ -209,6 +197,8 @@ def tasks_are_healthy(tasks: Tasks, service: Service) -> Outcome:
 class Revisions(View):
     """The active revisions of the task definition's family."""
 
+    needs = (TaskDefinition,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """None is MISSING."""
@@ -226,6 +216,8 @@ def older_revision(revisions: Revisions) -> Outcome:
 
 class ServiceDeployments(View):
     """The service's deployments, as ECS keeps them."""
+
+    needs = (Service,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:

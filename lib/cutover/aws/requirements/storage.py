@@ -51,6 +51,7 @@ class Bucket(View):
 class _Part(View):
     """One sub-resource of the bucket; AWS answers "not found" where none is set."""
 
+    needs = (Bucket,)
     operation = ""
     what = ""
 

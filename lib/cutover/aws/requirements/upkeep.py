@@ -26,6 +26,8 @@ def minor_upgrades_are_known(rds: Instance, stack: Stack, expect: RdsExpectation
 class Versions(View):
     """Whether the instance's version is still offered, and what it can be upgraded to."""
 
+    needs = (Instance,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """By engine and version."""
@@ -57,6 +59,8 @@ def version_is_offered(versions: Versions, rds: Instance) -> Outcome:
 
 class Orderable(View):
     """How the instance's class can be ordered with its version."""
+
+    needs = (Instance,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
@@ -94,6 +98,8 @@ def class_is_orderable(options: Orderable, expect: RdsExpectation) -> Outcome:
 class Events(View):
     """What happened to the instance in the last day."""
 
+    needs = (Instance,)
+
     @classmethod
     def ask(cls, stack: Stack) -> Ask:
         """No event is an answer."""
@@ -123,6 +129,8 @@ def no_trouble(events: Events, rds: Instance) -> Outcome:
 
 class LogFiles(View):
     """The instance's log files."""
+
+    needs = (Instance,)
 
     @classmethod
     def ask(cls, stack: Stack) -> Ask:

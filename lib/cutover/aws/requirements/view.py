@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from cutover.aws.account import Response
 from cutover.aws.requirements.answers import Absent, Ask, Evident, NotThere, Unreadable, dig, parse_moment
@@ -17,10 +17,13 @@ class View:
     A subclass says in `ask` what it asks; only what needs several answers reads for itself.
 
     Attributes:
+        needs: the views that it reads first; what needs none is asked before what waits for it.
         data: the resource as AWS describes it.
         subject: its ARN or name.
         evidence: the raw files it was read from.
     """
+
+    needs: ClassVar[tuple[type[View], ...]] = ()
 
     def __init__(self, data: Mapping[str, Any], subject: str, *responses: Response | Evident) -> None:
         self.data = data

@@ -22,6 +22,7 @@ Key = tuple[str, str, frozenset[tuple[str, str]]]
 
 _lock = threading.Lock()
 _moto_set_alarm_state = CloudWatchBackend.set_alarm_state
+_moto_describe_alarms = CloudWatchResponse.describe_alarms
 _moto_put_metric_alarm = CloudWatchResponse.put_metric_alarm
 
 
@@ -193,6 +194,13 @@ class Responses:
             found = {name: value for name in extended if (value := statistic(bucket, name)) is not None}
             points.append(point | ({"ExtendedStatistics": found} if found else {}))
         return ActionResult({"Label": params["MetricName"], "Datapoints": points})
+
+    def describe_alarms(self: Any) -> Any:
+        """DescribeAlarms: composite alarms only where `AlarmTypes` asks for them (API reference)."""
+        asked = self._get_param("AlarmTypes", []) or ["MetricAlarm"]
+        kinds = {"MetricAlarms": "MetricAlarm", "CompositeAlarms": "CompositeAlarm"}
+        found: Any = _moto_describe_alarms(self).result
+        return ActionResult({name: rows if kinds[name] in asked else [] for name, rows in found.items()})
 
     def put_metric_alarm(self: Any) -> Any:
         """PutMetricAlarm, written into the history."""

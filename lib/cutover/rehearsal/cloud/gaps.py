@@ -6,7 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from moto.acm.models import AWSCertificateManagerBackend
+from moto.acm.models import AWSCertificateManagerBackend, CertBundle
+from moto.acm.responses import AWSCertificateManagerResponse
 from moto.core.config import default_user_config
 from moto.ecr.models import ECRBackend
 from moto.iam.access_control import PermissionResult
@@ -17,6 +18,9 @@ from cutover.rehearsal.cloud.extension import extend
 from cutover.rehearsal.cloud.policies import Decision, decide
 
 _moto_in_use = AWSCertificateManagerBackend.set_certificate_in_use_by
+_moto_certificates = AWSCertificateManagerBackend.list_certificates
+_moto_describe_certificate = CertBundle.describe
+_moto_request_certificate = AWSCertificateManagerResponse.request_certificate
 _moto_findings = ECRBackend.describe_image_scan_findings
 _moto_put_image = ECRBackend.put_image
 _moto_rotate = SecretsManagerBackend.rotate_secret
@@ -28,6 +32,8 @@ def install() -> None:
     """Give moto's services these methods; functions run without a container engine."""
     extend(FakeBucket, Bucket)
     extend(AWSCertificateManagerBackend, Certificates)
+    extend(AWSCertificateManagerResponse, CertificateRequests)
+    extend(CertBundle, Certificate)
     extend(ECRBackend, Images)
     extend(SecretsManagerBackend, Secrets)
     default_user_config["lambda"] = {"use_docker": False}
@@ -41,6 +47,32 @@ class Certificates:
         owner, found, path = load_balancer_name.partition(":listener/")
         name = f"{owner}:loadbalancer/{path.rsplit('/', 1)[0]}" if found else load_balancer_name
         _moto_in_use(self, arn, name)
+
+    def list_certificates(self: Any, statuses: Any, includes: Any) -> Any:
+        """ListCertificates: RSA keys of 1,024 and 2,048 bits, unless `Includes.keyTypes` asks for others."""
+        return _moto_certificates(self, statuses, {"keyTypes": ["RSA_1024", "RSA_2048"], **(includes or {})})
+
+
+class CertificateRequests:
+    """Set on moto's `AWSCertificateManagerResponse`."""
+
+    def request_certificate(self: Any) -> Any:
+        """RequestCertificate, with the key algorithm that was asked for."""
+        answer: Any = _moto_request_certificate(self)
+        asked = self._get_param("KeyAlgorithm")
+        if asked:
+            self.acm_backend._certificates[answer.result["CertificateArn"]].key_asked_for = asked
+        return answer
+
+
+class Certificate:
+    """Set on moto's `CertBundle`."""
+
+    def describe(self: Any) -> dict[str, Any]:
+        """Its description; the key's algorithm is the one that was asked for."""
+        whole = _moto_describe_certificate(self)
+        whole["Certificate"]["KeyAlgorithm"] = getattr(self, "key_asked_for", whole["Certificate"]["KeyAlgorithm"])
+        return whole
 
 
 class Images:

@@ -5,8 +5,8 @@ Faults are read from `FOLDER/faults.json`, a list of objects, whenever the file 
     [{"service": "ecs", "operation": "Update*", "error": "AccessDenied", "times": 2, "delay_s": 0.5}]
 
 `service` and `operation` are shell patterns (`*` when absent); `error` is AccessDenied, Throttling, InternalError or
-any code, absent for a delay alone; `times` bounds how often it strikes (for ever when absent). A missing file means no
-faults.
+any code, absent for a delay alone; `answer` is a text that is answered with status 200 in place of the true one;
+`times` bounds how often it strikes (for ever when absent). A missing file means no faults.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Fault:
     service: str = "*"
     operation: str = "*"
     error: str = ""
+    answer: str | None = None
     delay_s: float = 0.0
     left: int | None = None
 
@@ -109,6 +110,7 @@ class Faults:
                 service=str(one.get("service", "*")),
                 operation=str(one.get("operation", "*")),
                 error=str(one.get("error") or ""),
+                answer=one.get("answer"),
                 delay_s=float(one.get("delay_s", 0)),
                 left=one.get("times"),
             )
@@ -171,7 +173,12 @@ class Layer:
             seen["request_id"] = next((v for k, v in kept if k.lower() in {"x-amzn-requestid", "x-amz-request-id"}), "")
             return start_response(status, [*kept, ("Server", self._server)], exc_info)
 
-        if answer is None:
+        if fault and fault.answer is not None:
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            text = fault.answer.encode()
+            start("200 OK", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(text)))])
+            body: Iterable[bytes] = [text]
+        elif answer is None:
             try:
                 body = self._app(environ, start)
             except Exception as error:
