@@ -253,6 +253,7 @@ def sql(url: str, statement: str) -> None:
     """One statement, past a freeze."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT set_config('default_transaction_read_only', 'off', false)")
+        connection.execute("SET synchronous_commit = on")  # a stream carries only what is on the disk
         connection.execute(statement.encode())
 
 

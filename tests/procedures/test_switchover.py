@@ -5,10 +5,12 @@ from __future__ import annotations
 import psycopg
 import pytest
 from night import DUE, Night, Store, rows, sql, takes_writes
+from standin import until
 
 from cutover.action import Change, Plan
 from cutover.errors import ActionRefused
 from cutover.finding import Status
+from cutover.postgres import replication
 from cutover.procedures import transfer
 from cutover.procedures.switchover_findings import REFUSAL_KEY
 
@@ -101,14 +103,18 @@ def test_a_part_that_cannot_be_undone_keeps_no_other_from_it(night: Night) -> No
 
 
 def test_a_write_behind_the_fence_is_named(night: Night) -> None:
-    """A session that sets the freeze off for itself, once the copy was let go."""
+    """A session that sets the freeze off for itself, once the copy is paused: the source alone has it."""
     night.follow()
-    late = "INSERT INTO public.users (email) VALUES ('too late')"
-    store = Store(night.journal, ["replication-proven", "released"], lambda: sql(night.source, late), after=True)
+
+    def write() -> None:
+        sql(night.source, "INSERT INTO public.users (email) VALUES ('too late')")
+        until(lambda: not (state := replication.link_state(night.link)).worker or not state.behind_bytes)
+
+    store = Store(night.journal, ["replication-proven", "released"], write, after=True)
     assert night.switch_over(night.context(store=store)).result["switched"]
     assert night.closing() == {"SWO-late"}
     assert "public.users" in night.findings["SWO-late"].observed
-    assert rows(night.target, "SELECT FROM public.users WHERE email = 'too late'") == []
+    assert rows(night.target, "SELECT id FROM public.users WHERE email = 'too late'") == []
 
 
 KILLED = {
