@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/refusal.py [--rows 300000]
 
-By `RFS-01` (from the maintenance mode to the first write that the new home took) and by the visitors' own log. Run it
+By `RFS-01` (from the maintenance mode to the first write thon the target took) and by the visitors' own log. Run it
 on a machine that does nothing else: the stage is both homes, the cloud and the visitors at once.
 """
 

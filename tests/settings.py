@@ -1,4 +1,4 @@
-"""A change for tests: a setting in a file, planned, made, verified and taken back like any other."""
+"""A change for tests: a setting in a file, planned, made, verified and rolled back like any other."""
 
 from __future__ import annotations
 

@@ -248,7 +248,7 @@ def test_the_audit_takes_sha256(source: str, changed: Change) -> None:
 
 
 def test_a_table_that_may_not_be_read_is_not_comparable(source: str, changed: Change, pg18: Server) -> None:
-    """Exit code 5 and the grant that mends it; without that table, by choice, it is equal."""
+    """Exit code 5 and the grant that fixes it; without that table, by choice, it is equal."""
     role = f"reader_{secrets.token_hex(3)}"
     grants = f"GRANT USAGE ON SCHEMA audit TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA public, audit TO {role};"
     pg18.create_role(role)

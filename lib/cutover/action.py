@@ -22,7 +22,7 @@ class Plan:
         requests: the exact calls, in order: `{"call": "ecs.update_service", "arguments": {...}}`; no secret in clear.
         before: the state now, as far as it matters for the change and for undoing it.
         after: the state that is wanted, in the same keys.
-        undo: how it is taken back, in words.
+        undo: how it is undone, in words.
         empty: nothing to do: the wanted state is there already.
     """
 
@@ -57,7 +57,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an applied action did: enough to judge it and to take it back.
+    """What an applied action did: enough to judge it and to undo it.
 
     Attributes:
         plan: the plan that was applied.
@@ -110,5 +110,5 @@ class Action(Protocol):
         ...
 
     def undo(self, change: Change) -> Mapping[str, Any]:
-        """Take it back from what was recorded before."""
+        """Undo it from what was recorded before."""
         ...

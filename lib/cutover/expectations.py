@@ -75,7 +75,7 @@ class NetworkExpectation(Section):
     alb_group: Name = "shadowtwin-alb-sg"
     ecs_group: Name = "shadowtwin-ecs-sg"
     rds_group: Name = "shadowtwin-rds-sg"
-    redis_group: Name = Field(default="shadowtwin-redis-sg", description="the guide forgets it: 6379 from the tasks")
+    redis_group: Name = Field(default="shadowtwin-redis-sg", description="the guide omits it: 6379 from the tasks")
 
 
 class RdsExpectation(Section):

@@ -24,7 +24,7 @@ class Status(StrEnum):
 
 
 class Severity(StrEnum):
-    """How much hangs on it. BLOCKER and HIGH close a gate."""
+    """How serious it is. BLOCKER and HIGH close a gate."""
 
     BLOCKER = "blocker"
     HIGH = "high"
@@ -64,7 +64,7 @@ class Finding:
         id: stable identifier, such as `RDS-11`, `INT-03` or `TRG-p95`.
         title: what is claimed, as a short sentence ("Storage is encrypted").
         status: what the look gave.
-        severity: how much hangs on it.
+        severity: how serious it is.
         subject: what was looked at (an ARN, `public.users`, a URL without secrets).
         expected: what should be, in words or a value as text.
         observed: what is, in words or a value as text; never a secret.

@@ -52,7 +52,7 @@ class Target(Strict):
 
 
 class Staging(Strict):
-    """Where the trial transfer and the load test go; never the day's database."""
+    """Where the trial transfer and the load test go; never the production target database."""
 
     database_url: Endpoint
     redis_url: Endpoint | None = None

@@ -1,4 +1,4 @@
-"""Maintenance mode: switched, proven from outside, and taken back."""
+"""Maintenance mode: switched, proven from outside, and rolled back."""
 
 from __future__ import annotations
 

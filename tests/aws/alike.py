@@ -71,7 +71,7 @@ def answers(folder: Path) -> dict[str, str]:
 
 
 def _collect(value: Any, names: dict[str, str]) -> None:
-    """The names of resources by their ids, so that what hangs on what is compared, too."""
+    """The names of resources by their ids, so that what depends on what is compared, too."""
     if isinstance(value, Mapping):
         tags = [t for t in value.get("Tags") or [] if isinstance(t, Mapping) and t.get("Key") == "Name"]
         identity = next((k for k in _IDS if k in value), None)

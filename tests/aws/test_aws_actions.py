@@ -1,4 +1,4 @@
-"""Changes on AWS: planned, applied, read back, done once, and taken back."""
+"""Changes on AWS: planned, applied, read back, done once, and rolled back."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def record(account: Account) -> dict[str, Any]:
 
 @pytest.fixture
 def at_home(changing_account: Account) -> Iterator[Account]:
-    """The public name points at the old home with a TTL of 300 s, before and after."""
+    """The public name points on the source with a TTL of 300 s, before and after."""
     carry_out(SwitchDns(changing_account, "replit.shadowtwin.example", ttl_s=300))
     yield changing_account
     carry_out(SwitchDns(changing_account, "replit.shadowtwin.example", ttl_s=300))

@@ -60,8 +60,8 @@ def calls(nodes: list[Node]) -> Iterator[Call]:
                 yield node
                 for change in node.changes:
                     for identifier in change.settings:
-                        for _, mending in again(identifier, site("as expected")):
-                            yield from (n for n in mending if isinstance(n, Call))
+                        for _, fixing in again(identifier, site("as expected")):
+                            yield from (n for n in fixing if isinstance(n, Call))
             case Each():
                 yield from (node.look, node.do)
             case Demand():
@@ -108,7 +108,7 @@ def test_every_requirement_that_the_blueprint_names_is_one() -> None:
     for row in BLUEPRINT.values():
         nodes = list(row.nodes(site("as expected")))
         made = [n for n in nodes if isinstance(n, Call)]
-        named = set(row.mends).union(*(c.mends for c in made), *(ch.settings for c in made for ch in c.changes))
+        named = set(row.fixes).union(*(c.fixes for c in made), *(ch.settings for c in made for ch in c.changes))
         assert named <= set(REGISTRY), row.name
         here = given | {c.into for c in made} | {str(getattr(n, "name", "")) for n in nodes}
         assert set(variables([dict(c.arguments) for c in calls(nodes)])) <= here, row.name
@@ -134,12 +134,12 @@ def broken(recorded: Recorded) -> Iterator[Finding]:
 def test_every_proposed_command_is_one_of_the_cli(recorded: Recorded) -> None:
     """With values in place of what a person fills in: options and types are those of the API."""
     found: dict[str, str] = {}
-    mended = 0
+    fixed = 0
     for finding in broken(recorded):
         if finding.status not in (Status.FAIL, Status.MISSING):
             continue
         for command in runnable(finding.remedy):
-            mended += 1
+            fixed += 1
             words = shlex.split(command.removesuffix(" > /dev/null"))[1:]
             if words[0] == "--region":
                 words = words[2:]
@@ -148,7 +148,7 @@ def test_every_proposed_command_is_one_of_the_cli(recorded: Recorded) -> None:
             if wrong:
                 found[finding.id] = f"{command}: {wrong}"
     assert found == {}
-    assert mended > 60
+    assert fixed > 60
 
 
 def test_every_script_is_bash(recorded: Recorded, tmp_path: Path) -> None:

@@ -101,8 +101,8 @@ def test_a_lost_worker_is_found_and_started_again_alone(tidy: Account) -> None:
     change = Change(plan, action.apply(plan), "", 0.0)
     tidy.client("ecs").stop_task(cluster=CLUSTER, task=alive(tidy, action.started_by)[0])
     assert action.verify(change)[0].observed.startswith("2 RUNNING")
-    mended = action.plan()
-    assert [r["arguments"]["count"] for r in mended.requests] == [1], "the revision is registered already"
+    fixed = action.plan()
+    assert [r["arguments"]["count"] for r in fixed.requests] == [1], "the revision is registered already"
     assert action.plan().before["task_definition"] == change.result["registered"]
 
 

@@ -64,7 +64,7 @@ def test_the_command_says_that_nothing_differs(run: Path) -> None:
 
 
 def test_a_look_whose_remedies_were_written_otherwise_is_the_same(run: Path, tmp_path: Path) -> None:
-    """What was found is judged again; how it is mended may be written anew since."""
+    """What was found is judged again; how it is fixed may be written anew since."""
     copy = tmp_path / run.name
     shutil.copytree(run, copy)
     for path in (copy / "raw" / "aws" / "looks").glob("*.json"):

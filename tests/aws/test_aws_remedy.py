@@ -85,8 +85,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 
 @pytest.fixture(scope="module")
-def mended(built: Cloud, tmp_path_factory: pytest.TempPathFactory) -> list[Round]:
-    """An empty account, mended as a person would: the script, the image pushed, and a script for what is left."""
+def fixed(built: Cloud, tmp_path_factory: pytest.TempPathFactory) -> list[Round]:
+    """An empty account, fixed as a person would: the script, the image pushed, and a script for what is left."""
     folder = tmp_path_factory.mktemp("scripts")
     given = {"SOURCE_NAME": "replit.shadowtwin.example", "ALERT_PROTOCOL": "sqs",
              "ALERT_ENDPOINT": "arn:aws:sqs:us-east-1:123456789012:shadowtwin-alerts"}  # fmt: skip
@@ -106,42 +106,42 @@ def mended(built: Cloud, tmp_path_factory: pytest.TempPathFactory) -> list[Round
     return rounds
 
 
-def test_the_script_is_bash(mended: list[Round], tmp_path: Path) -> None:
+def test_the_script_is_bash(fixed: list[Round], tmp_path: Path) -> None:
     """`bash -n` reads both, and both stop at the first error."""
-    for number, one in enumerate(mended):
+    for number, one in enumerate(fixed):
         file = tmp_path / f"{number}.sh"
         file.write_text(one.script.text)
         assert subprocess.run(["bash", "-n", str(file)], check=False).returncode == 0
         assert "set -eu" in one.script.text
 
 
-def test_the_first_script_stops_where_the_image_is_wanted(mended: list[Round]) -> None:
+def test_the_first_script_stops_where_the_image_is_wanted(fixed: list[Round]) -> None:
     """Everything before it is made; the message says how the image is pushed."""
-    assert mended[0].ran.returncode == 1
-    assert "docker push" in mended[0].ran.stderr
-    assert mended[0].after["RDS-01"].status is Status.PASS
+    assert fixed[0].ran.returncode == 1
+    assert "docker push" in fixed[0].ran.stderr
+    assert fixed[0].after["RDS-01"].status is Status.PASS
 
 
-def test_an_empty_account_becomes_good(mended: list[Round]) -> None:
-    """Every row that the scripts say they mend is PASS afterwards; no blocker and no high row is left open."""
-    last = mended[-1]
+def test_an_empty_account_becomes_good(fixed: list[Round]) -> None:
+    """Every row that the scripts say they fix is PASS afterwards; no blocker and no high row is left open."""
+    last = fixed[-1]
     assert last.ran.returncode in (0, 3), last.ran.stderr
-    claimed = {i for one in mended for i in (*one.script.mends, *one.script.if_given)}
+    claimed = {i for one in fixed for i in (*one.script.fixes, *one.script.if_given)}
     assert not {i: last.after[i].sentence() for i in claimed if last.after[i].status is not Status.PASS}
     assert not [f.id for f in last.after.values() if f.status in OPEN and f.severity.closes]
 
 
-def test_nearly_every_missing_row_is_covered(mended: list[Round]) -> None:
+def test_nearly_every_missing_row_is_covered(fixed: list[Round]) -> None:
     """Of what an empty account lacks, at most a tenth is left for a person, and that is named."""
-    first = mended[0]
+    first = fixed[0]
     lacking = {i for i, f in first.before.items() if f.status in OPEN}
-    covered = set(first.script.mends) | set(first.script.if_given)
+    covered = set(first.script.fixes) | set(first.script.if_given)
     assert len(covered) >= 0.9 * len(lacking)
     assert lacking - covered == set(first.script.by_hand)
 
 
 def test_the_scripts_and_the_stage_build_the_same_account(
-    mended: list[Round], built: Cloud, cloud: Cloud, tmp_path: Path
+    fixed: list[Round], built: Cloud, cloud: Cloud, tmp_path: Path
 ) -> None:
     """Every answer that a requirement asks for, but for ids, times, addresses and what only a rehearsal has."""
     migration = describe_migration(built.endpoint, expect=Plan().expect)
@@ -156,7 +156,7 @@ def test_the_scripts_and_the_stage_build_the_same_account(
         check_stack(Stack(Account(migration, raw=folder), migration, datetime.now(UTC), Phase.REVIEW, 17))
         found.append(answers(folder))
     script, stage = found
-    assert len(mended) == 2
+    assert len(fixed) == 2
     assert sorted(script) == sorted(stage)
     assert {call: script[call] for call in script if script[call] != stage[call]} == {}
     assert len(script) > 90
@@ -164,26 +164,26 @@ def test_the_scripts_and_the_stage_build_the_same_account(
     assert '"MaxAllocatedStorage": 400' in instance
 
 
-def test_the_second_script_knows_what_is_there(mended: list[Round]) -> None:
+def test_the_second_script_knows_what_is_there(fixed: list[Round]) -> None:
     """Real ids instead of variables; nothing is made twice."""
-    text = mended[1].script.text
+    text = fixed[1].script.text
     assert "create-vpc" not in text
     assert "create-db-instance" not in text
     assert re.search(r"subnet-[0-9a-f]{8}", text)
 
 
-def test_no_secret_stands_in_a_script(mended: list[Round]) -> None:
+def test_no_secret_stands_in_a_script(fixed: list[Round]) -> None:
     """Files are named, not their contents."""
-    for one in mended:
+    for one in fixed:
         for secret in ("a-token-of-forty", "not%2Fa", "sk-nobody", "$2b$12$"):
             assert secret not in one.script.text + one.ran.stdout + one.ran.stderr
 
 
-def test_what_only_a_person_knows_is_asked_for_first(mended: list[Round], tmp_path: Path) -> None:
+def test_what_only_a_person_knows_is_asked_for_first(fixed: list[Round], tmp_path: Path) -> None:
     """Without the inputs the script ends before the first change."""
     with command_line("http://127.0.0.1:9") as (cli, function):
         identity = 'aws() { echo 123456789012; echo "$2" >> "$HOME/called"; }; export -f aws'
-        ran = run_script(mended[0].script.text, identity, tmp_path / "none")
+        ran = run_script(fixed[0].script.text, identity, tmp_path / "none")
     assert not cli.made
     assert function
     assert ran.returncode != 0
@@ -191,16 +191,16 @@ def test_what_only_a_person_knows_is_asked_for_first(mended: list[Round], tmp_pa
     assert (tmp_path / "none" / "called").read_text().split() == ["get-caller-identity"]
 
 
-def test_a_wrong_account_is_not_touched(mended: list[Round], tmp_path: Path) -> None:
+def test_a_wrong_account_is_not_touched(fixed: list[Round], tmp_path: Path) -> None:
     """The first call is STS."""
     other = 'aws() { echo 999999999999; echo "$2" >> "$HOME/called"; }; export -f aws'
-    ran = run_script(mended[0].script.text, other, tmp_path / "other")
+    ran = run_script(fixed[0].script.text, other, tmp_path / "other")
     assert ran.returncode == 2
     assert "not the credentials" in ran.stderr
     assert (tmp_path / "other" / "called").read_text().split() == ["get-caller-identity"]
 
 
-def test_every_step_comes_after_what_it_needs(mended: list[Round]) -> None:
+def test_every_step_comes_after_what_it_needs(fixed: list[Round]) -> None:
     """For the whole, and for each step alone."""
     site = Site.of(describe_migration("http://127.0.0.1:9"))
     for wanted in [set(BLUEPRINT), *({n} for n in BLUEPRINT)]:
@@ -211,9 +211,9 @@ def test_every_step_comes_after_what_it_needs(mended: list[Round]) -> None:
             assert not missing, (name, missing)
 
 
-def test_a_missing_thing_carries_the_commands_that_make_it(mended: list[Round]) -> None:
+def test_a_missing_thing_carries_the_commands_that_make_it(fixed: list[Round]) -> None:
     """In the finding itself, with what comes first; its companions point to it."""
-    first = mended[0].before
+    first = fixed[0].before
     filled = {f.id: f for f in remedy.fill(first.values(), look_offline())}
     assert "aws rds create-db-instance" in filled["RDS-01"].remedy
     assert "# first: " in filled["RDS-01"].remedy
@@ -233,9 +233,9 @@ def look_offline() -> Stack:
     return Stack(Nothing(migration), migration, datetime.now(UTC), Phase.PREPARE, 17)
 
 
-def test_what_is_set_wrong_is_set_right_by_the_script(mended: list[Round], built: Cloud, tmp_path: Path) -> None:
+def test_what_is_set_wrong_is_set_right_by_the_script(fixed: list[Round], built: Cloud, tmp_path: Path) -> None:
     """Settings of ten services, changed by hand: the script names real ids and changes each back."""
-    assert mended
+    assert fixed
     client = Hands(built.endpoint, Plan()).client
     elb = client("elbv2")
     group = elb.describe_target_groups(Names=["shadowtwin-tg"])["TargetGroups"][0]["TargetGroupArn"]
@@ -261,7 +261,7 @@ def test_what_is_set_wrong_is_set_right_by_the_script(mended: list[Round], built
     before, stack = look(built)
     assert {i for i in wrong if before[i].status not in OPEN} == set()
     script = remedy.script([before[i] for i in before if i in wrong], stack)
-    assert (set(script.mends), script.by_hand) == (wrong, {})
+    assert (set(script.fixes), script.by_hand) == (wrong, {})
     with command_line(built.endpoint) as (_, function):
         ran = run_script(script.text, function, tmp_path / "set")
     assert ran.returncode == 0, ran.stderr
@@ -290,7 +290,7 @@ def test_a_remedy_with_something_to_fill_in_is_not_run(text: str, commands: int)
 def test_what_is_there_but_wrong_is_mended_with_its_own_command(tmp_path: Path) -> None:
     """A command with real ids is in the script; what has none is named at the end, and the script ends loudly."""
     stack = look_offline()
-    wrong = Finding("RDS-09", "The instance stands in two zones", Status.FAIL, Severity.BLOCKER,
+    wrong = Finding("RDS-09", "Multi-AZ is enabled", Status.FAIL, Severity.BLOCKER,
                     remedy="aws rds modify-db-instance --db-instance-identifier x --multi-az")  # fmt: skip
     vague = Finding("XYZ-01", "It is good", Status.FAIL, Severity.LOW, remedy="rebuild the $image `now`")
     fine = Finding("XYZ-02", "It is better", Status.WAIVED, Severity.HIGH, remedy="aws a b")

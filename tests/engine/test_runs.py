@@ -21,7 +21,7 @@ from cutover.step import Journal, RunFolder, approve
 
 Notebook = Callable[..., Path]
 APPLY = "migration: dict = {}\napply: bool = False"
-LOOK = "step.record([Finding('A-1', 'All is well', Status.{status}, Severity.HIGH, 'x', remedy='mend it')])"
+LOOK = "step.record([Finding('A-1', 'All is well', Status.{status}, Severity.HIGH, 'x', remedy='fix it')])"
 CHANGE = (
     "import sys; sys.path.insert(0, {tests!r})\nfrom settings import SetTtl\n"
     "step.identify('012345678901', 'arn:aws:iam::012345678901:user/ada')\nstep.change(SetTtl({path!r}, 60))"
@@ -99,7 +99,7 @@ def test_a_closed_gate_stops_the_run(look: Notebook, migration: dict[str, Any], 
     assert said["headline"].startswith("NO_GO at 10_a: All is well")
     assert [s["state"] for s in said["steps"]] == ["gate-closed", "not-run"]
     assert [f["id"] for f in said["deciding"]] == ["A-1"]
-    assert said["next"][0] == "mend it"
+    assert said["next"][0] == "fix it"
     assert any("--resume" in n for n in said["next"])
     saved = nbformat.read(result.folder / "notebooks" / "10_a.ipynb", as_version=4)
     assert saved.metadata.cutover.state == "gate-closed"
@@ -408,11 +408,11 @@ def test_a_module_that_cannot_be_loaded_early_fails_where_it_is_imported(
         (
             "FAIL",
             {"knobs": {"n": "2"}},
-            "mend it",
+            "fix it",
             "cutover run day --params p.yml --outputs out -p n 2 --resume {run}",
         ),
-        ("FAIL", {"scenario": "clean"}, "mend it", "cutover rehearse --scenario clean"),
-        ("FAIL", {"phase": "x"}, "mend it", "cutover run 10_a --params p.yml --outputs out --resume {run}"),
+        ("FAIL", {"scenario": "clean"}, "fix it", "cutover rehearse --scenario clean"),
+        ("FAIL", {"phase": "x"}, "fix it", "cutover run 10_a --params p.yml --outputs out --resume {run}"),
     ],
 )
 def test_what_comes_next_is_a_command_that_can_be_typed(

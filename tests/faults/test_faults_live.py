@@ -34,7 +34,7 @@ def check(said: Said, fault: Fault, began: float) -> None:
     if fault.verdict is Verdict.ROLLBACK:
         assert said.run.stopped_early
         assert fired(said.stored) & set(fault.findings)
-        assert fired(said.live) <= fired(said.stored)  # what has fired is never taken back
+        assert fired(said.live) <= fired(said.stored)  # what has fired is never rolled back
         earliest = fault.earliest_s(RULES)
         assert earliest is not None
         delay = fires_at(said.frame, RULES, fault.findings, after=began) - began - earliest

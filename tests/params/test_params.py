@@ -160,7 +160,7 @@ def test_exactly_the_key_migration_stands_at_the_top(text: str, says: str) -> No
 
 
 def test_every_problem_is_told_at_once_in_the_order_of_the_file() -> None:
-    """Nobody wants to mend a file one error at a time."""
+    """Nobody wants to fix a file one error at a time."""
     text = GOOD.replace("us-east-1", "useast").replace("duration: 10m", "duration: 10:30").replace("  load:", "  lod:")
     assert [int(n) for n in re.findall(r"^p\.yml:(\d+)", refusal(text), re.M)] == [5, 20, 22]
 

@@ -1,4 +1,4 @@
-"""One change at a time to everything that a catalog holds: found, called by its name, and mended by its remedy."""
+"""One change at a time to everything that a catalog holds: found, called by its name, and fixed by its remedy."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cutover.postgres import Catalog, compare_catalogs, read_catalog
 
 @dataclass(frozen=True)
 class Mutation:
-    """A change of the target: its SQL, the finding that names it, words that must be in it, whether SQL can mend it."""
+    """A change of the target: its SQL, the finding that names it, words that must be in it, whether SQL can fix it."""
 
     sql: str
     finding: str
     words: str
-    mends: bool = True
+    fixes: bool = True
 
 
 FIRST = {
@@ -509,8 +509,8 @@ def test_every_change_is_found_by_its_name_and_mended_by_its_remedy(
         try:
             _run(url, finding.remedy)
         except psycopg.Error as error:
-            if all(m.mends for m in batch.values() if m.finding == key):
+            if all(m.fixes for m in batch.values() if m.finding == key):
                 refused[key] = f"{error}\n{finding.remedy}"
     assert refused == {}
     left = _wrong(compare_catalogs(source, read_catalog(url)))
-    assert sorted(left) == sorted({m.finding for m in batch.values() if not m.mends})
+    assert sorted(left) == sorted({m.finding for m in batch.values() if not m.fixes})

@@ -473,7 +473,7 @@ def test_the_source_is_seen_as_of_the_given_snapshot(on_both: OnBoth) -> None:
 
 
 def test_a_sequence_that_lags_behind_its_table_closes_the_gate(on_both: OnBoth) -> None:
-    """The target's sequence would hand out a number that exists: a blocker, with the setval that mends it."""
+    """The target's sequence would hand out a number that exists: a blocker, with the setval that fixes it."""
     text = "CREATE TABLE public.t (id serial PRIMARY KEY); INSERT INTO public.t SELECT FROM generate_series(1, 9); "
     urls = on_both(text, text + "SELECT setval('public.t_id_seq', 4)")
     comparison = compare(*urls)

@@ -15,7 +15,7 @@ import pytest
 
 from cutover.errors import DatabaseError
 from cutover.finding import Finding, Status, verdict
-from cutover.postgres import Comparison, Fingerprint, Politeness, Selection, audit, compare, fingerprint
+from cutover.postgres import Comparison, Fingerprint, LoadLimits, Selection, audit, compare, fingerprint
 from cutover.postgres.integrity import digest, locate, matching, rowhash
 from cutover.postgres.integrity.digest import Digest
 from cutover.progress import Progress
@@ -112,7 +112,7 @@ def test_what_could_not_be_read_for_the_fingerprint_stays_not_compared(on_both: 
     """A materialised view without data, and a table that timed out, are no equal ones later."""
     text = ROWS + "CREATE MATERIALIZED VIEW public.m AS SELECT * FROM public.u WITH NO DATA; "
     urls = on_both(text, text)
-    kept = fingerprint(urls[0], politeness=Politeness(statement_timeout_s=0.001), catalog=False)
+    kept = fingerprint(urls[0], load_limits=LoadLimits(statement_timeout_s=0.001), catalog=False)
     assert "statement timeout" in kept.failures["public.t"]
     comparison = compare(*urls, fingerprint=kept, catalog=False)
     assert _finding(comparison, "INT-rows:public.t").status is Status.NOT_COMPARED
@@ -151,7 +151,7 @@ def test_what_is_left_out_by_choice_is_named(on_both: OnBoth, selection: Selecti
 
 def test_a_statement_that_is_ended_by_the_server_leaves_its_table_out(on_both: OnBoth) -> None:
     """The timeout that manners demand: NOT_COMPARED with the reason, never equal."""
-    comparison = compare(*on_both(ROWS, ROWS), catalog=False, politeness=Politeness(statement_timeout_s=0.001))
+    comparison = compare(*on_both(ROWS, ROWS), catalog=False, load_limits=LoadLimits(statement_timeout_s=0.001))
     found = _finding(comparison, "INT-rows:public.t")
     assert found.status is Status.NOT_COMPARED
     assert "statement timeout" in found.observed
@@ -234,8 +234,8 @@ def test_a_busy_server_is_left_alone(on_both: OnBoth) -> None:
     """Above the load that is allowed nothing is read, and when that lasts it is NOT_COMPARED; below it all is."""
     urls = on_both(ROWS, ROWS)
     with _busy(urls[1]):
-        waited = compare(*urls, catalog=False, politeness=Politeness(max_load=0, max_wait_s=0.5))
-        allowed = compare(*urls, catalog=False, politeness=Politeness(max_load=50))
+        waited = compare(*urls, catalog=False, load_limits=LoadLimits(max_load=0, max_wait_s=0.5))
+        allowed = compare(*urls, catalog=False, load_limits=LoadLimits(max_load=50))
     assert _finding(waited, "INT-rows:public.t").status is Status.NOT_COMPARED
     assert "busy" in _finding(waited, "INT-rows:public.t").observed
     assert verdict(allowed.findings).opens
@@ -375,7 +375,7 @@ def test_the_audit_gives_one_number_that_two_tools_compute_again(on_both: OnBoth
 
 def test_an_audit_that_could_not_read_everything_is_no_pass(on_both: OnBoth) -> None:
     """A table that timed out is NOT_COMPARED."""
-    found = audit(*on_both(ROWS, ROWS), politeness=Politeness(statement_timeout_s=0.001))
+    found = audit(*on_both(ROWS, ROWS), load_limits=LoadLimits(statement_timeout_s=0.001))
     assert _finding(found, "INT-rows:public.t").status is Status.NOT_COMPARED
     assert _finding(found, "INT-audit").status is not Status.PASS
     assert not verdict(found.findings).opens

@@ -21,7 +21,7 @@ GRANT SELECT ON shop.notes TO {other};
 ALTER SCHEMA public OWNER TO {owner};
 CREATE TABLE public.second (a int);
 """
-"""What hangs on who owns what: `{other}` is the role that restores."""
+"""What depends on who owns what: `{other}` is the role that restores."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from cutover.errors import DatabaseError
 from cutover.finding import Finding, Status
 from cutover.postgres import Freeze, check_refused, connect, dump, preflight, write_position
 from cutover.postgres.connection import TAKES_WRITES, forced, parameters, start_up, without_secrets
-from cutover.postgres.replication import Link, lift_guard, link_state
+from cutover.postgres.replication import Link, allow_writes, link_state
 from cutover.rehearsal.postgres import Server
 
 WRITES = "INSERT INTO public.logins (who) VALUES (session_user)"
@@ -111,7 +111,7 @@ def test_the_guard_of_a_copy_is_lifted_all_the_same(make: Make) -> None:
     freeze(there.url)
     link = Link(there.url, there.url)
     assert link_state(link).guarded
-    lift_guard(link)
+    allow_writes(link)
     assert not link_state(link).guarded
     psycopg.connect(there.url).close()
 

@@ -18,14 +18,14 @@ from cutover.postgres.replication import (
     GiveReplicaIdentity,
     Link,
     StartReplication,
-    bring_sequences,
     check_ended,
     check_fence,
     check_following,
     end_replication,
     fill_views,
     link_state,
-    raise_fence,
+    record_switchover_lsn,
+    sync_sequences,
     wait_replayed,
 )
 from cutover.postgres.replication.schema import copy_schema_before
@@ -122,9 +122,9 @@ def fence(link: Link) -> None:
     """Freeze, wait until the copy has it all, set the sequences."""
     freeze = Freeze(link.source_url)
     freeze.apply(freeze.plan())
-    reached = wait_replayed(link, raise_fence(link), timeout_s=30)
+    reached = wait_replayed(link, record_switchover_lsn(link), timeout_s=30)
     assert reached.replayed_s is not None
-    bring_sequences(link)
+    sync_sequences(link)
 
 
 def by_id(findings: list[Finding]) -> dict[str, Finding]:
@@ -238,7 +238,7 @@ def test_a_target_that_holds_rows_is_refused(link: Link) -> None:
 def test_a_fence_is_refused_while_the_source_takes_writes(steady: Link) -> None:
     """A position that is not the last proves nothing."""
     with pytest.raises(ActionRefused, match="still takes writes"):
-        raise_fence(steady)
+        record_switchover_lsn(steady)
 
 
 def test_a_copy_that_stands_still_does_not_reach_the_fence(following: Link) -> None:
@@ -246,8 +246,8 @@ def test_a_copy_that_stands_still_does_not_reach_the_fence(following: Link) -> N
     run(following.target_url, f"ALTER SUBSCRIPTION {following.name} DISABLE")
     freeze = Freeze(following.source_url)
     freeze.apply(freeze.plan())
-    raised = raise_fence(following)
-    with pytest.raises(DatabaseError, match="has not reached the fence"):
+    raised = record_switchover_lsn(following)
+    with pytest.raises(DatabaseError, match="has not reached the switchover LSN"):
         wait_replayed(following, raised, timeout_s=0.5)
     assert closing(check_fence(raised.to_dict(), {}, "x")) == {"REP-fence", "REP-sequences"}
 
@@ -258,7 +258,7 @@ GUARD = "ALTER DATABASE {target} SET default_transaction_read_only = on"
 
 
 @pytest.mark.parametrize(
-    ("where", "statement", "mended", "identifier", "words"),
+    ("where", "statement", "fixed", "identifier", "words"),
     [
         ("target", "ALTER SUBSCRIPTION {name} DISABLE", "ALTER SUBSCRIPTION {name} ENABLE", "REP-tables", "disabled"),
         ("source", FRESH, "DROP TABLE public.fresh", "REP-tables", "not published: public.fresh"),
@@ -269,15 +269,15 @@ GUARD = "ALTER DATABASE {target} SET default_transaction_read_only = on"
     ],
 )  # fmt: skip
 def test_what_goes_wrong_in_between_is_named(
-    steady: Link, where: str, statement: str, mended: str, identifier: str, words: str
+    steady: Link, where: str, statement: str, fixed: str, identifier: str, words: str
 ) -> None:
-    """Each with its own finding, which closes the gate and has a remedy; mended, it is open again."""
+    """Each with its own finding, which closes the gate and has a remedy; fixed, it is open again."""
     names = {"name": steady.name, "target": steady.target_url.rsplit("/", 1)[1]}
     run(getattr(steady, f"{where}_url"), statement.format(**names))
     try:
         found = by_id(check_following(steady, settle_s=0))[identifier]
     finally:
-        run(getattr(steady, f"{where}_url"), mended.format(**names))
+        run(getattr(steady, f"{where}_url"), fixed.format(**names))
     assert found.closes_gate
     assert words in found.observed
     assert found.remedy

@@ -36,14 +36,14 @@ def _link(sides: Sides, *, acl: bool) -> Link:
 
 
 def test_owners_that_are_left_out_are_no_change_of_the_schema(sides: Sides) -> None:
-    """It follows, REP-schema passes and so does the comparison at the fence; a grant that is lost is a change."""
+    """It follows; REP-schema and the comparison at the switchover LSN pass; a grant that is lost is a change."""
     link = _link(sides, acl=True)
     try:
         action = StartReplication(link)
         action.apply(action.plan())
         assert [f.id for f in check_following(link, settle_s=20) if f.closes_gate] == []
         compared = compare(link.source_url, link.target_url, restored=link.restored, live=True)
-        closing = {f.id for f in compared.findings if f.closes_gate}  # sequences are set at the fence
+        closing = {f.id for f in compared.findings if f.closes_gate}  # sequences are set at the switchover LSN
         assert [key for key in closing if not key.startswith("INT-sequence")] == []
         sides[1].run("REVOKE ALL ON shop.users FROM {reader}")
         found = check_schema(link)

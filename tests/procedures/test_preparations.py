@@ -57,7 +57,7 @@ def test_load_goes_to_staging() -> None:
     ],
 )
 def test_load_is_never_sent_where_it_would_hurt(changes: dict[str, Any], says: str | None) -> None:
-    """The source's address, the day's database, a target that nobody called disposable."""
+    """The source's address, the production target database, a target that nobody called disposable."""
     if says is None:
         assert load_target(step(**changes))
         return

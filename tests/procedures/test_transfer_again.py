@@ -145,11 +145,11 @@ def one_unreadable(night: Night) -> Callable[[], None]:
     """One report leads nowhere."""
     (night.reports / "two.pdf").symlink_to("nowhere.pdf")
 
-    def mend() -> None:
+    def fix() -> None:
         (night.reports / "two.pdf").unlink()
         (night.reports / "two.pdf").write_bytes(REPORT)
 
-    return mend
+    return fix
 
 
 def queue_running(night: Night) -> Callable[[], None]:
@@ -163,11 +163,11 @@ def test_what_closed_on_a_file_or_a_queue_is_run_again_without_moving_the_databa
     broken = {store_away: "InstrumentError", store_empty: "GateClosed", one_unreadable: "GateClosed"}
     moved: list[Any] = []
     for break_it, ended in (broken | {queue_running: "ActionRefused"}).items():
-        mend = break_it(night)
+        fix = break_it(night)
         assert night.run() == ended
         assert {f.status for f in night.seen if f.id == "RST-kept"} == ({Status.PASS} if moved else set())
         moved = moved or night.ids()
-        mend()
+        fix()
     assert night.run() == "GO", night.said
     assert night.ids() == moved != []
     for one in ("RST-kept", "RST-data", "OBJ-01", "OBJ-02", "QUE-05", "FRZ-no-writes"):

@@ -29,7 +29,7 @@ GOOD = dict.fromkeys(["QUE-05", "QUE-06", "QUE-07", "QUE-08", "QUE-09", "QUE-14"
 
 @dataclass
 class Homes:
-    """An old and a new home's Redis, and a prefix of one test's own."""
+    """A source's and a target's Redis, and a prefix of one test's own."""
 
     source: str
     target: str
@@ -404,7 +404,7 @@ def test_a_copy_that_broke_off_is_held_still_and_taken_up_again(homes: Homes) ->
 
 
 def test_a_source_that_still_works_is_not_copied(homes: Homes) -> None:
-    """Not paused, or a job under way: it would be done in both homes."""
+    """Not paused, or a job under way: it would be done on both sides."""
     homes.fill()
     with pytest.raises(ActionRefused, match=r"Not paused .*: reports"):
         homes.carry()

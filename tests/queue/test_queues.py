@@ -318,7 +318,7 @@ def test_it_waits_until_the_last_job_is_done(place: Place) -> None:
 
 
 def test_a_paused_queue_needs_no_wait_for_what_cannot_move(place: Place) -> None:
-    """Nobody works it off: said at once, with the reason."""
+    """Nobody processses it: said at once, with the reason."""
     place.add("reports", {})
     pause(place)
     looks: list[Any] = []

@@ -49,7 +49,7 @@ class Names:
 
 @pytest.fixture(scope="module")
 def names() -> Iterator[Names]:
-    """The zone, before the cutover: the public name leads to the old home."""
+    """The zone, before the cutover: the public name leads to the source."""
     with emulator() as endpoint:
         zone = Names(endpoint)
         zone.cname(APP, OLD)

@@ -25,7 +25,7 @@ def log(folder: Path, *visits: tuple[float, str, str, str]) -> Path:
 
 
 def test_it_lasts_from_the_first_refused_write_to_the_first_accepted_one(tmp_path: Path) -> None:
-    """Reads do not count, nor a refusal before which the old home accepted another write."""
+    """Reads do not count, nor a refusal before which the source accepted another write."""
     path = log(
         tmp_path,
         (1.0, "create_twin", "http_5xx", OLD),
@@ -55,7 +55,7 @@ def test_a_refusal_between_two_writes_is_counted_from_the_last_accepted_one(tmp_
 
 
 def test_the_day_of_a_replicated_copy_deploys_before_it_moves() -> None:
-    """The release waits at the new home; the freeze and the switch are parts of notebook 12."""
+    """The release waits on the target; the freeze and the switch are parts of notebook 12."""
     assert notebooks_of("day", "dump") == PHASES["day"]
     day = notebooks_of("day", "replicate")
     assert day == REPLICATED_DAY

@@ -1,4 +1,4 @@
-"""The switch-over of a replicated copy: proven at the fence, or taken back."""
+"""The switch-over of a replicated copy: proven at the switchover LSN, or rolled back."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def test_a_replicated_cutover_loses_nothing_and_says_how_long_writes_were_refuse
     assert refusal(run / "raw" / "load" / "visitors.jsonl", "amazonaws") is not None
     told = next(f for f in findings if f["id"] == "RFS-01")
     assert told["data"]["way"] == "replicate"
-    # How long exactly depends on the machine (benchmarks/refusal.py); longer than this it would have been taken back.
+    # How long exactly depends on the machine (benchmarks/refusal.py); longer than this it would have been rolled back.
     assert 0 < told["data"]["seconds"] < 60 + 30
     assert "Writes refused" in (run / "report.html").read_text()
 
 
 def test_a_copy_that_differs_is_found_at_the_fence_and_users_go_back(tmp_path: Path) -> None:
-    """The switch-over takes itself back: the old home takes writes again, and the copy is still there to look at."""
+    """The switch-over takes itself back: the source takes writes again, and the copy is still there to look at."""
     outputs = tmp_path / "outputs"
     done = rehearse(outputs, "--scenario", "replicated-differs", "--rows", "20000")
     assert done.returncode == 3, done.stdout[-4000:] + done.stderr[-4000:]

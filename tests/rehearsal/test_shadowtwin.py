@@ -301,7 +301,7 @@ def test_without_redis_it_starts_and_says_not_configured(tmp_path: Path, databas
 
 
 def test_a_restarted_worker_takes_up_what_another_left(tmp_path: Path, database: str, valkey: vk.ValkeyServer) -> None:
-    """Jobs that wait and jobs whose worker died are worked off; delayed ones stay."""
+    """Jobs that wait and jobs whose worker died are processed; delayed ones stay."""
     url = valkey.url[:-1] + "2"
     fill_queues(url)
     with stand_in(tmp_path, database, url):

@@ -67,7 +67,7 @@ def visits(folder: Path) -> list[dict[str, Any]]:
 def test_visitors_move_with_the_record(
     tmp_path: Path, route53: tuple[Any, str, int], pg17: pg.Server, valkey: vk.ValkeyServer
 ) -> None:
-    """To the old home, with every request answered; then to the new one, within their cache's second."""
+    """To the source, with every request answered; then to the new one, within their cache's second."""
     point(route53, OLD)
     with (
         loaded_database(pg17) as database,

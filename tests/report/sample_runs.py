@@ -137,7 +137,7 @@ def passing() -> list[tuple[str, Finding]]:
         ("12_data_migration", _passed("TRF-01", "Every object was restored", "0 errors, 3 expected differences")),
         ("14_deploy", _passed("DEP-01", "The service runs the tested image", "shadowtwin:42, 3 of 3 tasks healthy")),
         ("14_deploy", _passed("FLOW-login", "A visitor can sign in", "200 in 0.09 s")),
-        ("15_dns_cutover", _passed("DNS-01", "The name leads to the new home", "4 of 4 resolvers, TTL 60 s")),
+        ("15_dns_cutover", _passed("DNS-01", "The name leads to the target", "4 of 4 resolvers, TTL 60 s")),
         ("16_validation", _passed("TRG-error-rate", "Error rate stays below 5 %", "0.2 % at most", trigger=True)),
         ("16_validation", _passed("TRG-p95", "p95 stays below 3 s", "0.9 s at most", trigger=True)),
     ]
@@ -218,7 +218,7 @@ def lost_rows(outputs: Path) -> Path:
         "0 orphans",
         "4 reports point to messages that are not there",
         "Opening one of these reports fails with an error.",
-        "It follows from INT-03; mend that first.",
+        "It follows from INT-03; fix that first.",
     )
     kept = [(s, f) for s, f in passing() if s[:2] < "14" and f.subject != "public.messages"]
     folder = build(

@@ -61,7 +61,7 @@ def test_it_keeps_the_common_schema(sample, outputs):
 )
 def test_each_status_has_its_element(status, tag, outputs):
     """With the reason in it."""
-    finding = Finding("X-1", "Claim", status, Severity.HIGH, observed="seen so", why="because of this", remedy="mend")
+    finding = Finding("X-1", "Claim", status, Severity.HIGH, observed="seen so", why="because of this", remedy="fix")
     root = suites(sample_runs.build(outputs, [("13_data_integrity", finding)]))
     case = next(c for c in root.iter("testcase") if c.get("name") == "X-1 Claim")
     assert [child.tag for child in case] == ([tag] if tag else [])
@@ -69,7 +69,7 @@ def test_each_status_has_its_element(status, tag, outputs):
         assert "because of this" in case[0].get("message")
     elif tag:
         assert case[0].get("message") == "seen so"
-        assert "What to do: mend" in case[0].text
+        assert "What to do: fix" in case[0].text
 
 
 @pytest.mark.parametrize("state", ["failed", "timeout", "kernel-died", "interrupted", "terminated", "running", ""])

@@ -22,7 +22,7 @@ ADA, GRACE = "arn:aws:iam::012345678901:user/ada", "arn:aws:iam::012345678901:us
 
 def finding(status: Status, severity: Severity = Severity.HIGH, **more: Any) -> Finding:
     """A finding with this status."""
-    return Finding("A-1", "All is well", status, severity, **{"subject": "x", "remedy": "mend it", **more})
+    return Finding("A-1", "All is well", status, severity, **{"subject": "x", "remedy": "fix it", **more})
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_a_live_watch_says_continue(begin: Begin) -> None:
 
 
 def test_a_later_look_at_the_same_thing_counts(begin: Begin) -> None:
-    """In Lab a cell is run again after something was mended; the first look stays in the evidence."""
+    """In Lab a cell is run again after something was fixed; the first look stays in the evidence."""
     step = begin()
     step.record([finding(Status.FAIL)])
     step.record([finding(Status.PASS)])
@@ -169,7 +169,7 @@ def test_findings_are_shown_with_what_to_do(begin: Begin, capsys: pytest.Capture
     shown = capsys.readouterr().out
     assert "Look: 1 PASS, 1 FAIL" in shown
     assert shown.index("! FAIL") < shown.index("PASS  ")
-    assert "do: mend it" in shown
+    assert "do: fix it" in shown
 
 
 def test_a_secret_in_a_finding_reaches_neither_page_nor_file(

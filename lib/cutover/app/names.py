@@ -103,7 +103,7 @@ def _finding(answer: DnsAnswer, target: DnsAnswer, expected: str, most_ttl_s: in
         status = Status.PASS
     return Finding.check(
         "APP-04",
-        "The public name leads to the expected home",
+        "Public name resolves to the expected target",
         status,
         severity=Severity.HIGH,
         subject=f"{answer.hostname} as {answer.resolver} answers",

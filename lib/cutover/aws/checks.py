@@ -1,4 +1,4 @@
-"""One look at the architecture: every requirement, what mends each that does not hold, and the look itself kept."""
+"""One look at the architecture: every requirement, what fixes each that does not hold, and the look itself kept."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from cutover.errors import ExitCode, UsageError
 from cutover.progress import transient
 
 if TYPE_CHECKING:
-    from cutover.postgres import Politeness, Selection
+    from cutover.postgres import LoadLimits, Selection
     from cutover.postgres.integrity.answer import Answer
 
 _URL = "postgresql://user@host:5432/database, service=NAME, env:NAME or file:/path; never with a password in it"
@@ -87,7 +87,7 @@ def compare(
             algorithm=kept.algorithm if kept else "sha256" if audit else "hash",
             catalog=not rows_only,
             selection=_selection(schema, table, exclude),
-            politeness=_politeness(max_load, max_wait, rest, statement_timeout, lock_timeout),
+            load_limits=_load_limits(max_load, max_wait, rest, statement_timeout, lock_timeout),
             map_roles=_roles(map_role, rows_only=rows_only),
         )
     answer = Answer(comparison, strict=strict)
@@ -128,7 +128,7 @@ def fingerprint_(
             jobs=jobs,
             algorithm="sha256" if audit else "hash",
             selection=_selection(schema, table, exclude),
-            politeness=_politeness(max_load, max_wait, rest, statement_timeout, lock_timeout),
+            load_limits=_load_limits(max_load, max_wait, rest, statement_timeout, lock_timeout),
             progress=progress,
         )
     taken.write(file)
@@ -199,10 +199,10 @@ def _roles(given: list[str] | None, *, rows_only: bool) -> dict[str, str]:
     return roles
 
 
-def _politeness(max_load: int | None, max_wait: float, rest: float, statement: float, lock: float) -> Politeness:
-    from cutover.postgres import Politeness  # noqa: PLC0415
+def _load_limits(max_load: int | None, max_wait: float, rest: float, statement: float, lock: float) -> LoadLimits:
+    from cutover.postgres import LoadLimits  # noqa: PLC0415
 
-    return Politeness(
+    return LoadLimits(
         statement_timeout_s=statement or None,
         lock_timeout_s=lock,
         max_load=max_load,

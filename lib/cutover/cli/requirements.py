@@ -71,7 +71,7 @@ def recheck(run: RunName = "last", outputs: Outputs = Path("outputs"), as_json: 
 
 
 def _judged(finding: Finding) -> dict[str, object]:
-    """What was found; what mends it may be written otherwise by another version."""
+    """What was found; what fixes it may be written otherwise by another version."""
     return {name: value for name, value in finding.to_dict().items() if name != "remedy"}
 
 

@@ -85,8 +85,8 @@ def assign(notebooks: list[Declared], given: Mapping[str, Any]) -> dict[str, dic
             if knob in ("migration", "apply"):
                 hint = "give it with --params or --apply"
             raise UsageError(
-                f"The knob {knob} is unknown to {names}.",
-                why="a mistyped knob would leave its default in force, unseen.",
+                f"The parameter {knob} is unknown to {names}.",
+                why="a mistyped parameter would leave its default in force, unseen.",
                 todo=hint,
             )
     return {n.name: {k: convert(k, v, n.knobs[k][0]) for k, v in given.items() if k in n.knobs} for n in notebooks}
@@ -122,7 +122,7 @@ def convert(knob: str, value: Any, annotation: str) -> Any:
             case "dict" | "list" if type(value).__name__ == kind:
                 return value
     raise UsageError(
-        f"The knob {knob} is given {value!r}; it is declared {annotation}.",
+        f"The parameter {knob} is given {value!r}; it is declared {annotation}.",
         todo=f"give {' or '.join(_EXAMPLES.get(k, k) for k in kinds)}",
     )
 

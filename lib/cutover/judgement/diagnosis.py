@@ -120,7 +120,7 @@ RULES: tuple[Rule, ...] = (
         "a restore loses less than a return would",
         database=9,
     ),
-    _rule("the data are the source's", "a restore would lose writes and mend nothing", database=-1, back=-1),
+    _rule("the data are the source's", "a restore would lose writes and fix nothing", database=-1, back=-1),
     _rule(
         "users are hurt",
         "a release is what most often hurts; other rows must show more than that",
@@ -315,7 +315,7 @@ def _argument(row: str, noticed: Mapping[str, str]) -> Argument:
 def _undecided(why: str, arguments: list[Argument], unseen: tuple[str, ...]) -> Diagnosis:
     return Diagnosis(
         issue="Not decidable",
-        method="No way back follows from these findings: mend them, or decide with the technical lead",
+        method="No way back follows from these findings: fix them, or decide with the technical lead",
         row="",
         minutes="0",
         why=why,

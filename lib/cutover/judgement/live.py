@@ -122,7 +122,7 @@ def _sight(table: pd.DataFrame) -> Finding:
     never = f"requests in flight, anything shorter than {period:g} s, and exact percentiles"
     return Finding.check(
         "LIVE-metrics",
-        "CloudWatch tells what the triggers are judged by",
+        "CloudWatch has datapoints for every trigger metric",
         Status.UNKNOWN if unseen else Status.PASS,
         severity=Severity.LOW,
         expected="points of every metric",

@@ -231,7 +231,7 @@ def _refusal(problems: list[Problem], source: str) -> ParamsError:
     return ParamsError(
         f"{count} refused in {source}:\n" + "\n".join(lines),
         why="a value that is not what was meant would migrate the wrong thing or never trip a threshold.",
-        todo="mend the lines named above; `cutover params schema` describes every key.",
+        todo="fix the lines named above; `cutover params schema` describes every key.",
     )
 
 

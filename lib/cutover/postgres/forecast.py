@@ -263,7 +263,7 @@ def _basis(trial: Measured, scale: float, earlier: Sequence[Measured]) -> str:
     )
     return (
         f"{runs}: {trial.rows:,} rows, {size(trial.bytes)} of data in {len(trial.tables)} tables, "
-        f"{trial.total_s:.1f} s with {trial.jobs} jobs; the day's database is {scale:.2f} times as large. "
+        f"{trial.total_s:.1f} s with {trial.jobs} jobs; the production target database is {scale:.2f} times as large. "
         f"The interval: {between}, times the spread among tables, times 10 % for each doubling of the size."
     )
 
@@ -275,7 +275,9 @@ def _thin(trial: Measured, scale: float) -> tuple[str, ...]:
     if trial.bytes < _ENOUGH_BYTES:
         reasons.append(f"it moved only {size(trial.bytes)}, which fit into every cache")
     if not 1 / _FAR < scale < _FAR:
-        reasons.append(f"the day's database is {scale:.1f} times as large: beyond caches, it may behave otherwise")
+        reasons.append(
+            f"the production target database is {scale:.1f} times as large: beyond caches, it may behave otherwise"
+        )
     if trial.resumed:
         reasons.append("the trial went on with an interrupted restore, so part of the work is not in its times")
     return tuple(reasons)

@@ -180,8 +180,8 @@ def _exempt(connection: psycopg.Connection[Any], url: str) -> Finding:
     names = [str(name) for (name,) in roles]
     told = [f"role {name} has {SETTING} = off" for name in names]
     told += [f"subscription {name} writes what another server sends" for (name,) in subscriptions]
-    mend = [sql.SQL("ALTER ROLE {} RESET {};").format(sql.Identifier(n), sql.SQL(SETTING)) for n in names]
-    mend += [sql.SQL("ALTER SUBSCRIPTION {} DISABLE;").format(sql.Identifier(str(name))) for (name,) in subscriptions]
+    fix = [sql.SQL("ALTER ROLE {} RESET {};").format(sql.Identifier(n), sql.SQL(SETTING)) for n in names]
+    fix += [sql.SQL("ALTER SUBSCRIPTION {} DISABLE;").format(sql.Identifier(str(name))) for (name,) in subscriptions]
     return Finding.check(
         "FRZ-exempt",
         "Nobody is exempt from the freeze",
@@ -191,7 +191,7 @@ def _exempt(connection: psycopg.Connection[Any], url: str) -> Finding:
         expected="no role with a setting of its own, no subscription that writes",
         observed="; ".join(told[:10]) or "none",
         why="It goes on writing while the database refuses everybody else.",
-        remedy="\n".join(statement.as_string(None) for statement in mend),
+        remedy="\n".join(statement.as_string(None) for statement in fix),
     )
 
 

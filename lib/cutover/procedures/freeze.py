@@ -204,7 +204,7 @@ def compare_reports(step: Context, *, progress: Listener | None = None) -> list[
     findings = objects.compare(found["source"], found["target"])
     if step.migration.transfer != "replicate" or step.journal.recall(PROVEN_KEY) is None:
         return findings
-    why = "users are at the new home already, and order reports there"
+    why = "users are on the target already, and order reports there"
     return [replace(f, status=Status.NOT_APPLICABLE, why=why, remedy="") if f.id == "OBJ-03" else f for f in findings]
 
 

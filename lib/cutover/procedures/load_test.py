@@ -1,4 +1,4 @@
-"""Where a load test may go: never to the source, nor to the day's database unless params say so; and an earlier one."""
+"""Where a load test may go: never to the source, nor to the production target unless the parameters say so."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def load_target(step: Step) -> str:
     if migration.load.against == "target":
         if not migration.load.target_is_disposable:
             raise UsageError(
-                "load.against: target would write the load's rows into the day's database.",
+                "load.against: target would write the load's rows into the production target database.",
                 why="those rows would be taken for ShadowTwin's own, or be lost with a roll-back.",
                 todo="use against: staging; for a target that holds nothing of worth, add target_is_disposable: true.",
             )
@@ -54,7 +54,7 @@ def load_target(step: Step) -> str:
         day = [step.resolve(r) for r in (migration.source.database_url, migration.target.database_url)]
         if any(same_database(staging, one) for one in day):
             raise UsageError(
-                "staging.database_url is the source's or the day's database.",
+                "staging.database_url is the source's or the production target database.",
                 why="the load writes; its rows would stand among ShadowTwin's own.",
                 todo="give staging a database of its own.",
             )

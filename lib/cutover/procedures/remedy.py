@@ -1,4 +1,4 @@
-"""What a run found wrong, as the script that mends it: from its findings and its recorded responses, offline."""
+"""What a run found wrong, as the script that fixes it: from its findings and its recorded responses, offline."""
 
 from __future__ import annotations
 

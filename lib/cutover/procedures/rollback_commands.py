@@ -108,7 +108,7 @@ def _application(known: Known) -> WayBack:
     before = _before_deploy(known.journal.entries("change-begun"))
     ecs = known.migration.expect.ecs
     if before is None:
-        note = "nothing has been deployed by this migration yet: hold the release, mend it, and run this step again"
+        note = "nothing has been deployed by this migration yet: hold the release, fix it, and run this step again"
         return WayBack(notes=(note,), nothing_forward=True)
     service = ("--cluster", ecs.cluster, "--service", ecs.service)
     last_good = str(before.get("task_definition") or "")

@@ -1,7 +1,7 @@
-"""The switch-over of a replicated copy: writers are stopped, the copy is proven, and they go on at the new home.
+"""The switch-over of a replicated copy: writers are stopped, the copy is proven, and they continue on the target.
 
 One change with one approval, because users are refused while it lasts: a person asked in its middle would keep them
-out. Whatever fails before the new home takes writes is taken back by itself, and users go on where they were.
+out. Whatever fails before the target accepts writes is rolled back automatically, and users go on where they were.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from cutover.step import Context
 _APPROVER = "as a part of the switch-over"
 
 
-class TakenBack(Exception):
+class RolledBack(Exception):
     """The switch-over cannot go on; what was done is undone."""
 
 
@@ -52,7 +52,7 @@ class Limits:
     """How long things may take, seconds.
 
     Attributes:
-        refusal: writes are refused for no longer than this before the new home takes them, or users go back.
+        refusal: writes are refused for no longer than this before the target takes them, or users go back.
         drain: jobs under way may take so long to end.
     """
 
@@ -77,7 +77,7 @@ class _Progressing:
 
 
 class SwitchOver:
-    """Stop the writers, wait for the copy, prove it, let the writers go on at the new home.
+    """Stop the writers, wait for the copy, prove it, let the writers continue on the target.
 
     Args:
         step: where it is at work; its parts are journaled as changes of their own, so that each has its way back.
@@ -114,10 +114,10 @@ class SwitchOver:
         state = replication.link_state(link)
         switched = self._parts[-1][1].empty and state.nothing and not state.guarded
         own = (
-            "wait for the fence; sequences to their exact values",
-            "compare every object and every row at the fence; users go back to the old home when anything differs",
+            "wait for the switchover LSN; sequences to their exact values",
+            "compare every object and row at the switchover LSN; users go back to the source when anything differs",
             f"DROP SUBSCRIPTION {link.name}; pg_drop_replication_slot('{link.name}'); DROP PUBLICATION {link.name}",
-            "let the new home's database take writes",
+            "let the target database accept writes",
         )
         requests = [request for _, plan in self._parts[:-1] for request in plan.requests]
         requests += [{"call": "replication", "arguments": {"step": one}} for one in own]
@@ -125,20 +125,20 @@ class SwitchOver:
         return Plan(
             self.name,
             link.subject,
-            "the writers are at the new home already"
+            "the switchover is complete"
             if switched
             else f"move the writers: refused from the maintenance mode to the switch of the name, at most "
             f"{self._limits.refusal:g} s, or users go back",
             tuple(requests),
             before={action.name: dict(plan.before) for action, plan in self._parts},
             after={action.name: dict(plan.after) for action, plan in self._parts},
-            undo="until the new home takes writes: by itself, users go on at the old home and the copy goes on "
-            "following; after that: the way back of notebook 90, and what users wrote at the new home is lost",
+            undo="until the target accepts writes: by itself, users continue on the source and the copy goes on "
+            "following; after that: the way back of notebook 90, and what users wrote on the target is lost",
             empty=switched,
         )
 
     def apply(self, plan: Plan) -> Mapping[str, Any]:
-        """Do it all, or take it all back; never half.
+        """Do it all, or roll it all back; never half.
 
         Raises:
             ActionRefused: nothing follows the source, so there is nothing to switch to.
@@ -156,7 +156,7 @@ class SwitchOver:
             if run.released:
                 raise
             self._take_back(run, error)
-            if not isinstance(error, (TakenBack, CutoverError)):
+            if not isinstance(error, (RolledBack, CutoverError)):
                 raise
             self._findings = [*run.findings, taken_back(self._link.subject, error, run.timeline)]
             return {"switched": False, "reason": str(error), "timeline": run.timeline}
@@ -169,14 +169,14 @@ class SwitchOver:
         return {"switched": True, "timeline": run.timeline, "refusal": refusal, "views": views}
 
     def verify(self, change: Change) -> list[Finding]:
-        """What was seen at the fence and after it; for a switch-over of an earlier run, what can be seen now."""
+        """What was seen at the switchover LSN and after it; for one of an earlier run, what can be seen now."""
         return self._findings if self._findings is not None else self._after()
 
     def undo(self, change: Change) -> Mapping[str, Any]:
         """Not by a program: see notebook 90."""
         raise ActionRefused(
-            "A switch-over is not taken back by a program: users write at the new home.",
-            why="what they wrote there is not on the old home.",
+            "Cannot undo a completed switchover automatically: the target has accepted writes.",
+            why="what users wrote on the target is not on the source.",
             todo="open notebooks/90_rollback_decision.ipynb: it names the way back and what it costs.",
         )
 
@@ -196,7 +196,7 @@ class SwitchOver:
         """
         proven = proven_at_fence(self._step.journal, self._link)
         if proven.get("released"):
-            return proven  # users may write at the new home already: never back, never compared again
+            return proven  # users may write on the target already: never back, never compared again
         if replication.link_state(self._link).subscription:
             return {}
         raise ActionRefused(
@@ -212,7 +212,7 @@ class SwitchOver:
         return replace(movement(before, now), schema=False).words()
 
     def _fence_and_prove(self, run: _Progressing) -> None:
-        """Everything up to the point where the new home may take writes; raises TakenBack when it may not."""
+        """Everything up to the point where the target may take writes; raises RolledBack when it may not."""
         step, link = self._step, self._link
         run.from_at = datetime.now(UTC).isoformat()
         replication.resume_replication(link)  # an attempt that was killed may have paused it
@@ -224,14 +224,14 @@ class SwitchOver:
             run.mark(action.name)
         freeze, frozen = run.done[-1]
         self._require(run, freeze.verify(frozen))
-        fence = replication.raise_fence(link)
+        fence = replication.record_switchover_lsn(link)
         fence = replication.wait_replayed(link, fence, timeout_s=self._left(run), progress=self._progress)
-        sequences = replication.bring_sequences(link)
+        sequences = replication.sync_sequences(link)
         run.mark("fence reached")
         position = postgres.write_position(link.source_url, settle_s=0)  # nobody is left who could report late
         with ThreadPoolExecutor(max_workers=1) as beside:
             copied = beside.submit(objects.copy, **report_locations(self._step.migration))
-            # Refused while it can still be taken back, where the new home's queues hold other jobs.
+            # Refused while it can still be rolled back, where the target's queues hold other jobs.
             jobs = beside.submit(self._carry().plan)
             compared = self._compare()
             failed, run.jobs = copied.result().failed, jobs.result()
@@ -255,13 +255,13 @@ class SwitchOver:
         replication.pause_replication(link)
         step.journal.remember(PROVEN_KEY, proven_at_fence(step.journal, link) | {"released": True})
         run.released = True
-        replication.lift_guard(link)
+        replication.allow_writes(link)
         run.mark("new home takes writes")
         try:
             self._make(self._carry(), jobs)
-        except CutoverError as error:  # the jobs are safe at the old home; users wait
+        except CutoverError as error:  # the jobs are safe on the source; users wait
             run.findings.append(carried(jobs, error))
-        else:  # not compared again: the new home's workers are at them already
+        else:  # not compared again: the target's workers are at them already
             run.findings.append(carried(jobs))
         action, plan = self._parts[-1]
         change = self._make(action, plan)
@@ -269,7 +269,7 @@ class SwitchOver:
         run.mark(action.name)
 
     def _end(self, run: _Progressing) -> None:
-        """With users at the new home: nothing of the replication stays, and nothing was written behind the fence."""
+        """With users on the target: the replication is removed, and nothing was written after the switchover LSN."""
         step, link = self._step, self._link
         proven = proven_at_fence(step.journal, link)
         if late := self._written_since(proven):
@@ -305,11 +305,11 @@ class SwitchOver:
         """Seconds until users go back.
 
         Raises:
-            TakenBack: none are left.
+            RolledBack: none are left.
         """
         left = self._limits.refusal - (time.monotonic() - run.began)
         if left <= 0:
-            raise TakenBack(f"writes were refused for {self._limits.refusal:g} s, the most that was allowed")
+            raise RolledBack(f"writes were refused for {self._limits.refusal:g} s, the most that was allowed")
         return left
 
     def _require(self, run: _Progressing, findings: list[Finding]) -> None:
@@ -317,7 +317,7 @@ class SwitchOver:
         closed = [f for f in findings if f.closes_gate]
         if closed:
             more = f" (and {len(closed) - 1} more)" if len(closed) > 1 else ""
-            raise TakenBack(closed[0].sentence() + more)
+            raise RolledBack(closed[0].sentence() + more)
 
     def _make(self, action: Action, plan: Plan) -> Change:
         """One part, journaled and kept as evidence like any change: it must have its own way back."""
@@ -365,7 +365,7 @@ class SwitchOver:
         self._step.run.write(f"plan/{self._step.name}-{self.name}-{action.name}.json", about)
 
     def _first_write(self, run: _Progressing) -> dict[str, Any]:
-        """From the first refused write to the first one that the new home took: signing in writes a session."""
+        """From the first refused write to the first one thon the target took: signing in writes a session."""
         accepted = first_accepted_write(self._step, self._account)
         if accepted:
             run.mark("first write accepted")

@@ -44,10 +44,10 @@ def refusal_finding(hostname: str, refusal: Mapping[str, Any], forecast: Mapping
         Status.UNKNOWN if seconds is None else Status.PASS,
         Severity.MEDIUM,
         hostname,
-        "from the first refused write to the first one that the new home took",
+        "from the first refused write to the first one thon the target took",
         (f"{seconds:.1f} s by `transfer: {way}`, from {refusal.get('from')} to {refusal.get('to')}" + beside)
         if seconds is not None
-        else "the new home took no write while it was looked at",
+        else "the target accepted no write while it was looked at",
         "Visitors whose resolver still keeps the old answer are refused for up to the TTL longer.",
         data={k: v for k, v in {**refusal, "by_dump_at_least": by_dump}.items() if v is not None},
     )
@@ -57,7 +57,7 @@ def takes_writes(subject: str, *, guarded: bool) -> Finding:
     """Whether the target's database still refuses users' writes. Finding id: SWO-02."""
     return Finding(
         "SWO-02",
-        "The new home's database takes writes",
+        "Target database accepts writes",
         Status.FAIL if guarded else Status.PASS,
         Severity.BLOCKER,
         subject,
@@ -73,14 +73,14 @@ def taken_back(subject: str, error: BaseException, timeline: Mapping[str, float]
     """The switch-over was undone: users are at the source. Finding id: SWO-01."""
     return Finding(
         "SWO-01",
-        "The writers were moved to the new home",
+        "Switchover to the target",
         Status.FAIL,
         Severity.BLOCKER,
         subject,
-        "the copy proven at the fence, and the name switched",
-        f"taken back after {timeline.get('taken back', 0):.1f} s: {str(error).splitlines()[0]}",
-        "Users are at the old home again, which takes writes; the copy goes on following where it still can.",
-        "Mend what is named, then run this notebook again; nothing was lost.",
+        "the copy proven at the switchover LSN, and the name switched",
+        f"aborted and rolled back after {timeline.get('rolled back', 0):.1f} s: {str(error).splitlines()[0]}",
+        "Users are on the source again, which accepts writes; the copy goes on following where it still can.",
+        "Fix what is named, then run this notebook again; nothing was lost.",
         data={"timeline": dict(timeline)},
     )
 
@@ -104,14 +104,14 @@ def behind_the_fence(subject: str, late: list[str]) -> Finding:
     """Rows that only the source has. Finding id: SWO-late."""
     return Finding(
         "SWO-late",
-        "Nothing was written to the source behind the fence",
+        "No writes on the source after the switchover LSN",
         Status.FAIL,
         Severity.BLOCKER,
         subject,
         "no write after the comparison",
         "; ".join(late[:10]),
-        "It is on the old home only: the new home took over without it.",
-        "Find the rows (the tables are named; the source is frozen) and insert them at the new home by hand.",
+        "These rows exist only on the source and were not replicated.",
+        "Find the rows (the tables are named; the source is frozen) and insert them on the target by hand.",
     )
 
 
@@ -126,7 +126,7 @@ def views_not_filled(subject: str, error: CutoverError) -> Finding:
         "each refreshed",
         error.what,
         "They show what they held when the copy was begun.",
-        "REFRESH MATERIALIZED VIEW … on the new home's database",
+        "REFRESH MATERIALIZED VIEW … on the target's database",
     )
 
 
@@ -135,14 +135,14 @@ def carried(plan: Plan, error: CutoverError | None = None) -> Finding:
     lost = error is not None
     return Finding(
         "SWO-queues",
-        "Jobs that wait for later were carried over",
+        "Delayed jobs were carried over",
         Status.FAIL if lost else Status.PASS,
         Severity.HIGH,
         plan.subject,
         plan.summary,
         error.what if error is not None else plan.summary,
-        "They are still in the old home's queues, where nobody works them off." if lost else "",
-        (error.todo or "See which jobs they are with read_queues, and add them at the new home.") if error else "",
+        "They are still in the source's queues, where no worker processes them." if lost else "",
+        (error.todo or "See which jobs they are with read_queues, and add them on the target.") if error else "",
     )
 
 

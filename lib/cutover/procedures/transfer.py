@@ -242,7 +242,7 @@ def compare_databases(
 ) -> postgres.Comparison:
     """Every object and row of the target against the source as of the dump's own instant.
 
-    Without a fingerprint of that instant the source is read as it is now. Once users write at the new home of a
+    Without a fingerprint of that instant the source is read as it is now. Once users write on the target of a
     replicated copy, it is the comparison that notebook 12 made.
 
     Args:
@@ -272,7 +272,7 @@ def compare_databases(
 
 
 def _kept_comparison(step: Context) -> postgres.Comparison:
-    """The comparison at the fence, from the folder of the run that made it or from this one; else an empty one."""
+    """The comparison at the switchover LSN, from the folder of the run that made it, or this one; else an empty one."""
     made = str(proven_at_fence(step.journal, link_of(step.migration)).get("run", ""))
     for folder in (step.run.path.parent / made, step.run.path):
         with suppress(OSError, ValueError):
@@ -283,9 +283,9 @@ def _kept_comparison(step: Context) -> postgres.Comparison:
 
 
 def _proven(step: Context, kept: postgres.Comparison) -> Finding:
-    """What notebook 12 proved at the fence; UNKNOWN where its comparison is not on this machine."""
+    """What notebook 12 proved at the switchover LSN; UNKNOWN where its comparison is not on this machine."""
     proven = proven_at_fence(step.journal, link_of(step.migration))
-    title, fence, run = "The copy was proven at the fence", proven["fence"], proven["run"]
+    title, fence, run = "The copy was proven at the switchover LSN", proven["fence"], proven["run"]
     status = Status.PASS if kept.findings else Status.UNKNOWN
     return Finding(
         "SWO-03",
@@ -315,7 +315,7 @@ def check_flows(step: Context, account: aws.Account) -> list[Finding]:
 
 
 def check_refusal(step: Context, account: aws.Account) -> list[Finding]:
-    """How long users' writes were refused, from the first thing that refused them to the new home's first write."""
+    """How long users' writes were refused, from the first thing that refused them to the target's first write."""
     migration = step.migration
     known = step.journal.recall(REFUSAL_KEY) if replicates(migration) else None
     if known is None:

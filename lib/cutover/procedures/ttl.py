@@ -29,7 +29,7 @@ def check_ttl_lowered(step: Context, now: datetime | None = None) -> list[Findin
     now = now or datetime.now(UTC)
     remembered = step.journal.recall(_KEY)
     title = "Every resolver has forgotten the answer with the old TTL"
-    why = "until one old TTL has passed since it was lowered, some users stay on the old home after the switch"
+    why = "until one old TTL has passed since it was lowered, some users stay on the source after the switch"
     if not remembered:
         return [
             Finding(

@@ -20,7 +20,7 @@ from cutover.step.context import attach
 
 _PROBE_TIMEOUT_S = 5.0
 ACCEPTED_S = 60.0
-"""Seconds to wait for the new home's first accepted write; its pool must come back to a database that takes writes."""
+"""Seconds to wait for the target's first accepted write; its pool must come back to a database that takes writes."""
 _RESOLVERS_S = 65.0
 """A resolver may keep the old answer for its TTL, which is at most 60 s on the day (DNS-01)."""
 

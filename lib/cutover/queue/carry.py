@@ -1,4 +1,4 @@
-"""Carrying the queues over: what waits at the old home, now or until later, is worked off at the new one."""
+"""Carrying the queues over: what waits on the source, now or until later, is processed on the target."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class CarryQueues:
     time nothing happens. A queue at the target that holds other jobs is never touched.
 
     Args:
-        source_url: the old home's Redis; its queues must be paused.
-        target_url: the new home's.
+        source_url: the source's Redis; its queues must be paused.
+        target_url: the target's.
         prefix: BullMQ's key prefix, the same on both sides.
         paused_before: which queues stood still before the freeze; those that are paused now when left out.
         progress: told how many keys of each queue are copied (stage `carry`).
@@ -127,7 +127,7 @@ class CarryQueues:
             if not now.empty and now.digest != told["digest"]:
                 raise ActionRefused(
                     f"The queue {name} at {shown(self._target)} is not as it was carried over.",
-                    why="jobs were worked off or added there; removing them would lose or repeat work.",
+                    why="jobs were processed or added there; removing them would lose or repeat work.",
                     todo=f"compare by hand: redis-cli -u … --scan --pattern '{self._prefix}:{name}:*'",
                 )
         try:
@@ -190,14 +190,14 @@ class CarryQueues:
         if running:
             raise ActionRefused(
                 f"Not paused at {shown(self._source)}: {', '.join(running)}.",
-                why="a job that a worker takes during the copy would be done in both homes.",
+                why="a job that a worker takes during the copy would be done on both sides.",
                 todo="run 11_write_freeze with apply: it pauses every queue",
             )
         busy = [f"{n} ({len(active)})" for n, q in source.items() if (active := _in_state(q, "active"))]
         if busy:
             raise ActionRefused(
                 f"Jobs are being worked on at {shown(self._source)}: {', '.join(busy)}.",
-                why="they would be done in both homes.",
+                why="they would be done on both sides.",
                 todo="run 11_write_freeze again, with a longer drain; it names jobs whose worker is gone",
             )
 
@@ -210,7 +210,7 @@ class CarryQueues:
             raise ActionRefused(
                 f"Jobs wait in {', '.join(listening)}, and workers already listen for them at {shown(self._target)}.",
                 why="they would start at once, on data that is not proven yet.",
-                todo="let the source finish them (11_write_freeze with a longer `drain`), or stop the new home's "
+                todo="let the source finish them (11_write_freeze with a longer `drain`), or stop the target's "
                 "workers first: aws ecs update-service --desired-count 0 …",
             )
 
@@ -247,7 +247,7 @@ class CarryQueues:
         raise ActionRefused(
             f"The queue {here.name} at {shown(self._target)} holds other jobs: "
             f"{'; '.join([*found.extra, *found.changed, *found.missing][:SHOWN])}.",
-            why="jobs that were worked off there would be done a second time, and jobs of its own would be mixed in.",
+            why="jobs that were processed there would be done a second time, and jobs of its own would be mixed in.",
             todo="when nothing there is wanted: redis-cli -u … --scan --pattern "
             f"'{self._prefix}:{here.name}:*' | xargs redis-cli -u … UNLINK; redis-cli -u … DEL {self._note(here.name)}",
         )

@@ -19,7 +19,7 @@ _WORKED_OFF = frozenset({"waiting", "prioritized", "active", "completed", "faile
 
 @dataclass(slots=True)
 class Differences:
-    """What is not the same in two homes' queues, in words that name queue, job and difference."""
+    """What is not the same in the queues of source and target, in words that name queue, job and difference."""
 
     missing: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -144,7 +144,7 @@ def _compare(source: Contents, target: Contents, now_ms: float, found: Differenc
 
 
 def _came_due(ours: Job, theirs: Job, now_ms: float) -> bool:
-    """Whether the two differ because the job came due on one side and is being, or was, worked off."""
+    """Whether the two differ because the job came due on one side and is being, or was, processed."""
     delayed, other = (ours, theirs) if ours.state == "delayed" else (theirs, ours)
     return delayed.due_ms is not None and delayed.due_ms <= now_ms and other.state in _WORKED_OFF
 
@@ -187,7 +187,7 @@ _WORDS = {
         _AGAIN,
     ),
     "QUE-09": (
-        "The target's queues take up work as they did before the freeze",
+        "The target's queues paused state matches the pre-freeze state",
         "a queue that nobody resumes works nothing off; one that runs too early works on unproven data",
         "per queue: await queue.resume() or await queue.pause()",
     ),

@@ -296,7 +296,7 @@ def _places(states: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
     placed: dict[str, tuple[str, float]] = {}
     for part, state in _SORTED.items():
         placed |= {text(job): (state, score) for job, score in states.get(part) or ()}
-    # The end of a list is worked off first; of the two lists of a paused queue, `paused` is the older.
+    # The end of a list is processed first; of the two lists of a paused queue, `paused` is the older.
     waiting = [*(states.get("wait") or ()), *(states.get("paused") or ())]
     waiting = [job for job in waiting if not _MARKER.fullmatch(text(job))]
     for state, queue in (("waiting", waiting), ("active", states.get("active") or ())):

@@ -24,9 +24,9 @@ class QueueDepth:
 
     Attributes:
         name: the queue.
-        waiting: to be worked off next, those of a paused queue and prioritised ones included.
+        waiting: to be processed next, those of a paused queue and prioritised ones included.
         active: taken by a worker.
-        delayed: to be worked off later.
+        delayed: to be processed later.
         completed: done and kept.
         failed: given up and kept.
         paused: whether workers take no new jobs.
@@ -86,7 +86,7 @@ def check_drained(
         redis_url: the source's Redis.
         timeout_s: seconds.
         prefix: BullMQ's key prefix.
-        carried: what is left is carried over to the new home (`CarryQueues`): nothing that waits is lost.
+        carried: what is left is carried over to the target (`CarryQueues`): nothing that waits is lost.
         progress: called with the depths after each look.
 
     Returns:
@@ -175,7 +175,7 @@ def _left_behind(redis_url: str, queues: Sequence[QueueDepth], carried: bool) ->
     waiting = {q.name: q.waiting + q.waiting_children for q in queues if q.waiting or q.waiting_children}
     delayed = {q.name: q.delayed for q in queues if q.delayed}
     paused = [q.name for q in queues if q.paused and q.name in waiting]
-    hint = f" Paused, so nobody works them off: {', '.join(paused)}." if paused else ""
+    hint = f" Paused, so nobody processses them: {', '.join(paused)}." if paused else ""
     return [
         _behind(redis_url, "QUE-02", waiting, carried, "let the workers finish them." + hint),
         _behind(
@@ -183,13 +183,13 @@ def _left_behind(redis_url: str, queues: Sequence[QueueDepth], carried: bool) ->
             "QUE-03",
             delayed,
             carried,
-            "add them again at the new home after the cutover, or accept that they are dropped.",
+            "add them again on the target after the cutover, or accept that they are dropped.",
         ),
     ]
 
 
 def _behind(redis_url: str, identifier: str, left: dict[str, int], carried: bool, remedy: str) -> Finding:
-    later = "they are carried over to the new home once its database is filled; QUE-05 to QUE-08 say whether all came"
+    later = "they are carried over to the target once its database is filled; QUE-05 to QUE-08 say whether all came"
     status = Status.PASS if not left else Status.NOT_DUE if carried else Status.FAIL
     return Finding(
         id=identifier,
@@ -199,7 +199,7 @@ def _behind(redis_url: str, identifier: str, left: dict[str, int], carried: bool
         subject=shown(redis_url),
         expected="0 jobs" + (", or carried over" if carried else ""),
         observed=", ".join(f"{name}: {count}" for name, count in left.items()) or "0 jobs",
-        why=later if carried else "the queue is not copied: what is in it at the cutover is never worked off again",
+        why=later if carried else "the queue is not copied: what is in it at the cutover is never processed again",
         remedy=remedy if status is Status.FAIL else "",
         guide=GUIDE_LINE,
         data={"jobs": left},

@@ -220,7 +220,7 @@ class Reaper:
 
 
 def sweep() -> list[Path]:
-    """Clear up behind owners that died together with their reapers; the books that were worked off."""
+    """Clear up behind owners that died together with their reapers; the books that were processed."""
     folder = places.root() / "books"
     done = []
     for book in sorted(folder.glob("*-*-*")) if folder.is_dir() else []:

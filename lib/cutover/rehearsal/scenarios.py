@@ -77,7 +77,7 @@ SCENARIOS = {
         ),
         Scenario(
             "replicated-differs",
-            "a row is gone from the copy: found at the fence, users are let back in by themselves: NO_GO",
+            "a row is gone from the copy: found at the switchover LSN, users are let back in by themselves: NO_GO",
             (*PHASES["replicate"], "14_deploy", "12_data_migration"),
             Verdict.NO_GO,
             ("SWO-01",),

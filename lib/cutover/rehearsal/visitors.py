@@ -236,8 +236,8 @@ class Refusal:
     """What visitors felt of the move: between these two their writes were refused.
 
     Attributes:
-        first_refused_s: when the first write was sent that was refused and followed by no accepted one at the old home.
-        first_accepted_s: when the new home answered its first accepted write.
+        first_refused_s: when the first write was sent that was refused and followed by no accepted one on the source.
+        first_accepted_s: when the target answered its first accepted write.
         refused: how many writes were refused in between.
     """
 
@@ -252,7 +252,7 @@ class Refusal:
 
 
 def refusal(log: Path, new_home: str) -> Refusal | None:
-    """How long visitors' writes were refused, from their log; None when the new home accepted none.
+    """How long visitors' writes were refused, from their log; None when the target accepted none.
 
     Args:
         log: what visitors wrote.

@@ -79,18 +79,18 @@ def todo(record: Record) -> list[str]:
     if record.next:
         return list(record.next)
     first = record.deciding[0] if record.deciding else None
-    mend = f"Mend {first.id} ({first.title}); how is said under the finding below." if first else ""
+    fix = f"Fix {first.id} ({first.title}); how is said under the finding below." if first else ""
     return [
         text
         for text in {
             "GO": ["Go on with the next step of the runbook."],
             "CONTINUE": ["Go on watching until the end of the validation window."],
-            "NO_GO": ["Do not start the next step.", mend, "Then run this phase again."],
+            "NO_GO": ["Do not start the next step.", fix, "Then run this phase again."],
             "ROLLBACK": [
                 "Open `notebooks/90_rollback_decision.ipynb`: it names the way back and prints its command.",
                 "Tell the contacts below that visitors are affected.",
             ],
-            "INCONCLUSIVE": ["Do not start the next step.", mend.replace("Mend", "Make it possible to look at")],
+            "INCONCLUSIVE": ["Do not start the next step.", fix.replace("Fix", "Make it possible to look at")],
             "PLAN": ["Read the planned changes below, then run again with `--apply`."],
             "WAITING": [f"Look at the planned changes below, then `cutover approve {record.id} STEP`."],
         }[record.shown]

@@ -12,7 +12,7 @@ ENOUGH = 2_000
 VERDICTS: dict[str, tuple[str, str, str]] = {
     "GO": ("GO", "✓", "Everything that had to be shown was shown. The next step may begin."),
     "CONTINUE": ("CONTINUE", "✓", "No rollback trigger fired. Go on watching."),
-    "NO_GO": ("NO GO", "✕", "Something was looked at and is wrong. Do not go on until it is mended."),
+    "NO_GO": ("NO GO", "✕", "Something was looked at and is wrong. Do not go on until it is fixed."),
     "ROLLBACK": ("ROLLBACK", "↩", "A rollback trigger fired. Go back by the way that is named below."),
     "INCONCLUSIVE": ("INCONCLUSIVE", "?", "Something that must be known could not be looked at. Do not go on yet."),
     "PLAN": ("PLAN", "☰", "This run only shows what it would change. Nothing was changed, and nothing is judged."),

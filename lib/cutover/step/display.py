@@ -152,13 +152,13 @@ def plan(planned: Plan, state: str) -> None:
             else ""
         )
         + (f"<details><summary>exact calls</summary><pre>{escape(calls)}</pre></details>" if calls else "")
-        + (f"To take it back: {escape(planned.undo)}<br>" if planned.undo else "")
+        + (f"To undo it: {escape(planned.undo)}<br>" if planned.undo else "")
         + f"<small>plan {planned.hash[:12]}</small></div>"
     )
     lines = [f"-- {planned.action} · {state}: {planned.summary} [{planned.subject}]"]
     lines += [f"   {k}: {old} -> {'same' if old == new else new}" for k, old, new in changed]
     lines += [f"   {line}" for line in calls.splitlines()]
-    lines += [f"   to take it back: {planned.undo}"] if planned.undo else []
+    lines += [f"   to undo it: {planned.undo}"] if planned.undo else []
     emit(html, "\n".join([*lines, f"   plan {planned.hash[:12]}"]))
 
 

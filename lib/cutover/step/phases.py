@@ -36,7 +36,7 @@ REPLICATED_DAY = (
     "15_dns_cutover",
     "16_validation",
 )
-"""The day with `transfer: replicate`: the release waits at the new home before anybody is refused, and the freeze and
+"""The day with `transfer: replicate`: the release waits on the target before anybody is refused, and the freeze and
 the switch of the name are parts of 12."""
 
 WHEN = {

@@ -70,7 +70,7 @@ def _hold(migration: Any, given: Mapping[str, Any], digest: str, *, apply: bool,
         raise ParamsError(
             "This notebook does not work with the parameters that it was given: " + _difference(received, given) + ".",
             why="whatever it says and does would be of another platform than the run is named for.",
-            todo="a later cell sets `migration` again, or the tag `parameters` is on another cell: mend the notebook, "
+            todo="a later cell sets `migration` again, or the tag `parameters` is on another cell: fix the notebook, "
             "or bring it back from git (git diff notebooks/ shows what changed), then run again",
         )
     if apply and not allowed:

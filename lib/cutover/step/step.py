@@ -272,10 +272,12 @@ def _check_knobs(knobs: Mapping[str, Any]) -> None:
     """What `papermill -p` turns into something else than was meant."""
     for name, value in knobs.items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"The knob {name} is {value}.", why="no threshold is ever compared with it truly.")
+            raise UsageError(
+                f"Parameter {name} is NaN or infinite: {value}.", why="comparisons with NaN are always false."
+            )
         if isinstance(value, str) and value.lower() in ("true", "false", "yes", "no", "on", "off", "none", "null"):
             raise UsageError(
-                f"The knob {name} is the text {value!r}.",
+                f"Parameter {name} is the text {value!r}.",
                 why="papermill -p passes it as text, and any text counts as true.",
                 todo=f"papermill -y '{name}: {value.lower()}', or cutover run -p {name} {value.lower()}",
             )

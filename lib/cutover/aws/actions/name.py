@@ -1,4 +1,4 @@
-"""Changes of the public name in Route 53: lower its TTL ahead of time, point it at another home, and back."""
+"""Changes of the public name in Route 53: lower its TTL ahead of time, point it at another target, and back."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class _Name:
                 subject=f"{self.hostname}, change {identifier}",
                 expected="INSYNC",
                 observed=state,
-                note="while the change is pending, visitors are sent to either home",
+                note="while the change is pending, visitors are sent to either side",
                 remedy=f"aws route53 get-change --id {identifier}",
             ),
         ]
@@ -151,7 +151,7 @@ class SwitchDns(_Name):
 
     Args:
         account: whose zone.
-        target: the load balancer's name or DNS name; another host name becomes a CNAME (the way back to the old home).
+        target: the load balancer's name or DNS name; another host name becomes a CNAME (the way back to the source).
             The balancer of the parameters when None.
         ttl_s: of a CNAME; an alias has none.
     """
@@ -176,7 +176,7 @@ class SwitchDns(_Name):
             raise AwsError(
                 f"{self.hostname} has no record to switch.",
                 why="without the old record there is no way back to record",
-                todo="create it first, with a TTL of 60 s, pointing at the old home",
+                todo="create it first, with a TTL of 60 s, pointing on the source",
             )
         batch = self._batch(now, wanted, f"cutover of {self.hostname}")
         inverse = self._batch(wanted, now, f"way back of {self.hostname}")
@@ -266,7 +266,7 @@ class LowerTtl(_Name):
         zone = self._zone()
         now = self._records(zone)
         if not now:
-            raise AwsError(f"{self.hostname} has no record.", todo="create it first, pointing at the old home")
+            raise AwsError(f"{self.hostname} has no record.", todo="create it first, pointing on the source")
         timed = [r for r in now if "TTL" in r]
         wanted = [{**r, "TTL": self.ttl_s} if "TTL" in r else dict(r) for r in now]
         old = max((int(r["TTL"]) for r in timed), default=0)

@@ -12,12 +12,12 @@ def _role(site: Site, name: str, service: str) -> Call:
     return call("iam", "create_role", RoleName=name, AssumeRolePolicyDocument=trust, Tags=site.tags)
 
 
-def _attach(role: str, policy: str, mends: str = "") -> Call:
+def _attach(role: str, policy: str, fixes: str = "") -> Call:
     arn = f"arn:aws:iam::aws:policy/service-role/{policy}"
-    return call("iam", "attach_role_policy", mends=mends, RoleName=role, PolicyArn=arn)
+    return call("iam", "attach_role_policy", fixes=fixes, RoleName=role, PolicyArn=arn)
 
 
-@resource("execution-role", "the role that fetches image and secrets", mends="IAM-01..03", gives="EXECUTION_ROLE")
+@resource("execution-role", "the role that fetches image and secrets", fixes="IAM-01..03", gives="EXECUTION_ROLE")
 def execution_role(site: Site) -> list[Call]:
     """The policy names this migration's secrets, not `*`."""
     name = site.expect.ecs.execution_role
@@ -26,12 +26,12 @@ def execution_role(site: Site) -> list[Call]:
     return [
         _role(site, name, "ecs-tasks.amazonaws.com"),
         _attach(name, site.expect.iam.execution_policy, "IAM-02"),
-        call("iam", "put_role_policy", mends="IAM-03", RoleName=name, PolicyName=f"{site.name}-secrets",
+        call("iam", "put_role_policy", fixes="IAM-03", RoleName=name, PolicyName=f"{site.name}-secrets",
              PolicyDocument=read),
     ]  # fmt: skip
 
 
-@resource("task-role", "the role that the application acts with", mends="IAM-04", gives="TASK_ROLE")
+@resource("task-role", "the role that the application acts with", fixes="IAM-04", gives="TASK_ROLE")
 def task_role(site: Site) -> list[Call]:
     """The reports, and nothing else."""
     name, bucket = site.expect.ecs.task_role, f"arn:aws:s3:::{site.reports}"
@@ -42,12 +42,12 @@ def task_role(site: Site) -> list[Call]:
     )
     return [
         _role(site, name, "ecs-tasks.amazonaws.com"),
-        call("iam", "put_role_policy", mends="IAM-04", RoleName=name, PolicyName=f"{site.name}-reports",
+        call("iam", "put_role_policy", fixes="IAM-04", RoleName=name, PolicyName=f"{site.name}-reports",
              PolicyDocument=allowed),
     ]  # fmt: skip
 
 
-@resource("monitoring-role", "the role of enhanced monitoring", mends="", gives="MONITORING_ROLE",
+@resource("monitoring-role", "the role of enhanced monitoring", fixes="", gives="MONITORING_ROLE",
           probe=lambda site: call("iam", "get_role", RoleName="rds-monitoring-role"))  # fmt: skip
 def monitoring_role(site: Site) -> list[Call]:
     """RDS writes the operating system's metrics with it."""
@@ -57,7 +57,7 @@ def monitoring_role(site: Site) -> list[Call]:
     ]
 
 
-@resource("pipeline", "the provider through which the pipeline signs in without a key", mends="IAM-06", gives="OIDC")
+@resource("pipeline", "the provider through which the pipeline signs in without a key", fixes="IAM-06", gives="OIDC")
 def pipeline(site: Site) -> list[Call]:
     """The guide's workflow keeps a key that never ends."""
     return [

@@ -19,7 +19,7 @@ def _on_ecs(site: Site) -> bool:
     return site.compute == "ecs"
 
 
-@resource("repository", "the image repository, its tags immutable", mends="ECR-01..04 ECR-07 ECR-08",
+@resource("repository", "the image repository, its tags immutable", fixes="ECR-01..04 ECR-07 ECR-08",
           gives="REPOSITORY")  # fmt: skip
 def repository(site: Site) -> list[Call]:
     """With a mutable `latest`, a rollback fetches the image it wanted to leave."""
@@ -39,12 +39,12 @@ def repository(site: Site) -> list[Call]:
         call("ecr", "create_repository", changes=changes, **name, imageTagMutability="IMMUTABLE",
              imageScanningConfiguration={"scanOnPush": True},
              encryptionConfiguration={"encryptionType": site.expect.ecr.encryption[0]}, tags=site.tags),
-        call("ecr", "put_lifecycle_policy", mends="ECR-07", **name, lifecyclePolicyText=json.dumps({"rules": [rule]})),
-        call("ecr", "put_registry_scanning_configuration", mends="ECR-08", scanType="BASIC", rules=[scan]),
+        call("ecr", "put_lifecycle_policy", fixes="ECR-07", **name, lifecyclePolicyText=json.dumps({"rules": [rule]})),
+        call("ecr", "put_registry_scanning_configuration", fixes="ECR-08", scanType="BASIC", rules=[scan]),
     ]  # fmt: skip
 
 
-@resource("cluster", "the ECS cluster, which the guide uses and never creates", mends="ECS-01 ECS-02", gives="CLUSTER",
+@resource("cluster", "the ECS cluster, which the guide uses and never creates", fixes="ECS-01 ECS-02", gives="CLUSTER",
           applies=_on_ecs)  # fmt: skip
 def cluster(site: Site) -> list[Call]:
     """With Container Insights: task count and memory are not in CloudWatch without it."""
@@ -58,7 +58,7 @@ def cluster(site: Site) -> list[Call]:
 
 
 @resource("image", "the release's image: it is built and pushed elsewhere, and the script stops until it is there",
-          mends="ECR-05 ECR-06", needs="repository", gives="IMAGE")  # fmt: skip
+          fixes="ECR-05 ECR-06", needs="repository", gives="IMAGE")  # fmt: skip
 def image(site: Site) -> list[Node]:
     """A deployment of an image that is not there hangs in PROVISIONING until someone looks."""
     registry = f"{site.account}.dkr.ecr.{site.region}.amazonaws.com"
@@ -82,7 +82,7 @@ def image(site: Site) -> list[Node]:
 @resource(
     "task-definition",
     "the task definition: image pinned, secrets by their full ARN, a health check that exists in the image",
-    mends="TD-01..21 IAM-03 X-03 X-04 X-10",
+    fixes="TD-01..21 IAM-03 X-03 X-04 X-10",
     needs="image execution-role task-role logs database-secret redis-secret openai-secret email-secret hash-secret "
     "smtp-secret",
     gives="TASK_DEFINITION",
@@ -159,7 +159,7 @@ def _container(site: Site, injected: list[dict[str, str]]) -> dict[str, Any]:
 @resource(
     "service",
     "the service, whose failed roll-outs roll back",
-    mends="SVC-01..17 TG-11 X-05 X-06 X-11 X-13 LOG-03",
+    fixes="SVC-01..17 TG-11 X-05 X-06 X-11 X-13 LOG-03",
     needs="task-definition cluster subnets ecs-group listeners alarms redis-group",
     gives="SERVICE",
     applies=_on_ecs,
@@ -210,7 +210,7 @@ def service(site: Site) -> list[Node]:
     ]
 
 
-@resource("scaling", "two to twenty tasks, by CPU and memory", mends="ASG-01..05 X-09", needs="service",
+@resource("scaling", "two to twenty tasks, by CPU and memory", fixes="ASG-01..05 X-09", needs="service",
           gives="SCALING", applies=_on_ecs)  # fmt: skip
 def scaling(site: Site) -> list[Call]:
     """Target tracking makes its own alarms."""
@@ -221,27 +221,27 @@ def scaling(site: Site) -> list[Call]:
         "ScalableDimension": "ecs:service:DesiredCount",
     }
 
-    def follow(name: str, metric: str, value: float, mends: str) -> Call:
+    def follow(name: str, metric: str, value: float, fixes: str) -> Call:
         how = {
             "TargetValue": value,
             "PredefinedMetricSpecification": {"PredefinedMetricType": metric},
             "ScaleOutCooldown": e.scale_out_cooldown_s,
             "ScaleInCooldown": e.scale_in_cooldown_s,
         }
-        return call("application-autoscaling", "put_scaling_policy", mends=mends, **target, PolicyName=name,
+        return call("application-autoscaling", "put_scaling_policy", fixes=fixes, **target, PolicyName=name,
                     PolicyType="TargetTrackingScaling", TargetTrackingScalingPolicyConfiguration=how)  # fmt: skip
 
     active = {"DynamicScalingInSuspended": False, "DynamicScalingOutSuspended": False}
     resume = Change("register_scalable_target", target, {"ASG-02": {"SuspendedState": active}})
     return [
-        call("application-autoscaling", "register_scalable_target", mends="ASG-01", changes=(resume,), **target,
+        call("application-autoscaling", "register_scalable_target", fixes="ASG-01", changes=(resume,), **target,
              MinCapacity=e.minimum, MaxCapacity=e.maximum, Tags=site.tag_map),
         follow(e.cpu_policy, "ECSServiceAverageCPUUtilization", e.cpu_target, "ASG-03 X-09"),
         follow(e.memory_policy, "ECSServiceAverageMemoryUtilization", e.memory_target, "ASG-04"),
     ]  # fmt: skip
 
 
-@resource("tags", "the project's tag, which every resource of this script gets", mends="ACC-07",
+@resource("tags", "the project's tag, which every resource of this script gets", fixes="ACC-07",
           needs="database service listeners", gives="RDS SERVICE LISTENERS", applies=_on_ecs)  # fmt: skip
 def tags(site: Site) -> list[Node]:
     """Cost, drift and clean-up are counted by it."""

@@ -28,11 +28,11 @@ def instance_change(name: str, **settings: Any) -> Call:
 
 def _db_parameters(site: Site, region: str = "") -> list[Call]:
     force = {"ParameterName": "rds.force_ssl", "ParameterValue": "1", "ApplyMethod": "immediate"}
-    mends = "" if region else "RDS-17"
+    fixes = "" if region else "RDS-17"
     return [
         call("rds", "create_db_parameter_group", region=region, DBParameterGroupName=DB_PARAMETERS,
              DBParameterGroupFamily=f"postgres{site.engine_major}", Description="ShadowTwin", Tags=site.tags),
-        call("rds", "modify_db_parameter_group", mends=mends, region=region, DBParameterGroupName=DB_PARAMETERS,
+        call("rds", "modify_db_parameter_group", fixes=fixes, region=region, DBParameterGroupName=DB_PARAMETERS,
              Parameters=[force]),
     ]  # fmt: skip
 
@@ -40,7 +40,7 @@ def _db_parameters(site: Site, region: str = "") -> list[Call]:
 @resource(
     "db-parameters",
     "the database's parameter group: TLS for every connection",
-    mends="",
+    fixes="",
     gives="DB_PARAMETERS",
     asks=(_ENGINE,),
     probe=lambda site: call("rds", "describe_db_parameter_groups", DBParameterGroupName=DB_PARAMETERS),
@@ -51,7 +51,7 @@ def db_parameters(site: Site) -> list[Call]:
     return _db_parameters(site)
 
 
-@resource("db-subnets", "the database's subnet group", mends="RDS-22", needs="subnets", gives="DB_SUBNETS")
+@resource("db-subnets", "the database's subnet group", fixes="RDS-22", needs="subnets", gives="DB_SUBNETS")
 def db_subnets(site: Site) -> list[Call]:
     """Private subnets of two zones."""
     name = site.expect.rds.subnet_group
@@ -92,7 +92,7 @@ _DATABASE_SETTINGS: dict[str, str | dict[str, Any]] = {
 @resource(
     "database",
     "the PostgreSQL instance (10-20 minutes)",
-    mends="RDS-01..21 RDS-23..33 RDS-40 RDS-41",
+    fixes="RDS-01..21 RDS-23..33 RDS-40 RDS-41",
     needs="db-subnets db-parameters rds-group monitoring-role",
     gives="RDS",
     asks=(_ENGINE,),
@@ -144,7 +144,7 @@ def database(site: Site) -> list[Node]:
 @resource(
     "dr-replica",
     "the replica in the second region (in that region's default VPC: add --db-subnet-group-name for another)",
-    mends="RDS-38",
+    fixes="RDS-38",
     needs="database",
     gives="DR_REPLICA",
     asks=(_ENGINE,),
@@ -169,7 +169,7 @@ def dr_replica(site: Site) -> list[Call]:
     ]
 
 
-@resource("cache-subnets", "the queue's subnet group", mends="RED-21", needs="subnets", gives="CACHE_SUBNETS")
+@resource("cache-subnets", "the queue's subnet group", fixes="RED-21", needs="subnets", gives="CACHE_SUBNETS")
 def cache_subnets(site: Site) -> list[Call]:
     """Private subnets of two zones."""
     name = site.expect.redis.subnet_group
@@ -183,7 +183,7 @@ def cache_subnets(site: Site) -> list[Call]:
 @resource(
     "cache-parameters",
     "the queue's parameter group: maxmemory-policy is noeviction",
-    mends="",
+    fixes="",
     gives="CACHE_PARAMETERS",
     probe=lambda site: call("elasticache", "describe_cache_parameter_groups", CacheParameterGroupName=CACHE_PARAMETERS),
     found=CACHE_PARAMETERS,
@@ -196,7 +196,7 @@ def cache_parameters(site: Site) -> list[Call]:
         call("elasticache", "create_cache_parameter_group", CacheParameterGroupName=CACHE_PARAMETERS,
              CacheParameterGroupFamily=f"{e.engine}{e.engine_version.split('.')[0]}", Description="BullMQ",
              Tags=site.tags),
-        call("elasticache", "modify_cache_parameter_group", mends="RED-17", CacheParameterGroupName=CACHE_PARAMETERS,
+        call("elasticache", "modify_cache_parameter_group", fixes="RED-17", CacheParameterGroupName=CACHE_PARAMETERS,
              ParameterNameValues=policy),
     ]  # fmt: skip
 
@@ -217,7 +217,7 @@ _QUEUE_SETTINGS: dict[str, str | dict[str, Any]] = {
 @resource(
     "queue",
     "the replication group that holds the queues (10 minutes)",
-    mends="RED-01..11 RED-13..17",
+    fixes="RED-01..11 RED-13..17",
     needs="cache-subnets cache-parameters redis-group",
     gives="QUEUE",
     asks=(TOKEN,),

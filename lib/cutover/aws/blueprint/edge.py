@@ -22,7 +22,7 @@ def _in_route53(site: Site) -> bool:
 
 
 @resource("zone", "the hosted zone (the registrar must delegate to the name servers that it prints)",
-          mends="DNS-02", gives="ZONE", applies=_in_route53)  # fmt: skip
+          fixes="DNS-02", gives="ZONE", applies=_in_route53)  # fmt: skip
 def zone(site: Site) -> list[Node]:
     """Until the parent delegates, nobody asks this zone, and no certificate is issued."""
     reference = f"{site.name}-{UNIQUE}"
@@ -44,7 +44,7 @@ def _record(name: str, value: str, ttl_s: int) -> Call:
 @resource(
     "record",
     "the public name, still leading to the source",
-    mends="DNS-01",
+    fixes="DNS-01",
     needs="zone",
     gives="RECORD",
     asks=(Input("SOURCE_NAME", "the name that visitors reach today, such as shadowtwin.replit.app"),),
@@ -55,7 +55,7 @@ def record(site: Site) -> list[Call]:
     return [_record(site.hostname, "$SOURCE_NAME", OLD_TTL_S)]
 
 
-@resource("certificate", "the certificate, validated by its record", mends="ACM-01..03 ACM-05", needs="zone record",
+@resource("certificate", "the certificate, validated by its record", fixes="ACM-01..03 ACM-05", needs="zone record",
           gives="CERTIFICATE")  # fmt: skip
 def certificate(site: Site) -> list[Node]:
     """Validation by DNS renews itself; one by mail is forgotten."""
@@ -78,7 +78,7 @@ def certificate(site: Site) -> list[Node]:
 @resource(
     "balancer",
     "the load balancer",
-    mends="ALB-01..10",
+    fixes="ALB-01..10",
     needs="subnets alb-group audit",
     gives="BALANCER",
 )
@@ -124,8 +124,8 @@ _HEALTH_SETTINGS: dict[str, str | dict[str, Any]] = {
 }
 
 
-def _target_group(site: Site, name: str, variable: str, mends: str) -> list[Call]:
-    """A target group; `mends` are the requirements that look at its attributes."""
+def _target_group(site: Site, name: str, variable: str, fixes: str) -> list[Call]:
+    """A target group; `fixes` are the requirements that look at its attributes."""
     e = site.expect.alb
     arn: dict[str, Any] = {"TargetGroupArn": f"${variable}"}
     settings = _HEALTH_SETTINGS if variable == "TARGET_GROUP" else {}
@@ -152,17 +152,17 @@ def _target_group(site: Site, name: str, variable: str, mends: str) -> list[Call
             Matcher={"HttpCode": e.matcher},
             Tags=site.tags,
         ),
-        call("elbv2", "modify_target_group_attributes", mends=mends, **arn, Attributes=_attributes(delay)),
+        call("elbv2", "modify_target_group_attributes", fixes=fixes, **arn, Attributes=_attributes(delay)),
     ]
 
 
-@resource("target-group", "the target group", mends="TG-01..09 TG-12", needs="vpc", gives="TARGET_GROUP")
+@resource("target-group", "the target group", fixes="TG-01..09 TG-12", needs="vpc", gives="TARGET_GROUP")
 def target_group(site: Site) -> list[Call]:
     """Targets are addresses, health is the application's."""
     return _target_group(site, site.expect.alb.target_group, "TARGET_GROUP", "TG-12")
 
 
-@resource("blue-target-group", "the second target group, like the first", mends="TG-13 X-15", needs="vpc",
+@resource("blue-target-group", "the second target group, like the first", fixes="TG-13 X-15", needs="vpc",
           gives="BLUE_TARGET_GROUP", applies=lambda site: bool(site.expect.alb.blue_target_group))  # fmt: skip
 def blue_target_group(site: Site) -> list[Call]:
     """The guide's is of type instance and asks `/`: nothing could register with it."""
@@ -172,7 +172,7 @@ def blue_target_group(site: Site) -> list[Call]:
 @resource(
     "listeners",
     "HTTPS on 443, and 80 that redirects",
-    mends="LSN-01..07 TG-10 ACM-04 X-12",
+    fixes="LSN-01..07 TG-10 ACM-04 X-12",
     needs="balancer target-group certificate",
     gives="LISTENERS",
 )
@@ -188,7 +188,7 @@ def listeners(site: Site) -> list[Call]:
     ]  # fmt: skip
 
 
-@resource("distribution", "CloudFront before the balancer (5 minutes)", mends="CDN-01..03", needs="listeners",
+@resource("distribution", "CloudFront before the balancer (5 minutes)", fixes="CDN-01..03", needs="listeners",
           gives="DISTRIBUTION", applies=lambda site: site.expect.cdn.enabled)  # fmt: skip
 def distribution(site: Site) -> list[Node]:
     """The API is never cached, TLS is 1.2 or later on both sides. The certificate must be one of us-east-1."""

@@ -8,7 +8,7 @@ from cutover.aws.blueprint.operation import Call, Let, Node, Wait, call, resourc
 from cutover.aws.blueprint.site import Site
 
 
-@resource("vpc", "the VPC", mends="NET-01 NET-07", gives="VPC")
+@resource("vpc", "the VPC", fixes="NET-01 NET-07", gives="VPC")
 def vpc(site: Site) -> list[Call]:
     """10.20.0.0/16: choose another range when it meets one of yours."""
     named = site.named("vpc", site.expect.network.vpc)
@@ -16,14 +16,14 @@ def vpc(site: Site) -> list[Call]:
     return [
         call("ec2", "create_vpc", into="VPC", query="Vpc.VpcId", CidrBlock="10.20.0.0/16", TagSpecifications=named),
         call("ec2", "modify_vpc_attribute", VpcId="$VPC", EnableDnsSupport=on),
-        call("ec2", "modify_vpc_attribute", mends="NET-07", VpcId="$VPC", EnableDnsHostnames=on),
+        call("ec2", "modify_vpc_attribute", fixes="NET-07", VpcId="$VPC", EnableDnsHostnames=on),
     ]
 
 
 @resource(
     "subnets",
     "public and private subnets over two zones, each with its way out",
-    mends="NET-02..06 NET-08 NET-11",
+    fixes="NET-02..06 NET-08 NET-11",
     needs="vpc",
     gives="PUBLIC PRIVATE",
 )
@@ -72,7 +72,7 @@ def _table(site: Site, variable: str, name: str, **target: Any) -> list[Call]:
     ]  # fmt: skip
 
 
-@resource("flow-logs", "flow logs of refused connections", mends="NET-09", needs="vpc audit", gives="FLOW_LOGS")
+@resource("flow-logs", "flow logs of refused connections", fixes="NET-09", needs="vpc audit", gives="FLOW_LOGS")
 def flow_logs(site: Site) -> list[Call]:
     """A refused connection is found in them, or guessed at."""
     return [
@@ -86,7 +86,7 @@ def _endpoints(site: Site) -> Call:
     return call("ec2", "describe_vpc_endpoints", Filters=[{"Name": "vpc-id", "Values": ["$VPC"]}])
 
 
-@resource("endpoint", "S3 without the NAT gateway", mends="NET-10", needs="subnets", gives="S3_ENDPOINT",
+@resource("endpoint", "S3 without the NAT gateway", fixes="NET-10", needs="subnets", gives="S3_ENDPOINT",
           probe=_endpoints, found="vpce-")  # fmt: skip
 def endpoint(site: Site) -> list[Call]:
     """A gateway endpoint costs nothing; NAT charges every gigabyte. It works through the private route tables."""
@@ -111,7 +111,7 @@ def _open(variable: str, port: int, **source: Any) -> Call:
     return call("ec2", "authorize_security_group_ingress", GroupId=f"${variable}", IpPermissions=[rule])
 
 
-@resource("alb-group", "the balancer's security group: 443, and 80 for the redirect", mends="SG-01 SG-02", needs="vpc",
+@resource("alb-group", "the balancer's security group: 443, and 80 for the redirect", fixes="SG-01 SG-02", needs="vpc",
           gives="ALB_GROUP")  # fmt: skip
 def alb_group(site: Site) -> list[Call]:
     """The guide's command has no --vpc-id: the group would land in the default VPC."""
@@ -120,7 +120,7 @@ def alb_group(site: Site) -> list[Call]:
     return [made, *(_open("ALB_GROUP", port, IpRanges=world) for port in (443, 80))]
 
 
-@resource("ecs-group", "the tasks' security group: from the balancer alone", mends="SG-03", needs="alb-group",
+@resource("ecs-group", "the tasks' security group: from the balancer alone", fixes="SG-03", needs="alb-group",
           gives="ECS_GROUP")  # fmt: skip
 def ecs_group(site: Site) -> list[Call]:
     """Closed, every health check fails; wider, TLS can be bypassed."""
@@ -128,7 +128,7 @@ def ecs_group(site: Site) -> list[Call]:
     return [made, _open("ECS_GROUP", site.expect.ecs.port, UserIdGroupPairs=[{"GroupId": "$ALB_GROUP"}])]
 
 
-@resource("rds-group", "the database's security group: from the tasks alone", mends="SG-04", needs="ecs-group",
+@resource("rds-group", "the database's security group: from the tasks alone", fixes="SG-04", needs="ecs-group",
           gives="RDS_GROUP")  # fmt: skip
 def rds_group(site: Site) -> list[Call]:
     """Closed, the application cannot start; wider, the data stands open."""
@@ -136,7 +136,7 @@ def rds_group(site: Site) -> list[Call]:
     return [made, _open("RDS_GROUP", site.expect.rds.port, UserIdGroupPairs=[{"GroupId": "$ECS_GROUP"}])]
 
 
-@resource("redis-group", "the queue's security group, which the guide forgets", mends="SG-05..07", needs="rds-group",
+@resource("redis-group", "the queue's security group, which the guide omits", fixes="SG-05..07", needs="rds-group",
           gives="REDIS_GROUP")  # fmt: skip
 def redis_group(site: Site) -> list[Call]:
     """Without it no job is ever queued."""

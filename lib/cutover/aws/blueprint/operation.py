@@ -51,7 +51,7 @@ class Call:
         arguments: the parameters, as botocore names and nests them.
         into: the variable that takes a part of the answer.
         query: the JMESPath of that part.
-        mends: ids of requirements that this call alone mends in what is there already: it can be made again.
+        fixes: ids of requirements that this call alone fixes in what is there already: it can be made again.
         region: another region than the site's.
         show: its answer is for the person who runs the script.
         changes: how its settings are changed later.
@@ -62,7 +62,7 @@ class Call:
     arguments: Mapping[str, Any]
     into: str = ""
     query: str = ""
-    mends: frozenset[str] = frozenset()
+    fixes: frozenset[str] = frozenset()
     region: str = ""
     show: bool = False
     changes: tuple[Change, ...] = ()
@@ -149,7 +149,7 @@ class Input:
     Attributes:
         name: the variable.
         what: what it holds, in words; a secret is given as the path of a file, never as itself.
-        optional: the rest is done without it, and what it would have mended is named at the end.
+        optional: the rest is done without it, and what it would have fixed is named at the end.
         default: what it is when nobody gives it.
     """
 
@@ -166,7 +166,7 @@ class Resource:
     Attributes:
         name: short, unique.
         what: what it is, for the script's comment.
-        mends: ids of the requirements that hold once it is made (and what it needs).
+        fixes: ids of the requirements that hold once it is made (and what it needs).
         needs: names of the resources that come first.
         gives: variables; it is there already when all of them are known.
         nodes: the calls.
@@ -178,7 +178,7 @@ class Resource:
 
     name: str
     what: str
-    mends: frozenset[str]
+    fixes: frozenset[str]
     needs: tuple[str, ...]
     gives: tuple[str, ...]
     nodes: Callable[[Site], Sequence[Node]]
@@ -195,11 +195,11 @@ BLUEPRINT: dict[str, Resource] = {}
 Nodes = Callable[[Site], Sequence[Node]]
 
 
-def resource(name: str, what: str, *, mends: str, needs: str = "", gives: str, **more: Any) -> Callable[[Nodes], Nodes]:
+def resource(name: str, what: str, *, fixes: str, needs: str = "", gives: str, **more: Any) -> Callable[[Nodes], Nodes]:
     """Register the calls that make a resource, told as `Resource` has it; ids (`RDS-01..17`) and names in one text."""
 
     def register(nodes: Nodes) -> Nodes:
-        BLUEPRINT[name] = Resource(name, what, expand(mends), tuple(needs.split()), tuple(gives.split()), nodes, **more)
+        BLUEPRINT[name] = Resource(name, what, expand(fixes), tuple(needs.split()), tuple(gives.split()), nodes, **more)
         return nodes
 
     return register
@@ -212,14 +212,14 @@ def call(
     *,
     into: str = "",
     query: str = "",
-    mends: str = "",
+    fixes: str = "",
     region: str = "",
     show: bool = False,
     changes: tuple[Change, ...] = (),
     **arguments: Any,
 ) -> Call:
     """A call, its API's parameters given by their own names."""
-    return Call(service, operation, arguments, into, query, expand(mends), region, show, changes)
+    return Call(service, operation, arguments, into, query, expand(fixes), region, show, changes)
 
 
 def expand(ids: str) -> frozenset[str]:
@@ -255,16 +255,16 @@ def ordered(names: set[str], site: Site, there: Callable[[Resource], bool] = lam
 
 
 def again(identifier: str, site: Site) -> list[tuple[Resource, list[Node]]]:
-    """The calls that mend one requirement in what is there already, by row; none when the table has no such call.
+    """The calls that fix one requirement in what is there already, by row; none when the table has no such call.
 
     They come with the looks and variables of their row that they use.
     """
     found: list[tuple[Resource, list[Node]]] = []
     for row in BLUEPRINT.values():
         nodes = list(row.nodes(site)) if row.applies(site) else []
-        mending = [(n, _mending(node, identifier)) for n, node in enumerate(nodes) if isinstance(node, Call)]
+        fixing = [(n, _mending(node, identifier)) for n, node in enumerate(nodes) if isinstance(node, Call)]
         wanted: list[Node] = []
-        for place, made in mending:
+        for place, made in fixing:
             parts = [*_needed(made, nodes[:place]), made] if made else []
             wanted += [part for part in parts if part not in wanted]
         if wanted:
@@ -273,7 +273,7 @@ def again(identifier: str, site: Site) -> list[tuple[Resource, list[Node]]]:
 
 
 def _mending(made: Call, identifier: str) -> Call | None:
-    if identifier in made.mends:
+    if identifier in made.fixes:
         return made
     for change in made.changes:
         wanted = change.settings.get(identifier)

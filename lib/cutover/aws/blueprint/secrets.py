@@ -16,7 +16,7 @@ def _secret(site: Site, name: str, file: str) -> Call:
 @resource(
     "database-secret",
     "the secret DATABASE_URL, of the application's own role",
-    mends="SEC-01 SEC-10 SEC-13 SEC-14 RDS-34 X-01",
+    fixes="SEC-01 SEC-10 SEC-13 SEC-14 RDS-34 X-01",
     needs="database",
     gives="DATABASE_SECRET",
     asks=(Input("DATABASE_LOGIN_FILE", "path of a file with `role:password` of the application, percent-encoded"),),
@@ -36,7 +36,7 @@ def database_secret(site: Site) -> list[Node]:
 @resource(
     "redis-secret",
     "the secret REDIS_URL, over TLS",
-    mends="SEC-02 SEC-09 SEC-11 RED-12 X-02",
+    fixes="SEC-02 SEC-09 SEC-11 RED-12 X-02",
     needs="queue",
     gives="REDIS_SECRET",
     asks=(TOKEN,),
@@ -55,12 +55,12 @@ def redis_secret(site: Site) -> list[Node]:
     ]  # fmt: skip
 
 
-def _from_file(row: str, name: str, mends: str, gives: str, asked: Input, secret: Callable[[Site], str]) -> None:
+def _from_file(row: str, name: str, fixes: str, gives: str, asked: Input, secret: Callable[[Site], str]) -> None:
     """A secret that a person has: from a file, for what stands on a command line, every user of the machine can read.
 
     In double quotes the shell would eat a hash's `$2b$12$`, too (the guide's line 470).
     """
-    resource(row, f"the secret {name}", mends=mends, gives=gives, asks=(asked,))(
+    resource(row, f"the secret {name}", fixes=fixes, gives=gives, asks=(asked,))(
         lambda site: [_secret(site, secret(site), asked.name)]
     )
 
@@ -79,7 +79,7 @@ _from_file("hash-secret", "ADMIN_PASSWORD_HASH", "SEC-05 SEC-12", "HASH_SECRET",
 @resource(
     "smtp-secret",
     "the secret with the five SMTP_ settings",
-    mends="SEC-06",
+    fixes="SEC-06",
     gives="SMTP_SECRET",
     asks=(Input("SMTP_FILE", "path of a JSON file with SMTP_HOST, SMTP_PORT, SMTP_USER, SMTP_PASS, SMTP_FROM"),),
     applies=lambda site: bool(site.expect.secrets.smtp),
@@ -94,7 +94,7 @@ _ROTATION = Input(
 )
 
 
-@resource("rotation", "the rotation of the database's password, not at once", mends="SEC-07 SEC-08",
+@resource("rotation", "the rotation of the database's password, not at once", fixes="SEC-07 SEC-08",
           needs="database-secret", gives="ROTATION", asks=(_ROTATION,))  # fmt: skip
 def rotation(site: Site) -> list[Call]:
     """--no-rotate-immediately: the default rotates at once, on a live database."""

@@ -21,8 +21,8 @@ def _arns(bucket: str) -> list[str]:
 def _bucket(site: Site, bucket: str, *statements: dict[str, Any], ours: bool) -> list[Call]:
     """A bucket, private, encrypted, versioned; `ours`: what requirements look at."""
 
-    def put(operation: str, mends: str = "", /, **given: Any) -> Call:
-        return call("s3", operation, mends=mends if ours else "", Bucket=bucket, **given)
+    def put(operation: str, fixes: str = "", /, **given: Any) -> Call:
+        return call("s3", operation, fixes=fixes if ours else "", Bucket=bucket, **given)
 
     closed = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
     cipher = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": True}
@@ -55,14 +55,14 @@ def _bucket(site: Site, bucket: str, *statements: dict[str, Any], ours: bool) ->
 
 
 @resource(
-    "reports", "the bucket of the reports, private, versioned, over TLS alone", mends="S3-01..06", gives="REPORTS"
+    "reports", "the bucket of the reports, private, versioned, over TLS alone", fixes="S3-01..06", gives="REPORTS"
 )
 def reports(site: Site) -> list[Call]:
     """The guide names the bucket and never makes it."""
     return _bucket(site, site.reports, ours=True)
 
 
-@resource("audit", "the bucket of trails and access logs", mends="", gives="AUDIT",
+@resource("audit", "the bucket of trails and access logs", fixes="", gives="AUDIT",
           probe=lambda site: call("s3", "head_bucket", Bucket=site.audit))  # fmt: skip
 def audit(site: Site) -> list[Call]:
     """CloudTrail, the balancer and flow logs write there."""

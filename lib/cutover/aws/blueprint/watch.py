@@ -11,16 +11,16 @@ from cutover.aws.blueprint.site import Site
 UNHEALTHY = "shadowtwin-unhealthy-hosts"
 
 
-@resource("logs", "the tasks' log group, kept for its time", mends="LOG-01 LOG-02 LOG-05 LOG-06 X-10", gives="LOGS")
+@resource("logs", "the tasks' log group, kept for its time", fixes="LOG-01 LOG-02 LOG-05 LOG-06 X-10", gives="LOGS")
 def logs(site: Site) -> list[Call]:
     """A task whose log group is missing does not start."""
     name = site.expect.logs.group
     count = {"metricName": "ApplicationErrors", "metricNamespace": "ShadowTwin", "metricValue": "1", "defaultValue": 0}
     return [
         call("logs", "create_log_group", logGroupName=name, tags=site.tag_map),
-        call("logs", "put_retention_policy", mends="LOG-02", logGroupName=name,
+        call("logs", "put_retention_policy", fixes="LOG-02", logGroupName=name,
              retentionInDays=site.expect.logs.retention_days),
-        call("logs", "put_metric_filter", mends="LOG-06", logGroupName=name, filterName="shadowtwin-errors",
+        call("logs", "put_metric_filter", fixes="LOG-06", logGroupName=name, filterName="shadowtwin-errors",
              filterPattern="ERROR", metricTransformations=[count]),
     ]  # fmt: skip
 
@@ -29,13 +29,13 @@ _ENDPOINT = Input("ALERT_ENDPOINT", "who hears the alarms: a mail address, or wi
 _PROTOCOL = Input("ALERT_PROTOCOL", "how they are told", default="email")
 
 
-@resource("topic", "the topic that carries the alarms (a mail address must be confirmed by a click)", mends="ALM-12",
+@resource("topic", "the topic that carries the alarms (a mail address must be confirmed by a click)", fixes="ALM-12",
           gives="TOPIC", asks=(_ENDPOINT, _PROTOCOL))  # fmt: skip
 def topic(site: Site) -> list[Call]:
     """An alarm that nobody hears is a coloured line."""
     return [
         call("sns", "create_topic", into="TOPIC", query="TopicArn", Name=site.expect.alarms.topic, Tags=site.tags),
-        call("sns", "subscribe", mends="ALM-12", TopicArn="$TOPIC", Protocol="$ALERT_PROTOCOL",
+        call("sns", "subscribe", fixes="ALM-12", TopicArn="$TOPIC", Protocol="$ALERT_PROTOCOL",
              Endpoint="$ALERT_ENDPOINT"),
     ]  # fmt: skip
 
@@ -55,7 +55,7 @@ def _query(name: str, metric: str) -> dict[str, Any]:
 @resource(
     "alarms",
     "the alarms, each with its dimensions, one for each rollback criterion",
-    mends="ALM-01..11 X-14 X-07",
+    fixes="ALM-01..11 X-14 X-07",
     needs="topic balancer target-group",
     gives="ALARMS",
 )
@@ -69,14 +69,14 @@ def alarms(site: Site) -> list[Node]:
     hosts = {**_BALANCER, "TargetGroup": "targetgroup/$ON_GROUP"}
     failing = {"Id": "rate", "Expression": "100 * FILL(errors, 0) / requests", "Label": "errors, %", "ReturnData": True}
 
-    def alarm(name: str, what: str, above: float, mends: str, /, **how: Any) -> Call:
-        return call("cloudwatch", "put_metric_alarm", mends=mends, AlarmName=name, AlarmDescription=what, **told,
+    def alarm(name: str, what: str, above: float, fixes: str, /, **how: Any) -> Call:
+        return call("cloudwatch", "put_metric_alarm", fixes=fixes, AlarmName=name, AlarmDescription=what, **told,
                     ComparisonOperator="GreaterThanThreshold", TreatMissingData="notBreaching", Threshold=above,
                     Tags=site.tags, **how)  # fmt: skip
 
-    def watching(name: str, metric: str, above: float, on: dict[str, str], mends: str, /, **how: Any) -> Call:
+    def watching(name: str, metric: str, above: float, on: dict[str, str], fixes: str, /, **how: Any) -> Call:
         namespace, _, of = metric.rpartition("/")
-        return alarm(name, f"{of} above {above:g}", above, mends, Namespace=namespace, MetricName=of,
+        return alarm(name, f"{of} above {above:g}", above, fixes, Namespace=namespace, MetricName=of,
                      Dimensions=_dimensions(on), **how)  # fmt: skip
 
     rule = " OR ".join(f'ALARM("{n}")' for n in (a.errors, a.latency, UNHEALTHY))
@@ -93,13 +93,13 @@ def alarms(site: Site) -> list[Node]:
         alarm(a.errors, f"more than {a.errors_above_percent:g} % of requests fail for 5 minutes",
               a.errors_above_percent, "ALM-08", EvaluationPeriods=5, DatapointsToAlarm=5,
               Metrics=[failing, _query("errors", "HTTPCode_Target_5XX_Count"), _query("requests", "RequestCount")]),
-        call("cloudwatch", "put_composite_alarm", mends="ALM-10", AlarmName=a.rollback,
+        call("cloudwatch", "put_composite_alarm", fixes="ALM-10", AlarmName=a.rollback,
              AlarmDescription="Any rollback criterion", AlarmRule=rule, **told, Tags=site.tags),
     ]  # fmt: skip
 
 
 @resource(
-    "dashboard", "one page with tasks, database, balancer and queue", mends="DSH-01", needs="alarms", gives="DASHBOARD"
+    "dashboard", "one page with tasks, database, balancer and queue", fixes="DSH-01", needs="alarms", gives="DASHBOARD"
 )
 def dashboard(site: Site) -> list[Node]:
     """On the day, everyone looks at one page."""
@@ -117,12 +117,12 @@ def dashboard(site: Site) -> list[Node]:
         widgets.append({"type": "metric", **place, "properties": shown})
     return [
         Let("ON_BALANCER", "$BALANCER", after=":loadbalancer/"),
-        call("cloudwatch", "put_dashboard", mends="DSH-01", DashboardName=e.alarms.dashboard,
+        call("cloudwatch", "put_dashboard", fixes="DSH-01", DashboardName=e.alarms.dashboard,
              DashboardBody=json.dumps({"widgets": widgets})),
     ]  # fmt: skip
 
 
-@resource("budget", "a budget over the month's cost", mends="ACC-04", gives="BUDGET",
+@resource("budget", "a budget over the month's cost", fixes="ACC-04", gives="BUDGET",
           applies=lambda site: site.expect.account.budget)  # fmt: skip
 def budget(site: Site) -> list[Call]:
     """Without one, a forgotten restore is noticed on the invoice."""
@@ -132,10 +132,10 @@ def budget(site: Site) -> list[Call]:
         "TimeUnit": "MONTHLY",
         "BudgetType": "COST",
     }
-    return [call("budgets", "create_budget", mends="ACC-04", AccountId=site.account, Budget=limit)]
+    return [call("budgets", "create_budget", fixes="ACC-04", AccountId=site.account, Budget=limit)]
 
 
-@resource("trail", "a trail of every region", mends="ACC-05", needs="audit", gives="TRAIL")
+@resource("trail", "a trail of every region", fixes="ACC-05", needs="audit", gives="TRAIL")
 def trail(site: Site) -> list[Call]:
     """Who changed what in the night of the migration is answered here or nowhere."""
     name = f"{site.name}-trail"
@@ -146,13 +146,13 @@ def trail(site: Site) -> list[Call]:
     ]  # fmt: skip
 
 
-@resource("detector", "GuardDuty in this region", mends="POST-11", gives="DETECTOR")
+@resource("detector", "GuardDuty in this region", fixes="POST-11", gives="DETECTOR")
 def detector(site: Site) -> list[Call]:
     """A new public address is tried within the hour."""
     return [call("guardduty", "create_detector", Enable=True, Tags=site.tag_map)]
 
 
-@resource("firewall", "a web ACL before the balancer: 2,000 requests from one address in five minutes", mends="POST-12",
+@resource("firewall", "a web ACL before the balancer: 2,000 requests from one address in five minutes", fixes="POST-12",
           needs="balancer", gives="WEB_ACL")  # fmt: skip
 def firewall(site: Site) -> list[Call]:
     """The guide names it and never makes it; sign-in forms are what it is for."""
@@ -171,7 +171,7 @@ def firewall(site: Site) -> list[Call]:
     ]  # fmt: skip
 
 
-@resource("health-check", "a check of the public name from outside", mends="DNS-04", gives="HEALTH_CHECK",
+@resource("health-check", "a check of the public name from outside", fixes="DNS-04", gives="HEALTH_CHECK",
           applies=lambda site: not site.expect.dns.external)  # fmt: skip
 def health_check(site: Site) -> list[Call]:
     """All alarms of the guide look from inside: a broken name or certificate rings none of them."""
@@ -182,6 +182,6 @@ def health_check(site: Site) -> list[Call]:
         "ResourcePath": site.expect.alb.health_path,
     }
     return [
-        call("route53", "create_health_check", mends="DNS-04", CallerReference=f"{site.name}-{UNIQUE}",
+        call("route53", "create_health_check", fixes="DNS-04", CallerReference=f"{site.name}-{UNIQUE}",
              HealthCheckConfig=asked)
     ]  # fmt: skip

@@ -133,7 +133,7 @@ def _carries(load: LoadResult | None, real: Real) -> Finding:
         return finding(Status.UNKNOWN, "no load test is on record", "run 05_load_test, then this notebook again")
     if not load.passed:
         return finding(Status.FAIL, f"the load test of {load.arrivals_per_s:g} requests a second was not passed",
-                       "mend what 05_load_test names, or raise cpu and memory of the task")  # fmt: skip
+                       "fix what 05_load_test names, or raise cpu and memory of the task")  # fmt: skip
     if load.tasks is None:
         seen = f"{load.answered_per_s:g} requests a second were answered, by how many tasks is not known"
         return finding(Status.UNKNOWN, seen, "give tasks_behind_test: how many tasks staging ran during 05_load_test")

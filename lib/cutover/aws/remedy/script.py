@@ -1,4 +1,4 @@
-"""The ordered script that mends what is FAIL or MISSING: `cutover remedy RUN > fix.sh`. Written, never run."""
+"""The ordered script that fixes what is FAIL or MISSING: `cutover remedy RUN > fix.sh`. Written, never run."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Script:
     """What `cutover remedy` prints.
 
     Attributes:
-        text: a bash script; only comments and an exit code of 0 when nothing is to be mended.
-        mends: ids that hold after it ran.
+        text: a bash script; only comments and an exit code of 0 when nothing is to be fixed.
+        fixes: ids that hold after it ran.
         if_given: ids that hold as well when a person gives what the script can do without.
-        by_hand: ids that it cannot mend, with the reason.
+        by_hand: ids that it cannot fix, with the reason.
         asks: what a person must give.
     """
 
     text: str
-    mends: tuple[str, ...]
+    fixes: tuple[str, ...]
     if_given: tuple[str, ...]
     by_hand: dict[str, str]
     asks: tuple[Input, ...]
@@ -41,11 +41,11 @@ class Script:
 
 @dataclass
 class _Plan:
-    """Which rows of the blueprint mend which findings, in this account.
+    """Which rows of the blueprint fix which findings, in this account.
 
     Attributes:
         bad: the findings that are FAIL or MISSING, by id.
-        rows: the resources that are not there and mend some of them, each after what it needs.
+        rows: the resources that are not there and fix some of them, each after what it needs.
     """
 
     findings: Iterable[Finding]
@@ -59,15 +59,15 @@ class _Plan:
 
     @cached_property
     def rows(self) -> list[Resource]:
-        names = {r.name for r in BLUEPRINT.values() if r.mends & self.bad.keys()}
+        names = {r.name for r in BLUEPRINT.values() if r.fixes & self.bad.keys()}
         return ordered(names, self.site, self.known.there)
 
     @cached_property
     def made_by(self) -> dict[str, Resource]:
-        """The first row that mends each finding."""
+        """The first row that fixes each finding."""
         found: dict[str, Resource] = {}
         for row in self.rows:
-            found |= {i: row for i in sorted(row.mends & self.bad.keys()) if i not in found}
+            found |= {i: row for i in sorted(row.fixes & self.bad.keys()) if i not in found}
         return found
 
     def body(self, row: Resource, otherwise: str = "") -> str:
@@ -80,7 +80,7 @@ class _Plan:
         return f"if ! {{ {probe}; }} > /dev/null 2>&1; then\n{text}\n{otherwise}fi"
 
     def again(self, identifier: str) -> str:
-        """The commands that mend one finding in what is there; "" when the blueprint has none."""
+        """The commands that fix one finding in what is there; "" when the blueprint has none."""
         texts = []
         for row, nodes in again(identifier, self.site):
             text = shell.script(nodes, self.known)
@@ -94,7 +94,7 @@ class _Plan:
 
 
 def fill(findings: Iterable[Finding], stack: Stack) -> list[Finding]:
-    """The findings, each with the blueprint's commands that mend it, in this account's ids, and what comes first.
+    """The findings, each with the blueprint's commands that fix it, in this account's ids, and what comes first.
 
     What is not there gets the commands that make it; what is there and wrong, those that set it right. A requirement
     that says by itself what is to be done keeps its own words.
@@ -110,7 +110,7 @@ def fill(findings: Iterable[Finding], stack: Stack) -> list[Finding]:
         if row is None:
             text = plan.again(finding.id)
         elif first[row.name] != finding.id:
-            return f"{first[row.name]} makes {row.what}; its remedy mends this as well"
+            return f"{first[row.name]} makes {row.what}; its remedy fixes this as well"
         else:
             needed = [BLUEPRINT[n] for n in row.needs]
             ahead = "; ".join(r.what for r in needed if r.applies(plan.site) and not plan.known.there(r))
@@ -134,16 +134,16 @@ def script(findings: Iterable[Finding], stack: Stack, *, source: str = "") -> Sc
     written = {r.name: plan.body(r) for r in rows}
     whole = "\n".join([*written.values(), *own.values()])
     optional = {r.name: i for r in rows for i in r.asks if i.optional}
-    perhaps = {i for r in rows if r.name in optional for i in r.mends}
-    mends = tuple(i for i in bad if (i in plan.made_by or i in own) and i not in perhaps)
+    perhaps = {i for r in rows if r.name in optional for i in r.fixes}
+    fixes = tuple(i for i in bad if (i in plan.made_by or i in own) and i not in perhaps)
     asks = tuple(i for i in plan.asks(whole) if not i.optional)
-    parts = [_head(plan.site, source, bad, mends, by_hand), _needed(asks, optional.values())]
+    parts = [_head(plan.site, source, bad, fixes, by_hand), _needed(asks, optional.values())]
     parts += [_section(row, written[row.name], bad, optional.get(row.name)) for row in rows]
     if own:
         parts.append("# ---- what is there and not as it should be\n" + _different(own, bad))
     parts.append(_tail(by_hand))
     if_given = tuple(i for i in bad if i in perhaps)
-    return Script("\n\n".join(p for p in parts if p) + "\n", mends, if_given, by_hand, asks)
+    return Script("\n\n".join(p for p in parts if p) + "\n", fixes, if_given, by_hand, asks)
 
 
 def _in_place(plan: _Plan) -> tuple[dict[str, str], dict[str, str]]:
@@ -186,9 +186,9 @@ def runnable(remedy: str) -> list[str]:
     return [] if any(_PLACEHOLDER.search(c) for c in commands) else commands
 
 
-def _head(site: Site, source: str, bad: dict[str, Finding], mends: tuple[str, ...], by_hand: dict[str, str]) -> str:
+def _head(site: Site, source: str, bad: dict[str, Finding], fixes: tuple[str, ...], by_hand: dict[str, str]) -> str:
     return f"""#!/usr/bin/env bash
-# Mends {len(mends)} of the {len(bad)} requirements that are FAIL or MISSING{f" in {source}" if source else ""}.
+# Fixes {len(fixes)} of the {len(bad)} requirements that are FAIL or MISSING{f" in {source}" if source else ""}.
 # Written by `cutover remedy`; Cutover never runs it. Read it first: it makes things that cost money.
 # It asks for what only you know, and for nothing secret in clear: files are named, not their contents.
 # A second run makes things twice: check the account again (02) and write a new script instead.
@@ -221,8 +221,8 @@ def _needed(asks: Iterable[Input], optional: Iterable[Input]) -> str:
 
 
 def _section(row: Resource, body: str, bad: dict[str, Finding], optional: Input | None) -> str:
-    ids = sorted(row.mends & bad.keys())
-    head = f"# ---- {row.name}: {row.what}" + (f"\n# mends {' '.join(ids)}" if ids else "\n# needed below")
+    ids = sorted(row.fixes & bad.keys())
+    head = f"# ---- {row.name}: {row.what}" + (f"\n# fixes {' '.join(ids)}" if ids else "\n# needed below")
     say = f"echo {shlex.quote('… ' + row.what)} >&2"
     if optional is None:
         return f"{head}\n{say}\n{body}"

@@ -88,7 +88,7 @@ def account_is_the_planned_one(stack: Stack, caller: Caller) -> Outcome:
     return holds(
         caller.text("Account"),
         expected=stack.migration.account_id,
-        remedy="use the planned account's credentials (aws sts get-caller-identity), or mend account_id",
+        remedy="use the planned account's credentials (aws sts get-caller-identity), or fix account_id",
     )
 
 
@@ -245,7 +245,7 @@ class Quota(View):
         return Ask("service-quotas", "get_service_quota", wanted, always=True, name=f"fargate/{FARGATE_VCPU}")
 
 
-@requirement("ACC-03", title="The Fargate quota holds a full roll-out", severity=MEDIUM, guide=542)
+@requirement("ACC-03", title="Fargate vCPU quota covers a full deployment", severity=MEDIUM, guide=542)
 def fargate_quota(quota: Quota, expect: AccountExpectation) -> Outcome:
     """Twenty tasks are forty while a roll-out replaces them; a new account's quota is far lower."""
     return at_least(
@@ -287,7 +287,7 @@ class Trails(View):
         return Ask("cloudtrail", "describe_trails", what="trail", rows="trailList", many=True, name="cloudtrail")
 
 
-@requirement("ACC-05", title="A trail of every region is kept", severity=LOW)
+@requirement("ACC-05", title="A multi-region CloudTrail trail is logging", severity=LOW)
 def trail_is_multi_region(trails: Trails) -> Outcome:
     """Who changed what in the night of the migration is answered here or nowhere."""
     wide = [t.get("Name", "") for t in trails.rows("trailList") if t.get("IsMultiRegionTrail")]
@@ -352,7 +352,7 @@ class HealthEvents(View):
         )
 
 
-@requirement("ACC-06", title="AWS announces nothing about the services in use", severity=LOW)
+@requirement("ACC-06", title="AWS Health reports no open event for the services in use", severity=LOW)
 def no_open_event(health: HealthEvents) -> Outcome:
     """An outage or a forced maintenance that AWS has announced should not be met by surprise on the day."""
     used = {"RDS", "ECS", "FARGATE", "ELASTICACHE", "ELASTICLOADBALANCING", "ROUTE53", "CLOUDFRONT", "S3", "EC2"}

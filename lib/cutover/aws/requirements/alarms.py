@@ -131,7 +131,7 @@ class Topic(View):
         return [s for s in self.get("Subscriptions") or [] if s.get("SubscriptionArn", "") not in pending]
 
 
-@requirement("ALM-03", title="The CPU alarm tells somebody", severity=HIGH, guide=603)
+@requirement("ALM-03", title="CPU alarm has an action", severity=HIGH, guide=603)
 def alarm_action(alarm: CpuAlarm, topic: Topic, stack: Stack) -> Outcome:
     """An alarm without an action is a coloured line."""
     return judged(
@@ -183,7 +183,7 @@ def error_alarms(alarms: Alarms) -> list[View]:
     return found
 
 
-@requirement("ALM-07", title="An alarm stands for the p95 criterion", severity=HIGH, guide=937)
+@requirement("ALM-07", title="Alarm exists for the p95 trigger", severity=HIGH, guide=937)
 def latency_alarm(alarms: Alarms, expect: AlarmsExpectation, stack: Stack) -> Outcome:
     """The guide rolls back when p95 exceeds 3 s and gives nothing that measures it."""
     found = latency_alarms(alarms)
@@ -197,7 +197,7 @@ def latency_alarm(alarms: Alarms, expect: AlarmsExpectation, stack: Stack) -> Ou
     )
 
 
-@requirement("ALM-08", title="An alarm stands for the error-rate criterion", severity=HIGH, guide=936)
+@requirement("ALM-08", title="Alarm exists for the error-rate trigger", severity=HIGH, guide=936)
 def error_alarm(alarms: Alarms, expect: AlarmsExpectation, stack: Stack) -> Outcome:
     """The guide rolls back at 5 % errors and gives nothing that measures it."""
     found = error_alarms(alarms)
@@ -212,7 +212,7 @@ def error_alarm(alarms: Alarms, expect: AlarmsExpectation, stack: Stack) -> Outc
     )
 
 
-@requirement("ALM-09", title="Alarms say what missing data means", severity=MEDIUM)
+@requirement("ALM-09", title="Alarms state how missing data is treated", severity=MEDIUM)
 def missing_data(cpu: CpuAlarm, connections: ConnectionsAlarm) -> Outcome:
     """`missing`, the default, freezes the alarm in its last state when the thing itself is gone."""
     seen = {a.text("AlarmName"): a.get("TreatMissingData") or "missing" for a in (cpu, connections)}
@@ -223,7 +223,7 @@ def missing_data(cpu: CpuAlarm, connections: ConnectionsAlarm) -> Outcome:
     )
 
 
-@requirement("ALM-12", title="Somebody hears the alarms", severity=HIGH, guide=603)
+@requirement("ALM-12", title="Alarm actions have a confirmed subscriber", severity=HIGH, guide=603)
 def topic_has_subscribers(topic: Topic) -> Outcome:
     """An unconfirmed subscription is silence."""
     if not topic.get("Subscriptions"):
@@ -236,7 +236,7 @@ def topic_has_subscribers(topic: Topic) -> Outcome:
     )
 
 
-@requirement("ALM-10", title="One alarm stands for all rollback criteria", severity=MEDIUM, guide=935)
+@requirement("ALM-10", title="A composite alarm covers every rollback trigger", severity=MEDIUM, guide=935)
 def rollback_alarm(alarms: Alarms, expect: AlarmsExpectation, stack: Stack) -> Outcome:
     """At three in the morning one line must be red, not one of five; deployments can be stopped by it, too."""
     row = next((a for a in alarms.rows("CompositeAlarms") if a.get("AlarmName") == expect.rollback), None)
@@ -262,7 +262,7 @@ class AlarmHistory(View):
         return Ask("cloudwatch", "describe_alarm_history", wanted, name="cloudwatch")
 
 
-@requirement("ALM-11", title="No criterion's alarm has rung in the last day", severity=MEDIUM, due=DAY)
+@requirement("ALM-11", title="No trigger's alarm fired in the last day", severity=MEDIUM, due=DAY)
 def alarms_are_quiet(history: AlarmHistory, alarms: Alarms, expect: AlarmsExpectation, stack: Stack) -> Outcome:
     """An alarm that rang and fell silent again is what a look at its state does not show."""
     ours = {expect.cpu, expect.database, expect.latency, expect.errors}

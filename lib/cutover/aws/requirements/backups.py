@@ -54,7 +54,7 @@ def read_replica(replica: ReadReplica, expect: RdsExpectation) -> Outcome:
     )
 
 
-@requirement("RDS-37", title="The read replica keeps up", severity=LOW, guide=185)
+@requirement("RDS-37", title="The read replica's lag is low", severity=LOW, guide=185)
 def read_replica_replicates(replica: ReadReplica) -> Outcome:
     """A replica whose replication stopped answers with the data of that moment, for ever."""
     infos = [i for i in replica.rows("StatusInfos") if i.get("StatusType") == "read replication"]
@@ -90,7 +90,7 @@ class DrReplica(View):
         return instance_named(name, "replica", region=region)
 
 
-@requirement("RDS-38", title="A replica stands in the second region", severity=MEDIUM, guide=702)
+@requirement("RDS-38", title="A read replica exists in the second region", severity=MEDIUM, guide=702)
 def dr_replica(replica: DrReplica, expect: RdsExpectation) -> Outcome:
     """A region's failure is otherwise the end of the data since the last copied snapshot."""
     source = replica.text("ReadReplicaSourceDBInstanceIdentifier")
@@ -121,7 +121,7 @@ def _snapshot(instance: str, prefix: str, stack: Stack) -> str:
     )
 
 
-@requirement("RDS-39", title="The snapshot of the day is there", severity=BLOCKER, guide=694, due=DAY)
+@requirement("RDS-39", title="The snapshot of the migration day exists", severity=BLOCKER, guide=694, due=DAY)
 def snapshot_of_the_day(snapshot: PreMigrationSnapshot, stack: Stack, expect: RdsExpectation) -> Outcome:
     """It is the way back when the import damages what stood there before."""
     made = snapshot.moment("SnapshotCreateTime")

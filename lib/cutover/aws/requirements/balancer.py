@@ -83,7 +83,7 @@ field("ALB-01", Balancer, "State.Code", equals="active", severity=BLOCKER, guide
       title="The balancer is active", why="DNS will point to it.",
       remedy=lambda alb, _: f"aws elbv2 wait load-balancer-available --load-balancer-arns {alb.subject}")
 field("ALB-02", Balancer, "Scheme", equals=lambda e: e.alb.scheme, severity=BLOCKER, guide=500,
-      title="The balancer faces the internet",
+      title="The load balancer is internet-facing",
       why="An internal one answers nobody outside; the scheme cannot be changed afterwards.",
       remedy="create it again with the right --scheme")
 field("ALB-03", Balancer, "Type", equals="application", severity=BLOCKER, guide=501,
@@ -92,7 +92,7 @@ field("ALB-03", Balancer, "Type", equals="application", severity=BLOCKER, guide=
 # fmt: on
 
 
-@requirement("ALB-04", title="The balancer stands in public subnets of two zones", severity=BLOCKER, guide=498)
+@requirement("ALB-04", title="The load balancer is in public subnets of two zones", severity=BLOCKER, guide=498)
 def stands_in_public_subnets(alb: Balancer, subnets: Subnets) -> Outcome:
     """In a private subnet it answers nobody, in one zone it falls with it."""
     rows = alb.rows("AvailabilityZones")
@@ -107,7 +107,7 @@ def stands_in_public_subnets(alb: Balancer, subnets: Subnets) -> Outcome:
     )
 
 
-@requirement("ALB-05", title="The balancer wears its security group", severity=BLOCKER, guide=499)
+@requirement("ALB-05", title="The load balancer uses the expected security group", severity=BLOCKER, guide=499)
 def security_group(alb: Balancer, group: AlbGroup) -> Outcome:
     """With another group, the rules that were checked are not the ones that hold."""
     return holds(
@@ -122,21 +122,21 @@ def vpc_is_ours(alb: Balancer, vpc: Vpc) -> Outcome:
     return holds(alb.text("VpcId"), expected=vpc.subject, remedy="create it again in the stack's subnets")
 
 
-@requirement("ALB-07", title="The balancer is protected from deletion", severity=MEDIUM)
+@requirement("ALB-07", title="Deletion protection of the load balancer is on", severity=MEDIUM)
 def deletion_protection(attributes: BalancerAttributes) -> Outcome:
     """Its DNS name would be gone for good."""
     key = "deletion_protection.enabled"
     return holds(attributes.value(key), expected="true")
 
 
-@requirement("ALB-08", title="The balancer keeps access logs", severity=MEDIUM)
+@requirement("ALB-08", title="Access logs of the load balancer are enabled", severity=MEDIUM)
 def access_logs(attributes: BalancerAttributes) -> Outcome:
     """They are the only list of who saw an error during the cutover."""
     remedy = attributes.set("access_logs.s3.enabled", "true") + " Key=access_logs.s3.bucket,Value=<the bucket of logs>"
     return holds(attributes.value("access_logs.s3.enabled"), expected="true", remedy=remedy)
 
 
-@requirement("ALB-09", title="The balancer closes idle connections before the application", severity=HIGH)
+@requirement("ALB-09", title="The load balancer's idle timeout is below the application's keep-alive", severity=HIGH)
 def idle_timeout(attributes: BalancerAttributes, expect: AlbExpectation) -> Outcome:
     """Otherwise it sends requests into connections that Node has just closed: sporadic 502s."""
     key = "idle_timeout.timeout_seconds"
@@ -149,7 +149,7 @@ def idle_timeout(attributes: BalancerAttributes, expect: AlbExpectation) -> Outc
     )
 
 
-@requirement("ALB-10", title="Malformed headers are dropped", severity=LOW)
+@requirement("ALB-10", title="Invalid header fields are dropped", severity=LOW)
 def invalid_headers(attributes: BalancerAttributes) -> Outcome:
     """They are how requests are smuggled."""
     key = "routing.http.drop_invalid_header_fields.enabled"
@@ -190,7 +190,9 @@ def target_port(group: TargetGroup, expect: EcsExpectation) -> Outcome:
     return holds(seen, expected=["HTTP", expect.port], remedy="create it again: protocol and port are fixed")
 
 
-@requirement("TG-02", title="Targets are of the kind that registers", severity=BLOCKER, guide=509)
+@requirement(
+    "TG-02", title="The target type is the one that tasks or instances register with", severity=BLOCKER, guide=509
+)
 def target_type(group: TargetGroup, stack: Stack) -> Outcome:
     """Fargate tasks register by address, instances by id; with the other type nothing registers."""
     wanted = target_kind(stack)
@@ -199,22 +201,22 @@ def target_type(group: TargetGroup, stack: Stack) -> Outcome:
 
 # fmt: off
 field("TG-03", TargetGroup, "HealthCheckPath", equals=lambda e: e.alb.health_path, severity=BLOCKER, guide=510,
-      title="Health is asked of the application's health path",
+      title="The health check uses the application's health path",
       why="The page at / answers 200 while the database is gone.")
 field("TG-04", TargetGroup, "HealthCheckIntervalSeconds", equals=lambda e: e.alb.health_interval_s, severity=HIGH,
-      guide=511, title="Health is asked every 30 seconds",
+      guide=511, title="The health check interval is 30 seconds",
       why="Interval times threshold is how long a dead task still gets visitors.")
 field("TG-05", TargetGroup, "HealthCheckTimeoutSeconds", equals=lambda e: e.alb.health_timeout_s, severity=HIGH,
-      guide=1002, title="A health check times out after 5 seconds",
+      guide=1002, title="The health check timeout is 5 seconds",
       why="A task that answers slower than that is not healthy.")
 field("TG-06", TargetGroup, "HealthyThresholdCount", equals=lambda e: e.alb.healthy_threshold, severity=HIGH,
-      guide=1003, title="Two good answers make a target healthy",
+      guide=1003, title="The healthy threshold is 2",
       why="The default 5 delays every deployment by minutes.")
 field("TG-07", TargetGroup, "UnhealthyThresholdCount", equals=lambda e: e.alb.unhealthy_threshold, severity=HIGH,
-      guide=1004, title="Three bad answers make a target unhealthy",
+      guide=1004, title="The unhealthy threshold is 3",
       why="One blip of the queue must not take every task out of service.")
 field("TG-08", TargetGroup, "Matcher.HttpCode", equals=lambda e: e.alb.matcher, severity=HIGH, guide=1005,
-      title="Only 200 is healthy", why="The application answers 503 when it is degraded.")
+      title="The health check's matcher is 200", why="The application answers 503 when it is degraded.")
 # fmt: on
 
 
@@ -225,7 +227,7 @@ def health_protocol(group: TargetGroup) -> Outcome:
     return holds(seen, expected=["HTTP", True])
 
 
-@requirement("TG-10", title="The target group hangs on the balancer", severity=BLOCKER, guide=519)
+@requirement("TG-10", title="Target group is attached to the load balancer", severity=BLOCKER, guide=519)
 def is_attached(group: TargetGroup, alb: Balancer) -> Outcome:
     """Unattached, its health is never even asked."""
     return judged(
@@ -288,7 +290,7 @@ class TargetGroupAttributes(View):
         return cls(values, group.subject, group, answer)
 
 
-@requirement("TG-12", title="Old targets are released quickly", severity=MEDIUM)
+@requirement("TG-12", title="The deregistration delay is short", severity=MEDIUM)
 def deregistration_delay(attributes: TargetGroupAttributes, expect: AlbExpectation) -> Outcome:
     """The default 300 s slows every roll-out and every way back."""
     return at_most(

@@ -60,7 +60,7 @@ def connections_suffice(
     )
 
 
-@requirement("X-08", title="Quota and subnets hold a roll-out at full scale", severity=MEDIUM, guide=542)
+@requirement("X-08", title="Quota and subnets cover a deployment at full scale", severity=MEDIUM, guide=542)
 def rollout_has_room(
     target: ScalableTarget, service: Service, task: TaskDefinition, quota: Quota, subnets: Subnets
 ) -> Outcome:

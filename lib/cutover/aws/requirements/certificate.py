@@ -67,7 +67,7 @@ def covers_the_name(certificate: Certificate, stack: Stack, expect: AcmExpectati
     )
 
 
-@requirement("ACM-03", title="The certificate lasts", severity=HIGH, guide=86)
+@requirement("ACM-03", title="The certificate is valid for long enough", severity=HIGH, guide=86)
 def lasts(certificate: Certificate, stack: Stack, expect: AcmExpectation) -> Outcome:
     """It must not end while everyone is watching something else."""
     until = certificate.moment("NotAfter")
@@ -79,7 +79,7 @@ def lasts(certificate: Certificate, stack: Stack, expect: AcmExpectation) -> Out
     )
 
 
-@requirement("ACM-05", title="The certificate renews itself", severity=MEDIUM, guide=86)
+@requirement("ACM-05", title="The certificate renews automatically", severity=MEDIUM, guide=86)
 def is_validated_by_dns(certificate: Certificate) -> Outcome:
     """A certificate validated by mail waits for a person every year."""
     return holds(certificate.text("DomainValidationOptions.0.ValidationMethod"), expected="DNS")

@@ -1,4 +1,4 @@
-"""Which of the guide's two homes the platform has: containers on ECS (option B) or instances on EC2 (option A)."""
+"""The guide's two kinds of compute: containers on ECS (option B) or instances on EC2 (option A)."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def one_port(
     return _agree(bad, f"{wanted} everywhere")
 
 
-@requirement("X-05", title="The chain of security groups is closed", severity=BLOCKER, guide=636)
+@requirement("X-05", title="Security groups allow only ALB → task → DB/Redis", severity=BLOCKER, guide=636)
 def groups_chain(
     alb: Balancer,
     service: Service,
@@ -142,19 +142,19 @@ def groups_chain(
     queue: RedisExpectation,
     ecs: EcsExpectation,
 ) -> Outcome:
-    """The groups that let each other in are the ones that balancer, tasks, database and queue really wear."""
-    worn_by_queue = {
+    """The groups that let each other in are the ones that balancer, tasks, database and queue really use."""
+    used_by_queue = {
         g.get("SecurityGroupId") for m in members.rows("members") for g in View(m, "").rows("SecurityGroups")
     }
     links = {
-        "the balancer wears its group": alb_group.subject in alb.rows("SecurityGroups"),
+        "the load balancer uses its security group": alb_group.subject in alb.rows("SecurityGroups"),
         "tasks let the balancer in": ("tcp", ecs.port, ecs.port, alb_group.subject) in ecs_group.inbound,
-        "tasks wear their group": ecs_group.subject in service.rows(f"{_NETWORK}.securityGroups"),
+        "tasks use their security group": ecs_group.subject in service.rows(f"{_NETWORK}.securityGroups"),
         "the database lets tasks in": ("tcp", ports.port, ports.port, ecs_group.subject) in rds_group.inbound,
-        "the database wears its group": rds_group.subject
+        "the database uses its security group": rds_group.subject
         in {g.get("VpcSecurityGroupId") for g in rds.rows("VpcSecurityGroups")},
         "the queue lets tasks in": ("tcp", queue.port, queue.port, ecs_group.subject) in redis_group.inbound,
-        "the queue wears its group": redis_group.subject in worn_by_queue,
+        "Redis uses its security group": redis_group.subject in used_by_queue,
     }
     broken = [link for link, holds_ in links.items() if not holds_]
     return judged(
@@ -165,7 +165,7 @@ def groups_chain(
     )
 
 
-@requirement("X-06", title="Everything stands in one VPC, each in its tier", severity=BLOCKER, guide=632)
+@requirement("X-06", title="Everything is in one VPC, each in its tier", severity=BLOCKER, guide=632)
 def one_vpc(vpc: Vpc, subnets: Subnets, alb: Balancer, target: TargetGroup, service: Service, rds: Instance) -> Outcome:
     """The balancer public, tasks and database private, and the balancer in every zone that tasks are in."""
     bad = _mismatches(
@@ -216,7 +216,7 @@ def log_group_fits(container: Container, group: WrittenGroup, stack: Stack, expe
     )
 
 
-@requirement("X-12", title="The listener shows an issued certificate of the public name", severity=BLOCKER, guide=518)
+@requirement("X-12", title="The listener serves an issued certificate of the public name", severity=BLOCKER, guide=518)
 def listener_certificate(listeners: Listeners, certificate: Certificate, stack: Stack) -> Outcome:
     """Issued, attached and of this name: each of the three is checked elsewhere, here all at once."""
     host = stack.migration.hostname
@@ -228,7 +228,7 @@ def listener_certificate(listeners: Listeners, certificate: Certificate, stack: 
     return _agree(bad, f"an issued certificate of {host} on 443")
 
 
-@requirement("X-14", title="Every rollback criterion has an alarm that somebody hears", severity=HIGH, guide=933)
+@requirement("X-14", title="Every rollback trigger has an alarm with a confirmed subscriber", severity=HIGH, guide=933)
 def criteria_have_alarms(alarms: Alarms, topic: Topic, balancer: Balancer, stack: Stack) -> Outcome:
     """Error rate, p95 and database connections, on our balancer and instance, told to a confirmed subscriber."""
     suffix = balancer.subject.partition(":loadbalancer/")[2]
@@ -284,7 +284,7 @@ def _revision(arn: object) -> int:
     return int(number)
 
 
-@requirement("X-17", title="There is a way back now", severity=HIGH, guide=1089, due=DAY)
+@requirement("X-17", title="Rollback is possible (revision, snapshot, PITR)", severity=HIGH, guide=1089, due=DAY)
 def way_back_exists(previous: PreviousImage, snapshot: PreMigrationSnapshot, rds: Instance, stack: Stack) -> Outcome:
     """An older revision is active, its image is still in the repository, and the data can be brought back."""
     made, latest = snapshot.moment("SnapshotCreateTime"), rds.moment("LatestRestorableTime")

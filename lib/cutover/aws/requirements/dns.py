@@ -79,7 +79,7 @@ class Records(View):
 
 @requirement("DNS-01", title="The public name can be switched", severity=BLOCKER, guide=917)
 def record_can_be_switched(records: Records, stack: Stack, expect: DnsExpectation) -> Outcome:
-    """With a long TTL, resolvers keep sending visitors to the old home; the guide lowers it too late to matter."""
+    """With a long TTL, resolvers keep sending visitors to the source; the guide lowers it too late to matter."""
     rows = records.rows("ResourceRecordSets")
     seen = [
         f"{r['Type']} alias {r['AliasTarget'].get('DNSName')}"
@@ -158,7 +158,7 @@ class HealthChecks(View):
         )
 
 
-@requirement("DNS-04", title="Route 53 watches the platform from outside", severity=LOW)
+@requirement("DNS-04", title="A Route 53 health check exists", severity=LOW)
 def health_check(checks: HealthChecks, stack: Stack) -> Outcome:
     """All alarms of the guide look from inside: a broken name or certificate rings none of them."""
     seen = {str((c.get("HealthCheckConfig") or {}).get("ResourcePath", "")) for c in checks.rows("HealthChecks")}

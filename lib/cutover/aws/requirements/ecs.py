@@ -156,16 +156,16 @@ def is_active(task: TaskDefinition, expect: EcsExpectation) -> Outcome:
 
 # fmt: off
 field("TD-02", TaskDefinition, "networkMode", equals="awsvpc", severity=BLOCKER, guide=333,
-      title="Tasks have their own addresses", why="Fargate and a target group of addresses need awsvpc.",
+      title="The network mode is awsvpc", why="Fargate and a target group of addresses need awsvpc.",
       remedy=_REGISTER + "networkMode awsvpc")
 field("TD-03", TaskDefinition, "requiresCompatibilities", includes="FARGATE", severity=BLOCKER, guide=334,
       title="Tasks run on Fargate", why="The service starts them there.",
       remedy=_REGISTER + "requiresCompatibilities FARGATE")
 field("TD-04", TaskDefinition, "cpu", equals=lambda e: e.ecs.cpu, severity=BLOCKER, guide=335,
-      title="A task has its CPU", why="The load was tested with this much.",
+      title="The task's CPU is as planned", why="The load was tested with this much.",
       remedy=lambda _, e: _REGISTER + f"cpu {e.ecs.cpu}")
 field("TD-05", TaskDefinition, "memory", equals=lambda e: e.ecs.memory, severity=BLOCKER, guide=336,
-      title="A task has its memory", why="The load was tested with this much.",
+      title="The task's memory is as planned", why="The load was tested with this much.",
       remedy=lambda _, e: _REGISTER + f"memory {e.ecs.memory}")
 # fmt: on
 

@@ -84,7 +84,7 @@ field("ECR-02", Repository, "imageScanningConfiguration.scanOnPush", equals=True
 field("ECR-03", Repository, "encryptionConfiguration.encryptionType", one_of=lambda e: e.ecr.encryption, severity=HIGH,
       guide=270, title="Images are encrypted", why="The guide asks for it; it is chosen at creation.")
 field("ECR-04", Repository, "imageTagMutability", matches=("IMMUTABLE", "IMMUTABLE"), severity=HIGH, guide=325,
-      title="Tags cannot be moved",
+      title="Image tags are immutable",
       why="The guide pushes a mutable `latest`: a rollback then fetches the image it wanted to leave.")
 # fmt: on
 
@@ -118,7 +118,7 @@ class Scan(View):
         )
 
 
-@requirement("ECR-06", title="The image has no known serious hole", severity=HIGH, guide=761)
+@requirement("ECR-06", title="Image scan: no critical or high CVEs", severity=HIGH, guide=761)
 def scan_is_clean(scan: Scan) -> Outcome:
     """The checklist's "security scan passed"."""
     state = scan.text("imageScanStatus.status")
@@ -128,7 +128,7 @@ def scan_is_clean(scan: Scan) -> Outcome:
         state in ("COMPLETE", "ACTIVE") and not serious,
         expected="scan complete, nothing CRITICAL or HIGH",
         observed=f"{state}; {', '.join(f'{v} {k}' for k, v in serious.items()) or 'nothing serious'}",
-        remedy="rebuild the image on a mended base and push it under a new tag",
+        remedy="rebuild the image on a fixed base and push it under a new tag",
     )
 
 
@@ -151,7 +151,7 @@ class Lifecycle(View):
         )
 
 
-@requirement("ECR-07", title="Old images are cleaned up", severity=LOW)
+@requirement("ECR-07", title="A lifecycle policy removes old images", severity=LOW)
 def lifecycle_policy(policy: Lifecycle) -> Outcome:
     """Keep what a rollback needs, and not every build for ever."""
     return judged("expire" in policy.text("lifecyclePolicyText"), expected="a rule that expires images",

@@ -73,7 +73,7 @@ field("EC2-02", Machine, "InstanceType", one_of=lambda e: e.ec2.types, severity=
       remedy=lambda machine, e: f"aws ec2 modify-instance-attribute --instance-id {machine.subject} "
       f"--instance-type {e.ec2.types[0]}   # the instance must be stopped")
 field("EC2-05", Machine, "MetadataOptions.HttpTokens", equals="required", severity=MEDIUM, absent=FAIL,
-      title="The metadata service asks for a token",
+      title="The metadata service demands IMDSv2",
       why="IMDSv1 hands the role's keys to anyone who can make the application fetch a URL.",
       remedy=lambda machine, _: f"aws ec2 modify-instance-metadata-options --instance-id {machine.subject} "
       "--http-tokens required")
@@ -91,7 +91,7 @@ def profile(machine: Machine, expect: Ec2Expectation) -> Outcome:
     )
 
 
-@requirement("EC2-04", title="The instance stands in a private subnet", severity=MEDIUM, guide=203)
+@requirement("EC2-04", title="The instance is in a private subnet", severity=MEDIUM, guide=203)
 def is_private(machine: Machine, subnets: Subnets) -> Outcome:
     """The way in is the balancer."""
     address = machine.get("PublicIpAddress")
@@ -278,12 +278,12 @@ def machine_is_registered(machine: Machine, health: TargetHealth, group: TargetG
     )
 
 
-@requirement("EC2-13", title="The instance wears the application's security group", severity=BLOCKER, guide=202)
+@requirement("EC2-13", title="The instance uses the expected security group", severity=BLOCKER, guide=202)
 def machine_group(machine: Machine, group: EcsGroup) -> Outcome:
     """Database and queue let only this group in, and only the balancer may reach the application's port."""
-    worn = {str(g.get("GroupId")) for g in machine.rows("SecurityGroups")}
+    used = {str(g.get("GroupId")) for g in machine.rows("SecurityGroups")}
     return holds(
-        worn,
+        used,
         expected={group.subject},
         remedy=f"aws ec2 modify-instance-attribute --instance-id {machine.subject} --groups {group.subject}",
     )

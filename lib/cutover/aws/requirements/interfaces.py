@@ -1,4 +1,4 @@
-"""The network interfaces that AWS really made for the stack, and the security groups that they wear."""
+"""The network interfaces that AWS really made for the stack, and the security groups that they use."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ class Interfaces(View):
                    rows="NetworkInterfaces", many=True, name=vpc.subject, after=(vpc,))  # fmt: skip
 
 
-@requirement("SG-09", title="Every interface of the stack wears the group that was checked", severity=MEDIUM, guide=636)
+@requirement(
+    "SG-09", title="Every network interface uses the security group that was checked", severity=MEDIUM, guide=636
+)
 def interfaces_wear_their_groups(
     interfaces: Interfaces, alb: AlbGroup, ecs: EcsGroup, rds: RdsGroup, redis: RedisGroup, stack: Stack
 ) -> Outcome:
-    """The rules of a group that nothing wears protect nothing; a second group on an interface adds its own rules."""
+    """The rules of a group that nothing uses protect nothing; a second group on an interface adds its own rules."""
     wanted = {
         f"ELB app/{stack.migration.target.load_balancer}/": alb,
         "RDSNetworkInterface": rds,
@@ -42,11 +44,9 @@ def interfaces_wear_their_groups(
         if group is None:
             continue
         seen += 1
-        worn = {str(g.get("GroupId")) for g in interface.get("Groups", [])}
-        if worn != {group.subject}:
-            bad.append(
-                f"{interface.get('NetworkInterfaceId')} ({about[:40]}) wears {', '.join(sorted(worn)) or 'none'}"
-            )
+        used = {str(g.get("GroupId")) for g in interface.get("Groups", [])}
+        if used != {group.subject}:
+            bad.append(f"{interface.get('NetworkInterfaceId')} ({about[:40]}) uses {', '.join(sorted(used)) or 'none'}")
     if not seen:
         raise Unreadable("no interface says that it belongs to balancer, tasks, database or queue")
     return judged(

@@ -81,7 +81,7 @@ def https_forwards(listeners: Listeners, group: TargetGroup) -> Outcome:
     )
 
 
-@requirement("LSN-03", title="443 shows the issued certificate", severity=BLOCKER, guide=518)
+@requirement("LSN-03", title="The listener on 443 serves the issued certificate", severity=BLOCKER, guide=518)
 def https_certificate(listeners: Listeners, certificate: Certificate) -> Outcome:
     """Any other is refused by the browser."""
     listener = listeners.on(443)
@@ -104,7 +104,7 @@ def certificate_is_used(certificate: Certificate, alb: Balancer) -> Outcome:
     return judged(used, expected=alb.subject, observed=users)
 
 
-@requirement("LSN-04", title="443 speaks TLS 1.2 or later", severity=HIGH, guide=513, absent=FAIL)
+@requirement("LSN-04", title="The listener on 443 accepts TLS 1.2 or later only", severity=HIGH, guide=513, absent=FAIL)
 def tls_policy(listeners: Listeners, expect: AlbExpectation) -> Outcome:
     """The guide names no policy, and the API's default still speaks TLS 1.0."""
     listener = listeners.on(443)
@@ -150,7 +150,7 @@ class Rules(View):
         )  # fmt: skip
 
 
-@requirement("LSN-06", title="No other rule or listener takes visitors away", severity=MEDIUM, guide=513)
+@requirement("LSN-06", title="No other listener or rule sends visitors elsewhere", severity=MEDIUM, guide=513)
 def no_other_rule(rules: Rules, listeners: Listeners, stack: Stack) -> Outcome:
     """A forgotten maintenance rule answers 503 to everyone; on the day itself, one may stand until the cutover."""
     others = [r for r in rules.rows("Rules") if not r.get("IsDefault")]

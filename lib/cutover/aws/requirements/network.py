@@ -125,7 +125,7 @@ def public_subnets_are_routed(subnets: Subnets) -> Outcome:
     )
 
 
-@requirement("NET-04", title="Private subnets have a way out", severity=BLOCKER, guide=404)
+@requirement("NET-04", title="Private subnets have a route to the internet", severity=BLOCKER, guide=404)
 def private_subnets_have_egress(subnets: Subnets) -> Outcome:
     """Tasks without public addresses fetch image and secrets and reach OpenAI through it; the guide never says so."""
     if not subnets.private:
@@ -217,7 +217,7 @@ class DnsHostnames(View):
         return Ask("ec2", "describe_vpc_attribute", wanted, name=vpc.subject, after=(vpc,))
 
 
-@requirement("NET-07", title="The VPC resolves names", severity=MEDIUM, guide=84)
+@requirement("NET-07", title="DNS resolution and DNS host names are enabled in the VPC", severity=MEDIUM, guide=84)
 def dns_hostnames_are_on(attribute: DnsHostnames) -> Outcome:
     """The endpoints of RDS, ElastiCache and Secrets Manager are names."""
     return holds(attribute.flag("EnableDnsHostnames.Value"), expected=True)
@@ -244,13 +244,15 @@ class FlowLogs(View):
         )
 
 
-@requirement("NET-09", title="Flow logs are kept", severity=LOW)
+@requirement("NET-09", title="VPC flow logs are enabled", severity=LOW)
 def flow_logs_are_active(logs: FlowLogs) -> Outcome:
     """A refused connection is found in them, or guessed at."""
     return holds({f.get("FlowLogStatus") for f in logs.rows("FlowLogs")}, expected={"ACTIVE"})
 
 
-@requirement("NET-11", title="Private subnets have room for a full roll-out", severity=MEDIUM, guide=542, absent=FAIL)
+@requirement(
+    "NET-11", title="Private subnets have free addresses for a full deployment", severity=MEDIUM, guide=542, absent=FAIL
+)
 def addresses_are_free(subnets: Subnets, expect: NetworkExpectation) -> Outcome:
     """Each task takes an address; a roll-out at full scale takes two for each."""
     if not subnets.private:
@@ -270,7 +272,7 @@ class NetworkAcls(View):
         return _of_vpc(stack, "describe_network_acls", "NetworkAcls", "network ACL")
 
 
-@requirement("NET-08", title="No network ACL stands in the way", severity=LOW, guide=634)
+@requirement("NET-08", title="No network ACL blocks the stack's traffic", severity=LOW, guide=634)
 def acls_let_traffic_through(acls: NetworkAcls, subnets: Subnets) -> Outcome:
     """A deny before the first allow looks like a security group that is right and does not work."""
     shut = []

@@ -159,7 +159,7 @@ def log_group(group: LogGroup) -> Outcome:
     return holds(group.text("logGroupName"), expected=group.subject)
 
 
-@requirement("LOG-02", title="Logs are kept for their time", severity=HIGH, guide=623, absent=FAIL)
+@requirement("LOG-02", title="Log retention is set", severity=HIGH, guide=623, absent=FAIL)
 def retention(group: LogGroup, expect: LogsExpectation) -> Outcome:
     """Without a retention they are kept, and paid for, for ever."""
     return holds(group.number("retentionInDays"), expected=expect.retention_days)

@@ -138,7 +138,7 @@ def _set(package: Distribution, entry: Any) -> RequirementSet:
     except Exception as error:  # whatever a module of somebody else's raises while it is imported
         raise UsageError(
             f"The requirements of {where} cannot be loaded: {type(error).__name__}: {error}.",
-            todo=f"import it by hand, with the Python of Cutover, and mend {package.name}",
+            todo=f"import it by hand, with the Python of Cutover, and fix {package.name}",
         ) from error
     if not isinstance(found, RequirementSet):
         raise UsageError(

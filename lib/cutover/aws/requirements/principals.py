@@ -86,7 +86,7 @@ class AccessKeys(View):
         return cls({"keys": rows, "users": names}, "access keys", users, *answers)
 
 
-@requirement("IAM-07", title="No access key is old", severity=MEDIUM)
+@requirement("IAM-07", title="No access key is older than its limit", severity=MEDIUM)
 def keys_are_young(keys: AccessKeys, stack: Stack, expect: IamExpectation) -> Outcome:
     """A key that never changes is in every backup of every laptop that ever held it."""
     old = []

@@ -125,7 +125,7 @@ field("RDS-33", Instance, "MasterUserSecret.SecretArn", matches=(".", "a managed
 # fmt: on
 
 
-@requirement("RDS-03", title="The engine's major version takes the source's dump", severity=BLOCKER, guide=134)
+@requirement("RDS-03", title="The engine's major version is at least the source's", severity=BLOCKER, guide=134)
 def major_version(rds: Instance, expect: RdsExpectation, stack: Stack) -> Outcome:
     """A dump does not restore into an older major; the guide's 15 may be older than what the source runs."""
     version = rds.text("EngineVersion")
@@ -149,9 +149,9 @@ def major_version(rds: Instance, expect: RdsExpectation, stack: Stack) -> Outcom
     return judged(True, expected=f"at least the source's {source}", observed=version)
 
 
-@requirement("RDS-07", title="Storage grows by itself", severity=HIGH, guide=152, absent=FAIL)
+@requirement("RDS-07", title="Storage autoscaling is enabled", severity=HIGH, guide=152, absent=FAIL)
 def storage_grows(rds: Instance) -> Outcome:
-    """The guide demands it and its command forgets --max-allocated-storage."""
+    """The guide demands it and its command omits --max-allocated-storage."""
     size = rds.number("AllocatedStorage")
     return judged(
         rds.number("MaxAllocatedStorage") > size,
@@ -161,7 +161,7 @@ def storage_grows(rds: Instance) -> Outcome:
     )
 
 
-@requirement("RDS-09", title="The instance stands in two zones", severity=BLOCKER, guide=142)
+@requirement("RDS-09", title="Multi-AZ is enabled", severity=BLOCKER, guide=142)
 def multi_az(rds: Instance, expect: RdsExpectation) -> Outcome:
     """Without a standby, a zone's failure is an outage until a restore ends."""
     if not expect.multi_az:
@@ -256,11 +256,11 @@ def force_ssl(parameters: Parameters) -> Outcome:
     )
 
 
-@requirement("RDS-20", title="The instance wears its security group", severity=BLOCKER, guide=139)
+@requirement("RDS-20", title="The instance uses the expected security group", severity=BLOCKER, guide=139)
 def security_group(rds: Instance, group: RdsGroup) -> Outcome:
     """With another group, the rules that were checked are not the ones that hold."""
-    worn = {g.get("VpcSecurityGroupId"): g.get("Status") for g in rds.rows("VpcSecurityGroups")}
-    return holds(worn, expected={group.subject: "active"})
+    used = {g.get("VpcSecurityGroupId"): g.get("Status") for g in rds.rows("VpcSecurityGroups")}
+    return holds(used, expected={group.subject: "active"})
 
 
 @requirement("RDS-21", title="The instance is in its subnet group and VPC", severity=BLOCKER, guide=140)
@@ -316,7 +316,7 @@ def nothing_pending(rds: Instance) -> Outcome:
     )
 
 
-@requirement("RDS-29", title="The server certificate lasts", severity=HIGH)
+@requirement("RDS-29", title="The server certificate is valid for long enough", severity=HIGH)
 def certificate_lasts(rds: Instance, expect: RdsExpectation, stack: Stack) -> Outcome:
     """When it ends, every client that verifies it is refused at once."""
     until = rds.moment("CertificateDetails.ValidTill")

@@ -74,7 +74,7 @@ def is_available(redis: ReplicationGroup) -> Outcome:
 field("RED-02", ReplicationGroup, "AutomaticFailover", equals="enabled", severity=BLOCKER, guide=432,
       title="Failover is automatic", why="A lost primary would otherwise stop the queue until someone wakes.")
 field("RED-03", ReplicationGroup, "MultiAZ", equals="enabled", severity=BLOCKER, guide=433, absent=FAIL,
-      title="The replication group stands in two zones", why="Failover within a lost zone fails too.")
+      title="Multi-AZ is enabled for the replication group", why="Failover within a lost zone fails too.")
 field("RED-04", ReplicationGroup, "MemberClusters", at_least=lambda e: e.redis.members, unit=" members",
       severity=BLOCKER, guide=434, title="The replication group has its members",
       why="A primary without a replica has nothing to fail over to.",
@@ -111,7 +111,7 @@ def transit_mode(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
     return holds(redis.text("TransitEncryptionMode"), expected="required")
 
 
-@requirement("RED-09", title="The queue asks for a password", severity=HIGH, guide=1081)
+@requirement("RED-09", title="Redis AUTH is enabled", severity=HIGH, guide=1081)
 def auth(redis: ReplicationGroup, expect: RedisExpectation) -> Outcome:
     """The guide rotates a Redis password that it never sets."""
     if not expect.auth:
@@ -181,11 +181,11 @@ def subnet_group(members: Members, expect: RedisExpectation) -> Outcome:
     return holds(members.values("CacheSubnetGroupName"), expected={expect.subnet_group})
 
 
-@requirement("RED-16", title="The members wear their security group", severity=BLOCKER, guide=439)
+@requirement("RED-16", title="The nodes use the expected security group", severity=BLOCKER, guide=439)
 def security_group(members: Members, group: RedisGroup) -> Outcome:
     """With another group, the rules that were checked are not the ones that hold."""
-    worn = {g.get("SecurityGroupId", "") for m in members.rows("members") for g in View(m, "").rows("SecurityGroups")}
-    return holds(worn, expected={group.subject})
+    used = {g.get("SecurityGroupId", "") for m in members.rows("members") for g in View(m, "").rows("SecurityGroups")}
+    return holds(used, expected={group.subject})
 
 
 class CacheParameters(View):
@@ -203,7 +203,7 @@ class CacheParameters(View):
         return cls({"values": values}, name, members, answer)
 
 
-@requirement("RED-17", title="A full queue refuses instead of forgetting", severity=BLOCKER, guide=70)
+@requirement("RED-17", title="maxmemory-policy is noeviction", severity=BLOCKER, guide=70)
 def maxmemory_policy(parameters: CacheParameters, expect: RedisExpectation) -> Outcome:
     """BullMQ's keys must never be evicted; ElastiCache's default is volatile-lru, and CONFIG SET is blocked."""
     policy = parameters.data["values"].get("maxmemory-policy")
@@ -330,11 +330,11 @@ def single_node(node: SingleNode, expect: RedisExpectation) -> Outcome:
     return holds(seen, expected=[expect.single_node_type, 1, str(expect.engine_major)])
 
 
-@requirement("RED-19", title="The single node wears its security group", severity=MEDIUM, guide=423)
+@requirement("RED-19", title="The single node uses the expected security group", severity=MEDIUM, guide=423)
 def single_node_group(node: SingleNode, group: RedisGroup) -> Outcome:
     """With another group, the rules that were checked are not the ones that hold."""
-    worn = {str(g.get("SecurityGroupId")) for g in node.rows("SecurityGroups")}
-    return holds(worn, expected={group.subject})
+    used = {str(g.get("SecurityGroupId")) for g in node.rows("SecurityGroups")}
+    return holds(used, expected={group.subject})
 
 
 @requirement("RED-20", title="The single node has an endpoint", severity=MEDIUM, guide=418)

@@ -44,7 +44,7 @@ class Requirement:
     Attributes:
         id: as in `RDS-11`.
         title: what is claimed.
-        severity: how much hangs on it.
+        severity: how serious it is.
         guide: line of the deployment guide, 0 when it is ours.
         due: from which phase on.
         absent: what it means when the answer lacks the field: FAIL, PASS or UNKNOWN.

@@ -116,7 +116,9 @@ class ResponseTimes(View):
         return Ask("cloudwatch", "get_metric_statistics", wanted, name=alb.subject, after=(alb,))
 
 
-@requirement("POST-04", title="Both ways to the p95 say the same", severity=MEDIUM, guide=937, due=REVIEW)
+@requirement(
+    "POST-04", title="p95 from GetMetricStatistics and GetMetricData agree", severity=MEDIUM, guide=937, due=REVIEW
+)
 def statistics_agree(statistics: ResponseTimes, metrics: BalancerMetrics) -> Outcome:
     """A trigger that reads another number than the alarm decides something else."""
     points = [p for p in statistics.rows("Datapoints") if (p.get("ExtendedStatistics") or {}).get("p95") is not None]
@@ -219,7 +221,7 @@ class Changes(View):
         return Ask("cloudtrail", "lookup_events", wanted, always=True, name="cloudtrail")
 
 
-@requirement("POST-08", title="Known hands changed the account on the day", severity=LOW, due=REVIEW)
+@requirement("POST-08", title="No changes by the root user (CloudTrail)", severity=LOW, due=REVIEW)
 def changes_by_known_hands(changes: Changes) -> Outcome:
     """The root user leaves no name behind, and whoever changes things that night should be in the room."""
     by = Counter(str(e.get("Username") or "unnamed") for e in changes.rows("Events"))
@@ -280,7 +282,7 @@ class Detectors(View):
                    many=True, name="guardduty")  # fmt: skip
 
 
-@requirement("POST-11", title="Somebody watches for intruders", severity=LOW, due=REVIEW)
+@requirement("POST-11", title="GuardDuty is enabled", severity=LOW, due=REVIEW)
 def guardduty(detectors: Detectors) -> Outcome:
     """A new public address is tried within the hour."""
     return judged(
@@ -307,7 +309,7 @@ class WebAcl(View):
         )
 
 
-@requirement("POST-12", title="A web firewall stands before the balancer", severity=LOW, guide=634, due=REVIEW)
+@requirement("POST-12", title="AWS WAF is associated with the load balancer", severity=LOW, guide=634, due=REVIEW)
 def web_acl(acl: WebAcl) -> Outcome:
     """The guide names it and never makes it; sign-in forms are what it is for."""
     name = acl.get("WebACL.Name")

@@ -67,7 +67,7 @@ def _trusts_tasks(role: _Role) -> Outcome:
     )
 
 
-@requirement("IAM-01", title="ECS may take the execution role", severity=BLOCKER, guide=337)
+@requirement("IAM-01", title="ECS may assume the execution role", severity=BLOCKER, guide=337)
 def execution_role_is_trusted(role: ExecutionRole) -> Outcome:
     """Otherwise no task starts."""
     return _trusts_tasks(role)
@@ -192,7 +192,7 @@ class OidcProviders(View):
         )
 
 
-@requirement("IAM-06", title="The pipeline signs in without a stored key", severity=MEDIUM, guide=837)
+@requirement("IAM-06", title="The pipeline signs in by OIDC, without a stored key", severity=MEDIUM, guide=837)
 def oidc(providers: OidcProviders, expect: IamExpectation) -> Outcome:
     """The guide's workflow keeps a key that never ends."""
     arns = [p.get("Arn", "") for p in providers.rows("OpenIDConnectProviderList")]

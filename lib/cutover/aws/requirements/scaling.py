@@ -116,7 +116,7 @@ def policy_alarms(policies: ScalingPolicies) -> Outcome:
     return judged(all(n >= 2 for n in seen.values()), expected="two for each policy", observed=show(seen))
 
 
-@requirement("X-09", title="Scaling starts before the alarm rings", severity=MEDIUM, guide=553)
+@requirement("X-09", title="Scaling starts below the alarm's threshold", severity=MEDIUM, guide=553)
 def target_below_alarm(policies: ScalingPolicies, stack: Stack) -> Outcome:
     """An alarm below the target rings all day."""
     policy = next(pick(policies.rows("ScalingPolicies"), PolicyName=stack.expect.scaling.cpu_policy), None)

@@ -122,31 +122,31 @@ def _current(secret: Secret) -> Outcome:
     )
 
 
-@requirement("SEC-01", title="The database's secret is there", severity=BLOCKER, guide=452)
+@requirement("SEC-01", title="The database secret exists", severity=BLOCKER, guide=452)
 def database_secret(secret: DatabaseSecret) -> Outcome:
     """A task whose secret is missing never starts."""
     return _current(secret)
 
 
-@requirement("SEC-02", title="The queue's secret is there", severity=BLOCKER, guide=456)
+@requirement("SEC-02", title="The Redis secret exists", severity=BLOCKER, guide=456)
 def redis_secret(secret: RedisSecret) -> Outcome:
     """A task whose secret is missing never starts."""
     return _current(secret)
 
 
-@requirement("SEC-03", title="The OpenAI key is there", severity=BLOCKER, guide=460)
+@requirement("SEC-03", title="The OpenAI key secret exists", severity=BLOCKER, guide=460)
 def openai_secret(secret: OpenAiSecret) -> Outcome:
     """A task whose secret is missing never starts."""
     return _current(secret)
 
 
-@requirement("SEC-04", title="The administrator's address is there", severity=BLOCKER, guide=464)
+@requirement("SEC-04", title="The administrator's e-mail secret exists", severity=BLOCKER, guide=464)
 def admin_email_secret(secret: AdminEmailSecret) -> Outcome:
     """A task whose secret is missing never starts."""
     return _current(secret)
 
 
-@requirement("SEC-05", title="The administrator's password hash is there", severity=BLOCKER, guide=468)
+@requirement("SEC-05", title="The administrator's password hash secret exists", severity=BLOCKER, guide=468)
 def admin_hash_secret(secret: AdminHashSecret) -> Outcome:
     """A task whose secret is missing never starts."""
     return _current(secret)
@@ -201,7 +201,7 @@ def rotation_is_recent(secret: DatabaseSecret, stack: Stack, expect: SecretsExpe
     )
 
 
-@requirement("SEC-09", title="Redis and administrator passwords are young", severity=MEDIUM, guide=1081)
+@requirement("SEC-09", title="Redis and administrator passwords were rotated recently", severity=MEDIUM, guide=1081)
 def manual_rotation(redis: RedisSecret, admin: AdminHashSecret, stack: Stack, expect: SecretsExpectation) -> Outcome:
     """Their rotation is done by hand, so it is forgotten by hand."""
     ages = {s.subject: (stack.now - s.moment("LastChangedDate")).days for s in (redis, admin)}
@@ -355,7 +355,7 @@ class RotationFunction(View):
         )
 
 
-@requirement("SEC-15", title="The rotation function stands where it reaches the database", severity=MEDIUM, guide=1035)
+@requirement("SEC-15", title="The rotation function can reach the database", severity=MEDIUM, guide=1035)
 def rotation_function(function: RotationFunction, vpc: Vpc, subnets: Subnets) -> Outcome:
     """Outside the VPC it cannot reach a private database: every rotation fails half-way."""
     state = str(function.get("State") or "Active")

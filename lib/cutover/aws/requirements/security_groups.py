@@ -134,31 +134,31 @@ def _allow(group: Group, port: int, source: str) -> str:
     return f"aws ec2 authorize-security-group-ingress --group-id {group.subject} --protocol tcp --port {port} {source}"
 
 
-@requirement("SG-01", title="The balancer is open on 443 alone (and 80)", severity=BLOCKER, guide=644)
+@requirement("SG-01", title="The load balancer accepts 443 (and 80) only", severity=BLOCKER, guide=644)
 def balancer_https(group: AlbGroup) -> Outcome:
     """Visitors come in here and nowhere else."""
     return _public_port(group, 443)
 
 
-@requirement("SG-02", title="The balancer is open on 80 for the redirect", severity=BLOCKER, guide=648)
+@requirement("SG-02", title="The load balancer accepts 80 for the redirect", severity=BLOCKER, guide=648)
 def balancer_http(group: AlbGroup) -> Outcome:
     """Without it, http:// links to the platform end in a timeout."""
     return _public_port(group, 80)
 
 
-@requirement("SG-03", title="Tasks take traffic from the balancer alone", severity=BLOCKER, guide=657)
+@requirement("SG-03", title="Tasks accept traffic from the load balancer only", severity=BLOCKER, guide=657)
 def tasks_from_balancer(group: EcsGroup, balancer: AlbGroup, expect: EcsExpectation) -> Outcome:
     """Closed, every health check fails; wider, TLS and the balancer can be bypassed."""
     return _only_from(group, expect.port, balancer)
 
 
-@requirement("SG-04", title="The database takes connections from the tasks alone", severity=BLOCKER, guide=666)
+@requirement("SG-04", title="The database accepts connections from the tasks only", severity=BLOCKER, guide=666)
 def database_from_tasks(group: RdsGroup, tasks: EcsGroup, expect: RdsExpectation) -> Outcome:
     """Closed, the application cannot start; wider, the data stands open."""
     return _only_from(group, expect.port, tasks)
 
 
-@requirement("SG-05", title="The queue takes connections from the tasks alone", severity=BLOCKER, guide=423)
+@requirement("SG-05", title="Redis accepts connections from the tasks only", severity=BLOCKER, guide=423)
 def queue_from_tasks(group: RedisGroup, tasks: EcsGroup, expect: RedisExpectation) -> Outcome:
     """The guide forgets this group: without it no job is ever queued."""
     return _only_from(group, expect.port, tasks)
@@ -216,7 +216,7 @@ def groups_are_in_the_vpc(vpc: Vpc, groups: Groups) -> Outcome:
     )
 
 
-@requirement("SG-08", title="Behind CloudFront, the balancer takes CloudFront alone", severity=LOW, guide=644)
+@requirement("SG-08", title="Behind CloudFront, the load balancer accepts CloudFront only", severity=LOW, guide=644)
 def balancer_from_cdn(stack: Stack, group: AlbGroup, expect: NetworkExpectation) -> Outcome:
     """Open to the world, the CDN and its firewall can be walked around."""
     if not stack.expect.cdn.enabled or not stack.expect.cdn.exclusive:

@@ -37,22 +37,22 @@ _NETWORK = "networkConfiguration.awsvpcConfiguration"
 field("SVC-01", Service, "status", equals="ACTIVE", severity=BLOCKER, guide=400,
       title="The service is active", why="It starts and replaces the tasks.")
 field("SVC-02", Service, "desiredCount", at_least=lambda e: e.ecs.desired_count, unit=" tasks", severity=BLOCKER,
-      guide=402, title="The service wants enough tasks", why="One task is an outage whenever it is replaced.")
+      guide=402, title="desiredCount is high enough", why="One task is an outage whenever it is replaced.")
 field("SVC-07", Service, f"{_NETWORK}.assignPublicIp", equals="DISABLED", severity=BLOCKER, guide=404,
       title="Tasks have no public address", why="The way in is the balancer.")
 field("SVC-11", Service, "deploymentConfiguration.alarms.enable", equals=True, severity=MEDIUM, guide=406, absent=FAIL,
-      title="Alarms stop a bad roll-out",
+      title="Deployment alarms stop a bad deployment",
       why="A release can be healthy and wrong: the alarms of the rollback criteria know it.")
 field("SVC-14", Service, "healthCheckGracePeriodSeconds", at_least=lambda e: e.ecs.grace_period_s, unit=" s",
-      severity=MEDIUM, guide=406, absent=FAIL, title="New tasks get time before their health counts",
+      severity=MEDIUM, guide=406, absent=FAIL, title="The health check grace period is set",
       why="The balancer would otherwise kill a task that is still starting.")
 field("SVC-15", Service, "enableExecuteCommand", equals=False, severity=MEDIUM, absent=PASS,
-      title="Nobody gets a shell in a task",
+      title="ECS Exec is disabled",
       why="ECS Exec is a door past every control; open it knowingly and for an hour.")
 # fmt: on
 
 
-@requirement("SVC-03", title="Every wanted task runs", severity=BLOCKER, guide=753, due=DAY)
+@requirement("SVC-03", title="runningCount equals desiredCount", severity=BLOCKER, guide=753, due=DAY)
 def running_count(service: Service, expect: EcsExpectation) -> Outcome:
     """A task that is pending for long cannot fetch its image, its secrets or an address."""
     running, wanted = service.number("runningCount"), service.number("desiredCount")
@@ -74,7 +74,7 @@ def launch_type(service: Service) -> Outcome:
     return holds(service.text("launchType"), expected="FARGATE")
 
 
-@requirement("SVC-05", title="Tasks stand in private subnets of two zones", severity=BLOCKER, guide=404)
+@requirement("SVC-05", title="Tasks are in private subnets of two zones", severity=BLOCKER, guide=404)
 def task_subnets(service: Service, subnets: Subnets, expect: EcsExpectation) -> Outcome:
     """In a public subnet without a public address a task reaches nothing; in one zone it falls with it."""
     ids = set(service.rows(f"{_NETWORK}.subnets"))
@@ -86,7 +86,7 @@ def task_subnets(service: Service, subnets: Subnets, expect: EcsExpectation) -> 
     )
 
 
-@requirement("SVC-06", title="Tasks wear their security group", severity=BLOCKER, guide=404)
+@requirement("SVC-06", title="Tasks use the expected security group", severity=BLOCKER, guide=404)
 def task_security_group(service: Service, group: EcsGroup, expect: EcsExpectation) -> Outcome:
     """Database and queue let only this group in."""
     return holds(
@@ -105,7 +105,9 @@ def load_balancer(service: Service, expect: EcsExpectation) -> Outcome:
     return judged([expect.container, expect.port] in seen, expected=f"{expect.container} {expect.port}", observed=seen)
 
 
-@requirement("SVC-09", title="A roll-out keeps every task until its successor is healthy", severity=BLOCKER, guide=406)
+@requirement(
+    "SVC-09", title="A deployment keeps every task until its successor is healthy", severity=BLOCKER, guide=406
+)
 def deployment_percents(service: Service, expect: EcsExpectation) -> Outcome:
     """With less than 100 % healthy, a roll-out takes capacity away while visitors are there."""
     seen = [service.number(f"deploymentConfiguration.{k}") for k in ("maximumPercent", "minimumHealthyPercent")]
@@ -113,7 +115,7 @@ def deployment_percents(service: Service, expect: EcsExpectation) -> Outcome:
     return holds(seen, expected=wanted)
 
 
-@requirement("SVC-10", title="A failed roll-out rolls itself back", severity=HIGH, guide=406, absent=FAIL)
+@requirement("SVC-10", title="The deployment circuit breaker rolls back", severity=HIGH, guide=406, absent=FAIL)
 def circuit_breaker(service: Service, expect: EcsExpectation) -> Outcome:
     """Without a circuit breaker, ECS starts the broken release again and again."""
     base = "deploymentConfiguration.deploymentCircuitBreaker"
@@ -123,7 +125,7 @@ def circuit_breaker(service: Service, expect: EcsExpectation) -> Outcome:
     )
 
 
-@requirement("SVC-12", title="The last roll-out is complete", severity=HIGH, guide=401, due=DAY)
+@requirement("SVC-12", title="The last deployment is complete", severity=HIGH, guide=401, due=DAY)
 def rollout_is_complete(service: Service) -> Outcome:
     """Two deployments at once are two releases at once."""
     rows = service.rows("deployments")
@@ -208,7 +210,7 @@ class Revisions(View):
                    name=task.subject, after=(task,))  # fmt: skip
 
 
-@requirement("SVC-18", title="There is an older revision to go back to", severity=MEDIUM, guide=1094)
+@requirement("SVC-18", title="An older task definition revision exists for a rollback", severity=MEDIUM, guide=1094)
 def older_revision(revisions: Revisions) -> Outcome:
     """A rollback of the application needs a revision that ran before."""
     return at_least(len(revisions.rows("taskDefinitionArns")), 2, unit=" revisions")

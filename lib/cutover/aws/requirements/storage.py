@@ -101,7 +101,7 @@ class LifecycleRules(_Part):
 
 @requirement("S3-01", title="The report bucket exists", severity=HIGH, guide=73)
 def bucket_exists(bucket: Bucket, stack: Stack) -> Outcome:
-    """The reports of the old home are copied there."""
+    """The reports of the source are copied there."""
     region, wanted = bucket.get("BucketRegion"), stack.migration.region
     return judged(
         region in (None, wanted),
@@ -130,7 +130,7 @@ def reports_are_encrypted(encryption: Encryption) -> Outcome:
     return one_of(encryption.text(path), ("AES256", "aws:kms", "aws:kms:dsse"))
 
 
-@requirement("S3-04", title="Overwritten reports can be had back", severity=MEDIUM, guide=73)
+@requirement("S3-04", title="Bucket versioning is enabled", severity=MEDIUM, guide=73)
 def versioning(state: Versioning) -> Outcome:
     """A copy that goes wrong overwrites; versions keep what was there."""
     return holds(
@@ -139,7 +139,7 @@ def versioning(state: Versioning) -> Outcome:
     )
 
 
-@requirement("S3-05", title="Reports are read over TLS alone", severity=MEDIUM, guide=675)
+@requirement("S3-05", title="The bucket policy demands TLS", severity=MEDIUM, guide=675)
 def tls_only(policy: Policy) -> Outcome:
     """The guide asks for encryption in transit."""
     text = policy.text("Policy")
@@ -151,7 +151,7 @@ def tls_only(policy: Policy) -> Outcome:
     )
 
 
-@requirement("S3-06", title="Old versions are cleaned up", severity=LOW, guide=73)
+@requirement("S3-06", title="A lifecycle rule removes old versions", severity=LOW, guide=73)
 def lifecycle(rules: LifecycleRules) -> Outcome:
     """Versions without an end are paid for without an end."""
     return at_least(len(rules.rows("Rules")), 1, unit=" rules")

@@ -12,7 +12,7 @@ from cutover.aws.requirements.view import View
 from cutover.expectations import RdsExpectation
 
 
-@requirement("RDS-32", title="It is known whether minor versions change by themselves", severity=LOW)
+@requirement("RDS-32", title="Automatic minor version upgrade is as planned", severity=LOW)
 def minor_upgrades_are_known(rds: Instance, stack: Stack, expect: RdsExpectation) -> Outcome:
     """Switched on, AWS restarts the database with another version in a maintenance window of its choice."""
     wanted, seen = expect.minor_upgrades, rds.flag("AutoMinorVersionUpgrade")
@@ -80,7 +80,9 @@ class Orderable(View):
         )
 
 
-@requirement("RDS-43", title="A restore can be ordered with the same class in two zones", severity=MEDIUM, guide=132)
+@requirement(
+    "RDS-43", title="The instance class can be ordered with Multi-AZ for a restore", severity=MEDIUM, guide=132
+)
 def class_is_orderable(options: Orderable, expect: RdsExpectation) -> Outcome:
     """The way back restores into this class: where it cannot be had, the restore waits for a decision."""
     rows = [o for o in options.rows("OrderableDBInstanceOptions") if o.get("StorageType") == expect.storage_type]
@@ -111,7 +113,7 @@ class Events(View):
 _TROUBLE = ("failure", "failover", "low storage")
 
 
-@requirement("RDS-44", title="Nothing happened to the instance in the last day", severity=LOW)
+@requirement("RDS-44", title="No failure or failover of the instance in the last day", severity=LOW)
 def no_trouble(events: Events, rds: Instance) -> Outcome:
     """A failover or a full volume a day before the move is a reason to ask why."""
     bad = [

@@ -1,4 +1,4 @@
-"""Statements that set one attribute of a table, of a view or sequence, or of what hangs on a table."""
+"""Statements that set one attribute of a table, of a view or sequence, or of what depends on a table."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _not_null(change: Alteration) -> str:
     constraint = (change.target or one).attributes["not null constraint"]
     if change.name == "not null inherited":
         return f"ALTER TABLE {one.parent} ALTER CONSTRAINT {constraint} {'' if value else 'NO '}INHERIT;"
-    return f"ALTER TABLE {one.parent} VALIDATE CONSTRAINT {constraint};" if value else "-- nothing to mend"
+    return f"ALTER TABLE {one.parent} VALIDATE CONSTRAINT {constraint};" if value else "-- nothing to fix"
 
 
 def _constraint(change: Alteration) -> str:
@@ -80,7 +80,7 @@ def _index(change: Alteration) -> str:
     one, value = change.one, change.value
     match change.name:
         case "valid":
-            return f"REINDEX INDEX {one.name};" if value else "-- nothing to mend: the source's index is the broken one"
+            return f"REINDEX INDEX {one.name};" if value else "-- nothing to fix: the source's index is the broken one"
         case "clustered":
             tail = f"CLUSTER ON {one.name.rpartition('.')[2]}" if value else "SET WITHOUT CLUSTER"
             return f"ALTER TABLE {one.parent} {tail};"

@@ -63,7 +63,7 @@ def _pairs(listed: Any, prefix: str = "") -> dict[str, str]:
 
 
 def column_statements(one: CatalogObject, wanted: Mapping[str, Any], held: Mapping[str, Any]) -> Iterator[str]:
-    """Statements for what hangs on the columns of a view, or on the attributes of a type, by column."""
+    """Statements for what depends on the columns of a view, or on the attributes of a type, by column."""
     for column in sorted(wanted.keys() | held.keys()):
         want, have = wanted.get(column, {}), held.get(column, {})
         on = f"ALTER {one.kind.upper()} {one.name} ALTER COLUMN {column}"

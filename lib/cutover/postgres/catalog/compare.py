@@ -1,4 +1,4 @@
-"""The findings over two catalogs: what is the same, what is not and how it is mended, what could not be seen."""
+"""The findings over two catalogs: what is the same, what is not and how it is fixed, what could not be seen."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def _together(
         more = f"; … and {len(part) - SHOWN:,} more" if len(part) > SHOWN else ""
         status = Status.MISSING if all(d.problem == "missing" for d in part) else Status.FAIL
         status = Status.UNKNOWN if all(d.problem == "unsure" for d in part) else status
-        mended = "\n".join(d.remedy or _UNSURE_REMEDY for d in first) + (
+        fixed = "\n".join(d.remedy or _UNSURE_REMEDY for d in first) + (
             f"\n-- and {len(part) - SHOWN:,} more, in the finding's data" if more else ""
         )
         findings.append(
@@ -193,7 +193,7 @@ def _together(
                 + "; ".join(_seen(d)[:300] for d in first)
                 + more,
                 why=reason or _WHY_TOGETHER.get(kind, ""),
-                remedy="" if reason else mended,
+                remedy="" if reason else fixed,
                 data={"differences": [_plain(d) for d in part]},
             )
         )
@@ -247,7 +247,7 @@ def _summary(
         f", {meant:,} of them meant: declared, left out of the restore by choice, or a service's own" if meant else ""
     )
     if marked is not None:
-        said += f"; the target carries the mark of a restore that did not end well ({json.dumps(marked)})"
+        said += f"; the target contains an unfinished restore (schema `cutover_restore`) ({json.dumps(marked)})"
     why = ""
     if status is Status.FAIL:
         why = "An object that is missing or different shows only when the application needs it."

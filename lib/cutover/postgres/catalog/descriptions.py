@@ -1,4 +1,4 @@
-"""What a difference is, in the words of the person who has to mend it."""
+"""What a difference is, in the words of the person who has to fix it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _NOT_COMPARED = {
     "connected",
     "extension",
 }
-"""Attributes that help to read an object or to mend it, and say nothing by themselves."""
+"""Attributes that help to read an object or to fix it, and say nothing by themselves."""
 
 _SINCE = {
     ("column", "not null constraint"): 18,
@@ -78,9 +78,9 @@ class CatalogDifference:
         problem: `missing` on the target, `extra` on the target, `different`, or `unsure`: two majors print it
             differently, and nothing says whether that is all.
         source, target: what each side has, as text.
-        severity: how much hangs on it.
+        severity: how serious it is.
         words: what is wrong, in one sentence without a full stop.
-        remedy: SQL that mends the target.
+        remedy: SQL that fixes the target.
         changed: the attributes that differ.
         values: for each of them what the source and the target have.
         means: what follows from it for a sequence that stands elsewhere; empty otherwise.
@@ -200,12 +200,12 @@ class _Pair:
 
     def alone(self, one: CatalogObject, problem: Problem) -> CatalogDifference:
         """An object that is on one side only."""
-        mended = remedy(one, problem, database=self._database, roles=self._roles)
+        fixed = remedy(one, problem, database=self._database, roles=self._roles)
         value = self._source.objects.get(("sequence value", one.name))
         if problem == "missing" and one.kind == "sequence" and value:
-            mended += "\n" + remedy(value, problem)
+            fixed += "\n" + remedy(value, problem)
         if problem == "missing" and one.kind in ("view", "materialized view"):
-            mended += "".join(
+            fixed += "".join(
                 "\n" + remedy(o, problem, roles=self._roles)
                 for o in self._source.objects.values()
                 if o.parent == one.name
@@ -218,7 +218,7 @@ class _Pair:
             text(one.attributes) if problem == "extra" else "not there",
             weight(one, problem),
             describe_presence(one, problem),
-            mended,
+            fixed,
         )
 
     def within(self, ours: CatalogObject, theirs: CatalogObject) -> Iterator[CatalogDifference]:

@@ -15,7 +15,7 @@ class CatalogObject:
     Attributes:
         kind: `table`, `column`, `index`, … (the keys of the queries, and `sequence value`).
         name: qualified and quoted where it must be.
-        parent: the table that it hangs on, or empty.
+        parent: the table that it belongs to, or empty.
         attributes: what it is, by words; JSON types. `unreadable` lists those that this role may not see.
     """
 
@@ -40,7 +40,7 @@ class Catalog:
         at: when it was read, ISO 8601 UTC.
         objects: by (kind, name).
         unread: kind of object to the reason why it could not be read.
-        unfinished_restore: what the mark of a restore that did not end well says, or None.
+        unfinished_restore: what an unfinished restore (schema `cutover_restore`) says, or None.
         roles: of the server, as SQL writes their names, also where `objects` is a part; without those of PostgreSQL.
         renamed: roles under another name than in the database (`role_map`), each with its name there.
     """

@@ -100,7 +100,7 @@ def tablespace(oid: str) -> str:
 
 
 def columns_beside(oid: str, owned: str) -> str:
-    """What hangs on the columns of a view or a composite type: defaults, comments, grants, targets, as an object."""
+    """What depends on the columns of a view or a composite type: defaults, comments, grants, targets, as an object."""
     return f"""(SELECT jsonb_object_agg(name, found) FROM (
         SELECT quote_ident(a.attname) AS name, jsonb_strip_nulls(jsonb_build_object(
             'default', (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d

@@ -1,4 +1,4 @@
-"""SQL that lists tables and what hangs on them, views, indexes and sequences: (name, parent, attributes as jsonb)."""
+"""SQL that lists tables and what depends on them, views, indexes and sequences: (name, parent, attributes as jsonb)."""
 
 # ruff: noqa: S608 - every part of these queries is a constant of this package
 

@@ -1,4 +1,4 @@
-"""How much hangs on a difference of the catalog."""
+"""How serious a difference is of the catalog."""
 
 from __future__ import annotations
 

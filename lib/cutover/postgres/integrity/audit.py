@@ -22,10 +22,10 @@ from cutover.files import write_json
 from cutover.finding import Finding, Severity, Status
 from cutover.postgres.connection import describe
 from cutover.postgres.integrity.findings import row_findings
+from cutover.postgres.integrity.load_limits import LoadLimits
 from cutover.postgres.integrity.matching import SIDES, match
 from cutover.postgres.integrity.opening import open_database, refuse_itself, refuse_unmatched
-from cutover.postgres.integrity.politeness import Politeness
-from cutover.postgres.integrity.reading import Connection, Counter, Crew, Database, said
+from cutover.postgres.integrity.reading import Connection, Counter, Database, SessionPool, said
 from cutover.postgres.integrity.relations import Relation
 from cutover.postgres.integrity.results import Comparison, TableComparison
 from cutover.postgres.integrity.rewritten import rewritten_since
@@ -42,7 +42,7 @@ def audit(
     evidence: Path | None = None,
     progress: Listener | None = None,
     selection: Selection | None = None,
-    politeness: Politeness | None = None,
+    load_limits: LoadLimits | None = None,
 ) -> Comparison:
     """Compare every table by a SHA-256 over the sorted SHA-256 of its rows.
 
@@ -52,24 +52,24 @@ def audit(
         evidence: a folder for `audit.json`: by table the rows, both numbers, and the command that computes them again.
         progress: told of every table.
         selection: what to compare; everything by default.
-        politeness: what it allows itself on both servers.
+        load_limits: what it allows itself on both servers.
 
     Raises:
         DatabaseError: a side cannot be reached; or both are one database.
         UsageError: a pattern of the selection fits nothing on either side.
     """
     clock = time.monotonic()
-    chosen, politeness = selection or Selection(), politeness or Politeness()
+    chosen, load_limits = selection or Selection(), load_limits or LoadLimits()
     with ExitStack() as stack:
-        source = open_database(stack, source_url, "source", selection=chosen, politeness=politeness)
-        target = open_database(stack, target_url, "target", selection=chosen, politeness=politeness)
+        source = open_database(stack, source_url, "source", selection=chosen, load_limits=load_limits)
+        target = open_database(stack, target_url, "target", selection=chosen, load_limits=load_limits)
         refuse_itself(source.server, target.server, describe(target_url))
         refuse_unmatched(source.unmatched, target.unmatched)
         sides = (source.database, target.database)
         found = match(sides[0].relations, sides[1].relations)
         sums: dict[str, dict[str, str]] = {name: {} for name in found.tables}
         work = deque((name, side) for name in found.shapes for side in sides if name in side.relations)
-        count, crew = Counter("audit", "tables", progress, total=len(work)), Crew()
+        count, crew = Counter("audit", "tables", progress, total=len(work)), SessionPool()
 
         def read() -> None:
             while not crew.stopping.is_set():
@@ -111,7 +111,9 @@ def audit(
     return result
 
 
-def _one(table: TableComparison, side: Database, columns: tuple[str, ...], sums: dict[str, str], crew: Crew) -> None:
+def _one(
+    table: TableComparison, side: Database, columns: tuple[str, ...], sums: dict[str, str], crew: SessionPool
+) -> None:
     connection: Connection | None = None
     clock = time.monotonic()
     try:

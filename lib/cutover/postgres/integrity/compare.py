@@ -25,11 +25,11 @@ from cutover.postgres.connection import describe
 from cutover.postgres.integrity.evidence import DifferenceLog
 from cutover.postgres.integrity.findings import row_findings
 from cutover.postgres.integrity.fingerprint import Fingerprint
+from cutover.postgres.integrity.load_limits import LoadLimits
 from cutover.postgres.integrity.locating import locate_all
 from cutover.postgres.integrity.matching import Match, judge, match
 from cutover.postgres.integrity.opening import Opened, Server, choose, open_database, refuse_itself, refuse_unmatched
-from cutover.postgres.integrity.politeness import Politeness
-from cutover.postgres.integrity.reading import Crew, Database, read_digests
+from cutover.postgres.integrity.reading import Database, SessionPool, read_digests
 from cutover.postgres.integrity.relations import Relation
 from cutover.postgres.integrity.results import Comparison
 from cutover.postgres.integrity.rowhash import Algorithm
@@ -55,7 +55,7 @@ def compare(
     catalog: bool = True,
     live: bool | None = None,
     selection: Selection | None = None,
-    politeness: Politeness | None = None,
+    load_limits: LoadLimits | None = None,
     restored: Restored | None = None,
     map_roles: Mapping[str, str] | None = None,
 ) -> Comparison:
@@ -77,7 +77,7 @@ def compare(
         live: the source is still written to, so where its sequences stand is information only; by default so when
             `source_snapshot` or `fingerprint` is given.
         selection: what to compare; everything by default. What is left out is named in INT-left-out.
-        politeness: what it allows itself on both servers.
+        load_limits: what it allows itself on both servers.
         restored: how the target was restored, so that what was left out by choice is meant; by default all was wanted.
         map_roles: role of the source to the role of the target that stands for it; given (it may be empty), further
             ones are recognised where one stands for one other throughout. None: every role for itself.
@@ -88,19 +88,19 @@ def compare(
         UsageError: a pattern of the selection fits nothing on either side; a role that is to be mapped does not exist.
     """
     clock = time.monotonic()
-    plan = _Plan(max(1, jobs), show, values, politeness or Politeness(), progress)
+    plan = _Plan(max(1, jobs), show, values, load_limits or LoadLimits(), progress)
     moving = live if live is not None else source_snapshot is not None or fingerprint is not None
     with ExitStack() as stack:
         log = stack.enter_context(DifferenceLog(evidence / "differences.jsonl" if evidence else None))
         if fingerprint is None:
             chosen = selection or Selection()
             opened = open_database(
-                stack, source_url, "source", selection=chosen, politeness=plan.politeness, snapshot=source_snapshot
+                stack, source_url, "source", selection=chosen, load_limits=plan.load_limits, snapshot=source_snapshot
             )
             source = _live(opened, chosen)
         else:
             source = _then(fingerprint, selection)
-        target = open_database(stack, target_url, "target", selection=source.selection, politeness=plan.politeness)
+        target = open_database(stack, target_url, "target", selection=source.selection, load_limits=plan.load_limits)
         refuse_itself(source.server, target.server, describe(target_url))
         refuse_unmatched(source.opened.unmatched if source.opened else target.unmatched, target.unmatched)
         algorithm = _agreed(source, target.server, algorithm)
@@ -142,7 +142,7 @@ class _Plan:
     jobs: int
     show: int
     values: bool
-    politeness: Politeness
+    load_limits: LoadLimits
     progress: Listener | None
 
 
@@ -293,7 +293,7 @@ def _rows(
     log: DifferenceLog,
 ) -> None:
     """Digest what is to be digested, then find the rows where it differs."""
-    crew = Crew()
+    crew = SessionPool()
     databases = [opened.database for opened in (source.opened, target) if opened is not None]
     readings = read_digests(
         databases, found.shapes, jobs=plan.jobs, algorithm=algorithm, crew=crew, progress=plan.progress
@@ -324,12 +324,12 @@ def _again(
     fingerprint: Fingerprint,
     algorithm: Algorithm,
     plan: _Plan,
-    crew: Crew,
+    crew: SessionPool,
 ) -> tuple[list[Database], dict[str, list[int]]]:
     """The source as it is now, and the differing buckets in which it still holds what the fingerprint says."""
     names = found.differing.keys()
     try:
-        opened = open_database(stack, source_url, "source", selection=Selection(), politeness=plan.politeness)
+        opened = open_database(stack, source_url, "source", selection=Selection(), load_limits=plan.load_limits)
     except DatabaseError as error:
         for name in names:
             found.tables[name].unlocated = f"the source could not be read again to find the rows: {error.what}"

@@ -127,7 +127,7 @@ def _remedy(table: TableComparison, status: Status) -> str:
     if table.kind == "materialized view":
         return f"REFRESH MATERIALIZED VIEW {table.name};  -- on both sides, then compare again"
     if status in (Status.NOT_COMPARED, Status.UNKNOWN):
-        return f"Mend what is named ({table.not_compared[:200]}), then compare again."
+        return f"Fix what is named ({table.not_compared[:200]}), then compare again."
     look = ""
     first = next((example for example in table.examples if example.key), None)
     if first is not None:
@@ -176,7 +176,7 @@ def _summary(
         expected=f"{len(whole)} tables identical",
         observed=observed,
         why=why,
-        remedy="What is wrong is named table by table (INT-rows:TABLE), each with what mends it.",
+        remedy="What is wrong is named table by table (INT-rows:TABLE), each with what fixes it.",
         evidence=(evidence,) if evidence else (),
         data={"tables": len(whole), "rows": rows, "missing": lost, "extra": extra, "different": changed},
     )

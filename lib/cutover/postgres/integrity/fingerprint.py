@@ -17,9 +17,9 @@ from cutover.errors import DatabaseError
 from cutover.files import write_whole
 from cutover.postgres.catalog import Catalog, CatalogObject, read_catalog_in
 from cutover.postgres.integrity.digest import Digest
+from cutover.postgres.integrity.load_limits import LoadLimits
 from cutover.postgres.integrity.opening import Server, choose, open_database
-from cutover.postgres.integrity.politeness import Politeness
-from cutover.postgres.integrity.reading import Crew, read_digests, whole_shape
+from cutover.postgres.integrity.reading import SessionPool, read_digests, whole_shape
 from cutover.postgres.integrity.relations import Relation
 from cutover.postgres.integrity.rowhash import Algorithm
 from cutover.postgres.integrity.selection import Selection
@@ -145,7 +145,7 @@ def fingerprint(
     jobs: int = 2,
     algorithm: Algorithm = "hash",
     selection: Selection | None = None,
-    politeness: Politeness | None = None,
+    load_limits: LoadLimits | None = None,
     progress: Listener | None = None,
     catalog: bool = True,
 ) -> Fingerprint:
@@ -157,7 +157,7 @@ def fingerprint(
         jobs: sessions that read at the same time.
         algorithm: `hash` is fast; `sha256` is slower, and the same in every encoding.
         selection: what to read; everything by default.
-        politeness: what it allows itself on the server.
+        load_limits: what it allows itself on the server.
         progress: told of every piece.
         catalog: read the catalog as well.
 
@@ -165,15 +165,15 @@ def fingerprint(
         DatabaseError: the database cannot be reached, or does not say what is in it. A relation that cannot be read
             is named in `failures` instead.
     """
-    selection, politeness = selection or Selection(), politeness or Politeness()
+    selection, load_limits = selection or Selection(), load_limits or LoadLimits()
     with ExitStack() as stack:
-        opened = open_database(stack, url, "source", selection=selection, politeness=politeness, snapshot=snapshot)
+        opened = open_database(stack, url, "source", selection=selection, load_limits=load_limits, snapshot=snapshot)
         database, algorithm = opened.database, choose(algorithm, opened.server)
         read = read_catalog_in(database.snapshot.connection, database.snapshot.database) if catalog else None
         failures = {name: relation.cannot for name, relation in database.relations.items() if relation.cannot}
         shapes = {name: whole_shape(relation) for name, relation in database.relations.items() if name not in failures}
         readings = read_digests(
-            [database], shapes, jobs=max(1, jobs), algorithm=algorithm, crew=Crew(), progress=progress
+            [database], shapes, jobs=max(1, jobs), algorithm=algorithm, crew=SessionPool(), progress=progress
         )
     by_name = {name: reading for (_, name), reading in readings.items()}
     return Fingerprint(

@@ -12,7 +12,7 @@ from cutover.errors import DatabaseError
 from cutover.postgres.integrity.evidence import DifferenceLog
 from cutover.postgres.integrity.locate import Side, locate
 from cutover.postgres.integrity.matching import Match
-from cutover.postgres.integrity.reading import Counter, Crew, Database, joined, said
+from cutover.postgres.integrity.reading import Counter, Database, SessionPool, joined, said
 from cutover.postgres.integrity.rowhash import Algorithm
 from cutover.progress import Listener
 
@@ -27,7 +27,7 @@ def locate_all(
     show: int,
     values: bool,
     log: DifferenceLog,
-    crew: Crew,
+    crew: SessionPool,
     progress: Listener | None = None,
 ) -> None:
     """Find the differing rows of every table in `buckets`, and put them into `found`.
@@ -58,7 +58,7 @@ def _one(
     show: int,
     values: bool,
     log: DifferenceLog,
-    crew: Crew,
+    crew: SessionPool,
 ) -> None:
     table, shape = found.tables[name], found.shapes[name]
     try:

@@ -27,13 +27,13 @@ from cutover.postgres.catalog import Expected, compare_catalogs, printed_by, rea
 from cutover.postgres.connection import describe
 from cutover.postgres.integrity.evidence import DifferenceLog
 from cutover.postgres.integrity.findings import row_findings
+from cutover.postgres.integrity.load_limits import LoadLimits
 from cutover.postgres.integrity.locating import locate_all
 from cutover.postgres.integrity.matching import Match, match
 from cutover.postgres.integrity.moving_ranges import UNSEEN, Ranges
 from cutover.postgres.integrity.opening import choose, open_database, refuse_itself, refuse_unmatched
-from cutover.postgres.integrity.politeness import Politeness
 from cutover.postgres.integrity.ranges import ByRange, cut_by_key, cut_by_range
-from cutover.postgres.integrity.reading import Crew, Database, read_digests, said
+from cutover.postgres.integrity.reading import Database, SessionPool, read_digests, said
 from cutover.postgres.integrity.relations import Kind, Relation
 from cutover.postgres.integrity.results import Comparison, TableComparison
 from cutover.postgres.integrity.rowhash import Algorithm
@@ -57,7 +57,7 @@ def compare_moving(
     algorithm: Algorithm = "hash",
     catalog: bool = True,
     selection: Selection | None = None,
-    politeness: Politeness | None = None,
+    load_limits: LoadLimits | None = None,
 ) -> Comparison:
     """Compare with a source that moves: repeated digests of ranges until they agree or the bound is reached.
 
@@ -69,7 +69,7 @@ def compare_moving(
         settle_s: seconds between two looks, in which the target may catch up.
         patience_s: a range that neither side changed for so long (and `STOOD_STILL` looks) differs for good; give it
             more where the copy may lag more.
-        jobs, show, evidence, expected, progress, values, algorithm, catalog, selection, politeness: as in `compare`.
+        jobs, show, evidence, expected, progress, values, algorithm, catalog, selection, load_limits: as in `compare`.
 
     Returns:
         A comparison in which a table is PASS when each of its ranges agreed at some look; FAIL when a range differed
@@ -80,7 +80,7 @@ def compare_moving(
         UsageError: a pattern of the selection fits nothing on either side.
     """
     clock = time.monotonic()
-    chosen, politeness = selection or Selection(), politeness or Politeness()
+    chosen, load_limits = selection or Selection(), load_limits or LoadLimits()
     watch: _Watch | None = None
     seen: list[Finding] = []
     omitted: set[str] = set()
@@ -91,8 +91,8 @@ def compare_moving(
             last = rounds > 0 and time.monotonic() + settle_s - clock >= bound_s
             try:
                 with ExitStack() as stack:
-                    source = open_database(stack, source_url, "source", selection=chosen, politeness=politeness)
-                    target = open_database(stack, target_url, "target", selection=chosen, politeness=politeness)
+                    source = open_database(stack, source_url, "source", selection=chosen, load_limits=load_limits)
+                    target = open_database(stack, target_url, "target", selection=chosen, load_limits=load_limits)
                     sides = (source.database, target.database)
                     if watch is None:
                         refuse_itself(source.server, target.server, describe(target_url))
@@ -164,7 +164,7 @@ class _Watch:
     match: Match
     ranges: dict[str, Ranges]
     trouble: str = ""
-    crew: Crew = field(default_factory=Crew)
+    crew: SessionPool = field(default_factory=SessionPool)
     began: tuple[Mapping[str, Relation], ...] = ()
     late: dict[str, tuple[Kind, str]] = field(default_factory=dict)
 

@@ -10,7 +10,7 @@ import psycopg
 from cutover.errors import DatabaseError, UsageError
 from cutover.postgres.connection import explain
 from cutover.postgres.integrity.digest import print_test
-from cutover.postgres.integrity.politeness import Politeness
+from cutover.postgres.integrity.load_limits import LoadLimits
 from cutover.postgres.integrity.reading import Database, Where
 from cutover.postgres.integrity.relations import lock, read_relations
 from cutover.postgres.integrity.rowhash import Algorithm, self_test
@@ -54,7 +54,7 @@ def open_database(
     where: Where,
     *,
     selection: Selection,
-    politeness: Politeness,
+    load_limits: LoadLimits,
     snapshot: Snapshot | None = None,
 ) -> Opened:
     """Take a snapshot (or the given one), read what there is, and lock it against being rewritten.
@@ -63,7 +63,7 @@ def open_database(
         stack: closes what is opened here.
         url, where: the database and what to call it.
         selection: what to compare.
-        politeness: what we allow ourselves.
+        load_limits: what we allow ourselves.
         snapshot: an instant that is held open by somebody else.
 
     Raises:
@@ -71,7 +71,7 @@ def open_database(
     """
     instant = snapshot or stack.enter_context(exported_snapshot(url))
     try:
-        politeness.settle(instant.connection, reads_rows=False)
+        load_limits.settle(instant.connection, reads_rows=False)
         everything = read_relations(instant.connection)
         kept, left_out = selection.split(everything)
         lock(instant.connection, kept)
@@ -79,7 +79,7 @@ def open_database(
     except psycopg.Error as error:
         raise explain(error, url, "does not say what is in it") from error
     unmatched = frozenset(selection.unmatched(everything.values()))
-    return Opened(Database(url, where, instant, kept, politeness), tuple(left_out), server, unmatched)
+    return Opened(Database(url, where, instant, kept, load_limits), tuple(left_out), server, unmatched)
 
 
 def refuse_unmatched(one: frozenset[str], other: frozenset[str]) -> None:

@@ -18,7 +18,7 @@ from psycopg import sql
 from cutover.errors import DatabaseError
 from cutover.postgres.connection import explain, one_line
 from cutover.postgres.integrity.digest import ByHash, Cut, Digest, Piece, bucket_count, digest_query, pieces
-from cutover.postgres.integrity.politeness import Brake, Politeness
+from cutover.postgres.integrity.load_limits import LoadLimits, Throttle
 from cutover.postgres.integrity.relations import Relation
 from cutover.postgres.integrity.rewritten import rewritten_since
 from cutover.postgres.integrity.rowhash import Algorithm, form
@@ -36,7 +36,7 @@ class Lost(DatabaseError):
     """The snapshot of a side is gone, so nothing more can be read of that instant."""
 
 
-class Crew:
+class SessionPool:
     """The sessions of one comparison: what they share, and how they are stopped."""
 
     def __init__(self) -> None:
@@ -84,17 +84,17 @@ class Database:
         where: what to call it.
         snapshot: the instant.
         relations: what there is, by name.
-        politeness: what we allow ourselves there.
+        load_limits: what we allow ourselves there.
     """
 
     url: str
     where: Where
     snapshot: Snapshot
     relations: Mapping[str, Relation]
-    politeness: Politeness = field(default_factory=Politeness)
+    load_limits: LoadLimits = field(default_factory=LoadLimits)
 
     def __post_init__(self) -> None:
-        self.brake = Brake(self.politeness)
+        self.brake = Throttle(self.load_limits)
 
     def join(self) -> Connection:
         """A new session inside the snapshot.
@@ -106,7 +106,7 @@ class Database:
         try:
             connection = join_snapshot(self.url, self.snapshot.id)
             try:
-                self.politeness.settle(connection)
+                self.load_limits.settle(connection)
             except psycopg.Error as error:
                 connection.close()
                 raise explain(error, self.url, "ended the session that was to read") from error
@@ -166,7 +166,7 @@ def read_digests(
     *,
     jobs: int,
     algorithm: Algorithm,
-    crew: Crew,
+    crew: SessionPool,
     progress: Listener | None = None,
     stage: str = "digest",
 ) -> Readings:
@@ -249,7 +249,7 @@ class _Line:
         readings: Readings,
         shapes: Mapping[str, Shape],
         algorithm: Algorithm,
-        crew: Crew,
+        crew: SessionPool,
         count: Counter,
     ) -> None:
         self.database, self.pieces, self.readings, self.shapes = database, work, readings, shapes
@@ -354,7 +354,7 @@ def _by_leaf(parts: Iterable[Piece]) -> list[Piece]:
 
 
 @contextmanager
-def joined(databases: Sequence[Database], crew: Crew) -> Iterator[list[Connection]]:
+def joined(databases: Sequence[Database], crew: SessionPool) -> Iterator[list[Connection]]:
     """A session inside the snapshot of each database, closed at the end.
 
     Raises:

@@ -98,6 +98,6 @@ def carried_over(tools: Tools, url: str) -> tuple[str, ...]:
                 f"pg_dump {tools.version} could not be tried with {row[0]}: "
                 + one_line(DatabaseError(" ".join(stderr[-3:])), url),
                 why="The server keeps options of its own there; whether this client writes them is not known.",
-                todo="Mend what pg_dump says, a lock or a right, then run this again.",
+                todo="Fix what pg_dump says, a lock or a right, then run this again.",
             )
         return tuple(leave_out_own_options(archive))

@@ -259,7 +259,7 @@ def ready(theirs: Connection, target: ServerFacts) -> list[Finding]:
     held = objects_in(theirs)
     found = [", ".join(held)] if held else []
     if unfinished_restore(theirs) is not None:
-        found.append("the mark of a restore that did not end well")
+        found.append("an unfinished restore (schema `cutover_restore`)")
     row = theirs.execute(
         "SELECT pg_is_in_recovery(), s.reset_val, has_database_privilege(current_database(), 'CREATE') "
         "FROM pg_settings s WHERE s.name = 'default_transaction_read_only'"

@@ -25,7 +25,7 @@ class Look:
     Attributes:
         key: the finding's id without `PRE-`.
         title: what is claimed.
-        severity: how much hangs on it.
+        severity: how serious it is.
         query: its first column names the offenders.
         why, remedy: what they cost and what to do; `{}` in the remedy is the first offender.
     """

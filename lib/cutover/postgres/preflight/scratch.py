@@ -174,7 +174,7 @@ def _compared(source: Catalog, scratch: Catalog, restored: Restored, user: str) 
         + (f" … and {len(wrong) - 10} more" if len(wrong) > 10 else ""),
         good=f"{len(ours.objects)} objects, all the same",
         why="pg_restore did not complain, but 13_data_integrity will find these differences on the day.",
-        remedy="Mend them on the source, or declare them under expected_differences.",
+        remedy="Fix them on the source, or declare them under expected_differences.",
         data={"findings": [f.id for f in wrong[:100]]} if wrong else {},
     )
 
@@ -227,7 +227,7 @@ def _remedy(error: RestoreError) -> str:
     for pattern, words in _REMEDIES:
         if found := re.search(pattern, error.message):
             return words.format(*found.groups())
-    return f"Mend {error.kind} {error.object} on the source, or make what it needs on the target."
+    return f"Fix {error.kind} {error.object} on the source, or make what it needs on the target."
 
 
 def _restore(source_url: str, url: str, *, owner: bool, acl: bool, role: str | None, tools: Tools | None) -> Scratch:
@@ -245,7 +245,7 @@ def _restore(source_url: str, url: str, *, owner: bool, acl: bool, role: str | N
             raise DatabaseError(
                 f"The schema of {describe(source_url)} cannot be dumped: {words}",
                 why="the dump of the day would fail the same way.",
-                todo="mend what pg_dump says: a right that is missing, or a lock that is held.",
+                todo="fix what pg_dump says: a right that is missing, or a lock that is held.",
             )
         leave_out_own_options(archive)
         conninfo, environment = without_secrets(url)

@@ -2,13 +2,13 @@
 
 from cutover.postgres.replication.end import (
     EndReplication,
+    allow_writes,
     check_ended,
     end_replication,
-    lift_guard,
     pause_replication,
     resume_replication,
 )
-from cutover.postgres.replication.fence import Fence, bring_sequences, check_fence, raise_fence, wait_replayed
+from cutover.postgres.replication.fence import Fence, check_fence, record_switchover_lsn, sync_sequences, wait_replayed
 from cutover.postgres.replication.link import Link, LinkState, link_state
 from cutover.postgres.replication.preflight import check_reach, check_replication
 from cutover.postgres.replication.schema import fill_views, missing_objects
@@ -22,7 +22,7 @@ __all__ = [
     "Link",
     "LinkState",
     "StartReplication",
-    "bring_sequences",
+    "allow_writes",
     "check_ended",
     "check_fence",
     "check_following",
@@ -32,11 +32,11 @@ __all__ = [
     "end_replication",
     "fill_views",
     "lag_of",
-    "lift_guard",
     "link_state",
     "missing_objects",
     "pause_replication",
-    "raise_fence",
+    "record_switchover_lsn",
     "resume_replication",
+    "sync_sequences",
     "wait_replayed",
 ]

@@ -96,7 +96,7 @@ def end_replication(link: Link, *, guard: bool = True) -> dict[str, Any]:
     dropped: dict[str, Any] = {"subscription": _drop_subscription(link)}
     dropped |= _clear_source(link, dropped["subscription"])
     if guard and link_state(link).guarded:
-        dropped["guard"] = lift_guard(link)
+        dropped["guard"] = allow_writes(link)
     return dropped
 
 
@@ -129,7 +129,7 @@ def _set_enabled(link: Link, *, enabled: bool) -> None:
             connection.execute(sql.SQL("ALTER SUBSCRIPTION {} {}").format(link.identifier, word))
 
 
-def lift_guard(link: Link) -> bool:
+def allow_writes(link: Link) -> bool:
     """Let others write into the target; their open sessions are ended, so that they come back as writers."""
     freeze = Freeze(link.target_url)
     plan = freeze.plan()

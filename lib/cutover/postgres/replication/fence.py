@@ -1,4 +1,4 @@
-"""The fence: the last position of a source that takes no more writes, waited for on the target; then sequences."""
+"""The switchover LSN: the source's last log position, waited for on the target; then sequences."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Fence:
         return asdict(self)
 
 
-def raise_fence(link: Link) -> Fence:
+def record_switchover_lsn(link: Link) -> Fence:
     """Mark the end of a frozen source's log, on its disk.
 
     Raises:
@@ -51,7 +51,7 @@ def raise_fence(link: Link) -> Fence:
     if refused.status is not Status.PASS:
         raise ActionRefused(
             f"{describe(link.source_url)} still takes writes: {refused.observed}.",
-            why="a write behind the fence would be lost.",
+            why="a write after the switchover LSN would be lost.",
             todo=refused.remedy,
         )
     with writer(link.source_url) as connection:
@@ -66,7 +66,7 @@ def raise_fence(link: Link) -> Fence:
 
 
 def wait_replayed(link: Link, fence: Fence, *, timeout_s: float = 60.0, progress: Listener | None = None) -> Fence:
-    """Wait until the target has committed everything before the fence; the fence with the time it took.
+    """Wait until the target has committed everything before the switchover LSN; the fence with the time it took.
 
     Raises:
         DatabaseError: it did not within `timeout_s`, or a table does not stream.
@@ -80,7 +80,8 @@ def wait_replayed(link: Link, fence: Fence, *, timeout_s: float = 60.0, progress
         if waited > timeout_s:
             stuck = [f"{table} ({how})" for table, how in state.tables.items() if how != "streaming"]
             raise DatabaseError(
-                f"{describe(link.target_url)} has not reached the fence {fence.lsn} after {waited:.0f} s: it is at "
+                f"{describe(link.target_url)} has not reached the switchover LSN {fence.lsn} after {waited:.0f} s: "
+                "it is at "
                 f"{state.replayed or 'no known position'}" + (f"; {', '.join(stuck[:6])}" if stuck else "")
                 + (f"; failed attempts: {dict(state.errors)}" if any(state.errors.values()) else "") + ".",
                 why="what lies between is not in the copy, and users are refused meanwhile.",
@@ -92,7 +93,7 @@ def wait_replayed(link: Link, fence: Fence, *, timeout_s: float = 60.0, progress
         time.sleep(0.05)
 
 
-def bring_sequences(link: Link) -> dict[str, int]:
+def sync_sequences(link: Link) -> dict[str, int]:
     """Set every sequence of the target to exactly where the frozen source's stands; those that moved, with values.
 
     Raises:
@@ -110,7 +111,7 @@ def bring_sequences(link: Link) -> dict[str, int]:
 
 
 def check_fence(fence: Mapping[str, Any], sequences: Mapping[str, int], subject: str) -> list[Finding]:
-    """What was done at the fence, as findings REP-fence and REP-sequences."""
+    """What was done at the switchover LSN, as findings REP-fence and REP-sequences."""
     seconds = fence.get("replayed_s")
     return [
         Finding.check(
@@ -120,7 +121,7 @@ def check_fence(fence: Mapping[str, Any], sequences: Mapping[str, int], subject:
             severity=Severity.BLOCKER,
             subject=subject,
             expected=f"everything before {fence.get('lsn')} committed on the target",
-            observed=f"{fence.get('lsn')} reached {seconds:.2f} s after the fence was raised at {fence.get('at')}"
+            observed=f"{fence.get('lsn')} reached {seconds:.2f} s after it was recorded at {fence.get('at')}"
             if seconds is not None
             else "it was not reached",
             data={"lsn": fence.get("lsn"), **({"seconds": seconds} if seconds is not None else {})},

@@ -28,7 +28,7 @@ JOIN pg_namespace n ON n.oid = c.relnamespace WHERE i.indisreplident
 """
 
 _LATER_KINDS = ("publication", "sequence value", "subscription", "role", "role membership", "role setting")
-"""What a replicated copy does not have from its schema: ours on the source, what the fence brings, and the roles."""
+"""What a replicated copy does not have from its schema: ours on the source, what the switchover brings, and roles."""
 
 _GRANTS = ("default privileges", "grant beside")
 """What a copy without grants does not have either."""
@@ -212,6 +212,6 @@ def _run(command: list[str], environment: dict[str, str], url: str, *, fails: bo
             f"{Path(command[0]).name} of the schema ended with exit code {done.returncode} at {describe(url)}: "
             + one_line(DatabaseError(" ".join(said[:4]) or " ".join(words[-3:])), url),
             why="without its schema the target cannot take a row; nothing was made in it.",
-            todo="mend what it says (notebook 01 names extensions and roles that are missing), then run this again.",
+            todo="fix what it says (notebook 01 names extensions and roles that are missing), then run this again.",
         )
     return done.returncode, words

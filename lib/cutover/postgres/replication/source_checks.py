@@ -210,7 +210,7 @@ def _unlogged(connection: Connection, subject: str, _: bool) -> Finding:
         subject=subject,
         expected="no UNLOGGED table",
         observed=listed(names) or "none",
-        why="What is not in the log does not replicate; the comparison at the fence would find its rows missing.",
+        why="What is not in the log does not replicate: its rows would be missing at the switchover LSN.",
         remedy="\n".join(f"ALTER TABLE {name} SET LOGGED;" for name in names) + f"\n{ELSE}.",
         data={"tables": names[:50]},
     )
@@ -227,7 +227,7 @@ def _large_objects(connection: Connection, subject: str, _: bool) -> Finding:
         subject=subject,
         expected="none",
         observed=f"{count:,} large objects" if count else "none",
-        why="Logical replication does not carry them; the comparison at the fence would find them missing.",
+        why="Logical replication does not carry them; the comparison at the switchover LSN would find them missing.",
         remedy=f"Move them into a bytea column; {ELSE}.",
         data={"count": int(count)},
     )
@@ -297,7 +297,7 @@ def _sequences(connection: Connection, subject: str, _: bool) -> Finding:
         "sequences",
         "Sequences stand where they stood",
         subject,
-        f"{count:,} sequences: replication does not carry them, they are set to their exact values at the fence",
+        f"{count:,} sequences: not replicated; set to their exact values at the switchover LSN",
     )
 
 
@@ -312,7 +312,9 @@ def _generated(connection: Connection, subject: str, _: bool) -> Finding:
         "generated",
         "Generated columns arrive",
         subject,
-        f"computed anew on the target, and compared at the fence: {listed(names)}" if names else "there are none",
+        f"computed anew on the target, and compared at the switchover LSN: {listed(names)}"
+        if names
+        else "there are none",
     )
 
 

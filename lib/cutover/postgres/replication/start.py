@@ -15,7 +15,7 @@ from cutover.finding import Finding
 from cutover.postgres.catalog import Expected
 from cutover.postgres.connection import describe, explain, session
 from cutover.postgres.freeze import Freeze
-from cutover.postgres.replication.end import end_replication, lift_guard, writer
+from cutover.postgres.replication.end import allow_writes, end_replication, writer
 from cutover.postgres.replication.identity import unidentified
 from cutover.postgres.replication.link import STATES, Link, LinkState, link_state, published_tables, qualified
 from cutover.postgres.replication.preflight import refused
@@ -172,7 +172,7 @@ class StartReplication:
         state = link_state(link)
         if not state.subscription:
             if state.guarded:
-                lift_guard(link)  # of an earlier attempt; settings of the database are made before it
+                allow_writes(link)  # of an earlier attempt; settings of the database are made before it
             copy_schema_before(link)
             self._guard()
             self._publish(state)
@@ -187,7 +187,7 @@ class StartReplication:
                 f"{len(errors)} objects could not be made in {describe(link.target_url)}: "
                 + "; ".join(f"{e.kind} {e.object}: {e.message}" for e in errors[:5]),
                 why="the copy follows, but it lacks them.",
-                todo="mend what it says and run this step again: what is there already is left alone.",
+                todo="fix what it says and run this step again: what is there already is left alone.",
             )
         self._analyze()
         return {
@@ -204,7 +204,7 @@ class StartReplication:
         return check_following(self._link, expected=self._expected, since=change.result.get("schema"))
 
     def undo(self, change: Change) -> Mapping[str, Any]:
-        """Take it all away from the source, and the subscription from the target."""
+        """Remove all of it from the source, and the subscription from the target."""
         return end_replication(self._link)
 
     def _guard(self) -> None:
@@ -266,9 +266,9 @@ class StartReplication:
                     f"The initial copy does not get on: {', '.join(stuck[:8]) or 'no table is known'}; "
                     f"{failed['sync']} failed attempts to copy, {failed['apply']} to apply.",
                     why="the worker tries again and again and fails each time; users of the source notice nothing, "
-                    "but its log is kept until this is mended or taken back.",
-                    todo="the target's server log says why (RDS: its error log); mend it and run this step again, or "
-                    "take the replication back with `stop` in notebook 08.",
+                    "but its log is kept until this is fixed or undone.",
+                    todo="the target's server log says why (RDS: its error log); fix it and run this step again, or "
+                    "undo the replication with `stop` in notebook 08.",
                 )
             if self._progress:
                 self._progress(_copying(link, seen))

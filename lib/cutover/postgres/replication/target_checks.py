@@ -75,7 +75,7 @@ def _role(connection: Connection, subject: str, _: bool) -> Finding:
         subject=subject,
         expected="session_replication_role = origin; the workers that apply set `replica` for themselves",
         observed=f"session_replication_role = {role}",
-        why="The application's own triggers and foreign keys would not fire on the new home.",
+        why="The application's own triggers and foreign keys would not fire on the target.",
         remedy="ALTER ROLE … RESET session_replication_role; ALTER DATABASE … RESET session_replication_role;",
     )
 

@@ -16,7 +16,7 @@ from cutover.text import size
 
 READY_BYTES = 16 * 2**20
 """A copy that is behind by no more of the source's log than this (one segment) catches up within a second or two."""
-_LOST = "Take it back with `stop` in notebook 08, empty the target, and begin anew; until then the old copy is worth \
+_LOST = "Undo it with `stop` in notebook 08, empty the target, and begin anew; until then the old copy is worth \
 nothing."
 
 

@@ -182,7 +182,7 @@ _HINTS: Mapping[str, str] = {
 def _failed(stderr: list[str], exit_code: int, url: str, folder: Path, tools: Tools) -> DatabaseError:
     words = [line for line in stderr if re.search(r"pg_dump: (error|detail|hint):|ERROR:|FATAL:", line)]
     text = " ".join(words[-4:]) or " ".join(stderr[-3:])
-    cause = next((hint for sign, hint in _HINTS.items() if sign in text), "mend what pg_dump says")
+    cause = next((hint for sign, hint in _HINTS.items() if sign in text), "fix what pg_dump says")
     return DatabaseError(
         f"pg_dump {tools.version} of {describe(url)} ended with exit code {exit_code}: "
         + one_line(DatabaseError(text), url),

@@ -75,7 +75,7 @@ def not_known_again(url: str, before: Filled) -> str:
         return "which database was filled, and with what, is not on record"
     with session(url) as connection:
         if read_mark(connection) is not None:
-            return "it carries the mark of a restore that did not end well"
+            return "it contains an unfinished restore (schema `cutover_restore`)"
     now = filled(url)
     if now.system != before.system:
         return f"it is on another server (system identifier {now.system or 'not told'}, {before.system} then)"

@@ -52,7 +52,7 @@ def check_restore(restore: Restore) -> list[Finding]:
 
 
 _GO_ON = (
-    "Mend the cause (a missing role, extension or right, a full disk) and run the step again: the restore goes on "
+    "Fix the cause (a missing role, extension or right, a full disk) and run the step again: the restore goes on "
     "where it stopped, from the same dump. Or drop and create the target, and transfer anew."
 )
 

@@ -129,7 +129,7 @@ def remove_mark(url: str) -> None:
 
 
 def unfinished_restore(connection: psycopg.Connection[Any]) -> dict[str, Any] | None:
-    """What the mark of a restore that did not end well says; None when there is no mark."""
+    """What an unfinished restore (schema `cutover_restore`) says; None when there is no mark."""
     found = connection.execute(
         "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", (MARKER,)
     ).fetchone()
@@ -175,7 +175,7 @@ def _make(connection: psycopg.Connection[Any], note: Mapping[str, str]) -> None:
 def _marked(url: str, note: Mapping[str, Any], held: Dump | None) -> DatabaseError:
     other = f", from a dump as of WAL position {note.get('lsn', 'unknown')}" if held else ""
     return DatabaseError(
-        f"The target {describe(url)} carries the mark of a restore that did not end well "
+        f"The target {describe(url)} contains an unfinished restore (schema `cutover_restore`) "
         f"(started {note.get('started', 'unknown')}{other}).",
         why="what is in it may be half of the data"
         + (", and it is not of this dump, so it cannot be gone on with." if held else "."),

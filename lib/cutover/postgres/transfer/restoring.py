@@ -46,7 +46,7 @@ class Restore:
         tables_expected: how many the dump holds.
         seconds: pg_restore's time; `analyze_seconds` is that of ANALYZE after it.
         started: ISO 8601 UTC.
-        marked: the target still carries the mark of a restore that did not end well.
+        marked: the target still contains an unfinished restore (schema `cutover_restore`).
         phases: seconds of each phase that was run: schema, data, indexes, grants.
         table_seconds: `schema.table` to (rows, bytes of COPY text, seconds) of each table loaded in this run.
         kept: tables that an interrupted attempt had loaded, counted again and kept.

@@ -37,7 +37,7 @@ def connect(url: str, *, blocks: bool = False) -> redis.asyncio.Redis:
 
 
 class Jobs:
-    """Puts jobs into queues and works them off."""
+    """Puts jobs into queues and processses them."""
 
     def __init__(self, url: str) -> None:
         self._url = url

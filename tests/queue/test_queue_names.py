@@ -136,7 +136,7 @@ def test_a_queue_within_a_queue_is_found_by_its_lists_alone(
 def test_a_name_with_a_colon_is_a_queues_like_any_other(
     server: vk.ValkeyServer, source: redis.Redis, target: str
 ) -> None:
-    """Paused, carried, compared and worked off once, beside one that only begins alike."""
+    """Paused, carried, compared and processed once, beside one that only begins alike."""
     add(server, "reports:generate", 3)
     add(server, "mail")
     add(server, "mailing:low")

@@ -23,7 +23,7 @@ _LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Politeness:
+class LoadLimits:
     """What a comparison allows itself on a server.
 
     Attributes:
@@ -51,11 +51,11 @@ class Politeness:
                 connection.execute("SELECT set_config(%s, %s, true)", (name, value))
 
 
-class Brake:
+class Throttle:
     """Holds the sessions of one side back while its server is busy, and lets them rest between pieces."""
 
-    def __init__(self, politeness: Politeness) -> None:
-        self.politeness = politeness
+    def __init__(self, load_limits: LoadLimits) -> None:
+        self.load_limits = load_limits
         self.waited_s = 0.0
         self._lock = threading.Lock()
         self._looked = 0.0
@@ -66,7 +66,7 @@ class Brake:
         Raises:
             DatabaseError: it stayed busy for `max_wait_s`, or does not tell this role how busy it is.
         """
-        limit = self.politeness.max_load
+        limit = self.load_limits.max_load
         if limit is None:
             return
         with self._lock:  # one session looks for all; the others wait with it
@@ -76,7 +76,7 @@ class Brake:
                 active = _active(connection)
                 if active <= limit:
                     break
-                if self.waited_s >= self.politeness.max_wait_s:
+                if self.waited_s >= self.load_limits.max_wait_s:
                     raise DatabaseError(
                         f"The server was busy for {self.waited_s:.0f} s: {active} active sessions, "
                         f"and {limit} is the most that was allowed",
@@ -88,7 +88,7 @@ class Brake:
 
     def rest(self, worked_s: float, stopping: threading.Event) -> None:
         """Rest in proportion to the work that was done."""
-        share = min(0.9, max(0.0, self.politeness.idle))
+        share = min(0.9, max(0.0, self.load_limits.idle))
         if share:
             stopping.wait(worked_s * share / (1 - share))
 
