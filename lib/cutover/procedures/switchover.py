@@ -256,7 +256,7 @@ class SwitchOver:
         step.journal.remember(PROVEN_KEY, proven_at_fence(step.journal, link) | {"released": True})
         run.released = True
         replication.allow_writes(link)
-        run.mark("new home takes writes")
+        run.mark("target accepts writes")
         try:
             self._make(self._carry(), jobs)
         except CutoverError as error:  # the jobs are safe on the source; users wait
