@@ -12,6 +12,7 @@ from owned import LARGE_OBJECT, SCHEMA, Owned, owned_database
 
 from cutover.finding import Finding, Status
 from cutover.postgres import Comparison, Restored, check_restore, compare, dump, restore, trial_transfer
+from cutover.postgres.integrity.results import Equality
 from cutover.postgres.preflight.scratch import check_schema
 from cutover.rehearsal.postgres import Server
 
@@ -102,3 +103,22 @@ def test_preflight_and_the_night_say_the_same(sides: _Sides, acl: bool) -> None:
         assert findings["PRE-schema-objects"].status is Status.PASS, findings["PRE-schema-objects"].observed
     finally:
         sides.theirs.run(f"DROP ROLE IF EXISTS {sides.ours.owner}", admin=True)
+
+
+def test_an_owner_that_was_left_out_is_not_missed(pg17: Server, pg18: Server) -> None:
+    """The usual move: the source's owner is no role of the target's; equal. Named in a policy, it is missed."""
+    tag = secrets.token_hex(3)
+    made = "CREATE TABLE public.things (id int PRIMARY KEY); INSERT INTO public.things VALUES (1)"
+    with (
+        owned_database(pg17, f"appdb_owner_{tag}", f"reads_{tag}", made) as ours,
+        owned_database(pg18, f"platform_admin_{tag}", f"reads_{tag}", made) as theirs,
+    ):
+        found = compare(ours.url, theirs.url, restored=Restored())
+        assert _of(found, f"INT-catalog-role:{ours.owner}").status is Status.WAIVED
+        assert found.verdict() is Equality.EQUAL, found.sentence()
+        for side in (ours, theirs):
+            side.run("ALTER TABLE public.things ENABLE ROW LEVEL SECURITY")
+        ours.run(f"CREATE POLICY mine ON public.things TO {ours.owner} USING (true)")
+        found = compare(ours.url, theirs.url, restored=Restored())
+        assert _of(found, f"INT-catalog-role:{ours.owner}").status is Status.MISSING
+        assert found.verdict() is Equality.DIFFERENT

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cutover.postgres.catalog.differences import CatalogDifference
 from cutover.postgres.catalog.model import Catalog
-from cutover.postgres.catalog.role_names import bare, role_of
+from cutover.postgres.catalog.role_names import bare, owners_alone, role_of
 from cutover.postgres.catalog.weights import APART
 
 
@@ -46,6 +46,9 @@ class LeftOut:
         """Why it is meant; empty when it does not follow from what was left out."""
         if self._restored_as and self._is_by_owner(difference):
             return f"Restored with --no-owner by choice: everything belongs to {self._restored_as}."
+        lacking = (difference.kind, difference.problem) == ("role", "missing")
+        if self._restored_as and lacking and difference.object in owners_alone(self._source, acl=self._acl):
+            return f"Restored with --no-owner by choice: all that it owned belongs to {self._restored_as}."
         if not self._acl and _is_lack_of_grants(difference):
             return "Restored with --no-acl by choice: grants and default privileges were left out."
         return ""

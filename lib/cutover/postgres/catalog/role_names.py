@@ -51,6 +51,35 @@ def roles_in(catalog: Catalog) -> set[str]:
     return found
 
 
+def owners_alone(catalog: Catalog, *, acl: bool = True) -> set[str]:
+    """Roles that are named in this database as owners and as nothing else: no grant, no policy speaks of them.
+
+    What a role is and has by itself (attributes, settings, memberships) is not asked: that stands apart.
+
+    Args:
+        catalog: of the database.
+        acl: whether grants and default privileges count.
+    """
+    owners: set[str] = set()
+    others: set[str] = set()
+
+    def other(role: str) -> str:
+        others.add(role)
+        return role
+
+    for one in catalog.objects.values():
+        if one.kind in ("role", "role membership", "role setting"):
+            continue
+        owners |= {str(one.attributes[key]) for key in _OWNERS if one.attributes.get(key)}
+        owners |= set(one.attributes.get("owners") or ())
+        if not acl and one.kind in ("default privileges", "grant beside"):
+            continue
+        silent = {*_OWNERS} | (set() if acl else {"acl", "grants", "on columns", "on attributes", "granted"})
+        has = {name: value for name, value in one.attributes.items() if name not in silent}
+        renamed(replace(one, attributes=has | ({"owners": {}} if "owners" in has else {})), other)
+    return owners - others
+
+
 def renamed(one: CatalogObject, rename: Rename) -> CatalogObject:
     """The object with its roles' names as `rename` gives them, in its own name too.
 
@@ -69,7 +98,7 @@ def renamed(one: CatalogObject, rename: Rename) -> CatalogObject:
             has[key] = {column: _beside(beside, rename, owner) for column, beside in has[key].items()}
     if isinstance(has.get("owners"), dict):
         has["owners"] = _summed((rename(role), number) for role, number in has["owners"].items())
-        has["granted"] = _summed((_line(line, rename), number) for line, number in (has["granted"] or {}).items())
+        has["granted"] = _summed((_line(line, rename), number) for line, number in (has.get("granted") or {}).items())
     if isinstance(has.get("roles"), list):
         has["roles"] = sorted({role if role == "PUBLIC" else rename(role) for role in has["roles"]})
     return replace(one, name=_named(one, has, rename), attributes=has)
