@@ -155,7 +155,7 @@ class SwitchOver:
         except BaseException as error:
             if run.released:
                 raise
-            self._take_back(run, error)
+            self._roll_back(run, error)
             if not isinstance(error, (RolledBack, CutoverError)):
                 raise
             self._findings = [*run.findings, taken_back(self._link.subject, error, run.timeline)]
@@ -330,7 +330,7 @@ class SwitchOver:
         self._keep(action, plan, "nothing to do" if plan.empty else "made", change=change.to_dict())
         return change
 
-    def _take_back(self, run: _Progressing, error: BaseException) -> None:
+    def _roll_back(self, run: _Progressing, error: BaseException) -> None:
         """Undo what was done, the last first; a part that cannot be undone does not keep the others from it."""
         for action, made in reversed(run.done):
             change = self._as_begun(action, made)
@@ -342,10 +342,10 @@ class SwitchOver:
                 run.findings.append(not_undone(action, change, failed))
                 continue
             self._step.journal.write("undo", action=action.name, subject=change.plan.subject, result=dict(result))
-            self._keep(action, change.plan, "taken back", change=change.to_dict(), error=str(error))
+            self._keep(action, change.plan, "undone", change=change.to_dict(), error=str(error))
         with suppress(DatabaseError):  # it goes on following where it can; notebook 08 tells when it does not
             replication.resume_replication(self._link)
-        run.mark("taken back")
+        run.mark("rolled back")
 
     def _as_begun(self, action: Action, change: Change) -> Change | None:
         """The change to undo: where nothing was left to do, that of an earlier attempt which was killed; or None."""

@@ -89,7 +89,7 @@ def not_undone(action: Action, change: Change, error: Exception) -> Finding:
     """A part could not be undone, and what a person does at once. Finding id: SWO-undo-<action>."""
     return Finding(
         f"SWO-undo-{action.name}",
-        f"{change.plan.summary.rstrip('.')}: taken back",
+        f"{change.plan.summary.rstrip('.')}: undone",
         Status.FAIL,
         Severity.BLOCKER,
         change.plan.subject,
