@@ -64,7 +64,8 @@ def test_a_look_of_an_earlier_version_does_not_say_what_it_did_not_ask(recorded:
         call = response.call
         if call.operation in ("describe_alarms", "list_certificates"):
             call = Call(call.service, call.operation, {}, call.region)
-        former[call.key] = replaced(response, call=call)
+        told = {k: v for k, v in response.data.items() if call is response.call or k != "CompositeAlarms"}
+        former[call.key] = replaced(response, call=call, data=told)
     findings = recorded.findings(former)
     assert findings["ALM-01"].status is Status.PASS
     assert findings["ALM-10"].status is Status.UNKNOWN

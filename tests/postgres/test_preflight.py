@@ -200,7 +200,7 @@ def _with(url: str, statements: str) -> None:
         ("target", "ALTER DATABASE {} SET rds.extensions = 'plpgsql, hstore'", "PRE-extensions", "citext"),
         ("target", "SELECT lo_create(4711)", "PRE-target-empty", "large object 4711"),
         ("target", "CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "PRE-target-empty", "f()"),
-        ("target", "CREATE SCHEMA cutover_restore", "PRE-target-empty", "did not end well"),
+        ("target", "CREATE SCHEMA cutover_restore", "PRE-target-empty", "unfinished restore"),
         (
             "source",
             "UPDATE pg_extension SET extversion = '99.0' WHERE extname = 'citext'",

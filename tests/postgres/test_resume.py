@@ -113,7 +113,7 @@ def test_a_restore_killed_in_any_phase_goes_on_and_is_right(
     if stage != "restore":
         _set(target, "RESET test.slow")
     _killed(dumped, target, stage, after)
-    with pytest.raises(DatabaseError, match="carries the mark of a restore"):
+    with pytest.raises(DatabaseError, match="contains an unfinished restore"):
         restore(dumped, target)
     done = _resumed(dumped, target, source)
     assert done.tables == done.tables_expected

@@ -262,12 +262,12 @@ def test_a_restore_that_was_killed_leaves_its_mark(
     assert killed
     assert done.marked
     assert _of(check_restore(done), "RST-data").status is Status.FAIL
-    with pytest.raises(DatabaseError, match="carries the mark of a restore"):
+    with pytest.raises(DatabaseError, match="contains an unfinished restore"):
         restore(dumped, target)
     assert _of(preflight(rich17, target), "PRE-target-empty").status is Status.FAIL
     summary = _of(compare(rich17, target).findings, "INT-catalog")
     assert summary.status is Status.FAIL
-    assert "did not end well" in summary.observed
+    assert "unfinished restore" in summary.observed
 
 
 def test_a_missing_role_loses_a_grant_and_a_missing_table_its_rows(

@@ -152,7 +152,7 @@ def test_a_restore_that_lost_its_target_is_marked_and_goes_on(
     findings = check_restore(done)
     assert _of(findings, "RST-data").status is Status.FAIL
     assert _of(findings, "RST-tables").status is Status.FAIL
-    with pytest.raises(DatabaseError, match="carries the mark"):
+    with pytest.raises(DatabaseError, match="contains an unfinished restore"):
         restore(tmp_path / "d", target)
     assert not restore(tmp_path / "d", target, resume=True).marked
     assert [f.id for f in compare(source, target).findings if f.status is not Status.PASS] == []

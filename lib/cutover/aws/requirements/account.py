@@ -58,6 +58,8 @@ class Principal(View):
     (`role/aws-reserved/sso.amazonaws.com/REGION/AWSReservedSSO_…`), so IAM is asked for the role's own.
     """
 
+    needs = (Caller,)
+
     @classmethod
     def read(cls, stack: Stack) -> Self:
         """The role itself is read; a user's ARN is what STS says."""
@@ -107,7 +109,7 @@ def region_answers(zones: Zones) -> Outcome:
 class Rights(View):
     """What IAM's simulation says of the caller: `lacking` is not allowed, `unasked` has no resource yet."""
 
-    needs = (Caller, Zone)
+    needs = (Caller, Principal, ExecutionRole, TaskRole, Zone)
 
     @classmethod
     def read(cls, stack: Stack) -> Self:

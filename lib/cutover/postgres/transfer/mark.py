@@ -79,7 +79,7 @@ class Ledger:
             lost = explain(error, self._url, "was lost in mid-restore")
             raise DatabaseError(
                 lost.what,
-                why="it carries the mark of a restore that is not whole; nothing will be trusted in it.",
+                why="it contains an unfinished restore (schema `cutover_restore`): nothing in it can be trusted.",
                 todo="bring it back and run the step again: the restore goes on where it stopped.",
             ) from error
 
