@@ -15,8 +15,8 @@ from owned import owned_database
 from standin import client, emulator
 
 from cutover.postgres import replication
+from cutover.rehearsal import valkey as vk
 from cutover.rehearsal.postgres import Server
-from cutover.rehearsal.valkey import ValkeyServer
 
 
 @pytest.fixture(autouse=True)
@@ -35,11 +35,18 @@ def cloud() -> Iterator[tuple[str, str]]:
         yield endpoint, zone
 
 
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[vk.ValkeyServer]:
+    """A Valkey of these tests' own: every queue in it is carried, and no application of another test works on it."""
+    with vk.start(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
 @pytest.fixture
 def night(
     pg17: Server,
     pg18: Server,
-    valkey: ValkeyServer,
+    valkey: vk.ValkeyServer,
     cloud: tuple[str, str],
     migration: dict[str, Any],
     home: Path,
